@@ -1,0 +1,1 @@
+//! Registers Webex Calling lines: Mobius discovery, register, keepalive, failover, deregister.

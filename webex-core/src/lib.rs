@@ -1,0 +1,1 @@
+//! Where Webex services are and how to talk to them: HTTP, catalog, WDM device, Mercury.

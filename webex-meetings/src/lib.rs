@@ -1,0 +1,1 @@
+//! Registers a Webex Meetings device: ready, register, unregister.

@@ -1,0 +1,1 @@
+//! A stand-in Webex cloud for tests and first steps: OAuth, U2C, WDM, Mercury, Mobius, faults.
