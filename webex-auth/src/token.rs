@@ -1,0 +1,121 @@
+//! One access token: parsed from the forms people paste, never printed.
+
+use std::{fmt, sync::Arc};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{OrgIdError, TokenError, org};
+
+/// The token type that Webex services use; assumed when the text names none (RFC 6750).
+const BEARER: &str = "Bearer";
+
+/// An OAuth access token.
+///
+/// Cloning is cheap (one reference count). The value is a secret: `Debug` does not show it, it is
+/// erased from memory when the last clone is dropped, and reading it takes
+/// [`expose`](Self::expose) or [`authorization`](Self::authorization).
+#[derive(Clone)]
+pub struct AccessToken(Arc<Inner>);
+
+struct Inner {
+    /// The whole `Authorization` value, so that sending it needs no formatting.
+    authorization: SecretString,
+    /// Where the bare token begins in it.
+    start: usize,
+}
+
+impl AccessToken {
+    /// Parses a token as people have it: bare, `Bearer x`, `Bearerx`, with surplus white space.
+    ///
+    /// # Errors
+    /// [`TokenError::Empty`] when nothing is left after trimming, [`TokenError::Malformed`] when the
+    /// rest has characters that no token has (white space inside, control characters, non-ASCII).
+    ///
+    /// ```
+    /// # use webex_auth::AccessToken;
+    /// let token = AccessToken::parse("  Bearer   abc ")?;
+    /// assert_eq!(token.authorization(), "Bearer abc");
+    /// assert_eq!(token.expose(), "abc");
+    /// # Ok::<(), webex_auth::TokenError>(())
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, TokenError> {
+        let text = text.trim();
+        let bare = match text.get(..BEARER.len()) {
+            Some(head) if head.eq_ignore_ascii_case(BEARER) => text[BEARER.len()..].trim_start(),
+            _ => text,
+        };
+        if bare.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        if !bare.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(TokenError::Malformed);
+        }
+        let authorization = SecretString::from(format!("{BEARER} {bare}"));
+        Ok(Self(Arc::new(Inner { authorization, start: BEARER.len() + 1 })))
+    }
+
+    /// The value of an `Authorization` header: `Bearer …`. A secret.
+    pub fn authorization(&self) -> &str {
+        self.0.authorization.expose_secret()
+    }
+
+    /// The bare token, without its type. A secret.
+    pub fn expose(&self) -> &str {
+        &self.authorization()[self.0.start..]
+    }
+
+    /// The id of the organisation that issued the token.
+    ///
+    /// # Errors
+    /// [`OrgIdError`] when the token is neither a JWT with a `realm` claim nor three `_`-separated
+    /// parts, the two shapes that carry it.
+    pub fn org_id(&self) -> Result<String, OrgIdError> {
+        org::org_id(self.expose())
+    }
+}
+
+/// Two tokens are equal when their values are.
+impl PartialEq for AccessToken {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || self.authorization() == other.authorization()
+    }
+}
+
+impl Eq for AccessToken {}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken([redacted])")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepts_the_forms_people_paste() {
+        for form in ["abc", "Bearer abc", "bearer abc", "Bearerabc", " Bearer \t abc\n"] {
+            assert_eq!(AccessToken::parse(form).unwrap().authorization(), "Bearer abc", "{form:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_token() {
+        for (form, error) in [
+            ("", TokenError::Empty),
+            ("  Bearer ", TokenError::Empty),
+            ("two words", TokenError::Malformed),
+            ("line\r\nbreak", TokenError::Malformed),
+            ("schlüssel", TokenError::Malformed),
+        ] {
+            assert_eq!(AccessToken::parse(form).unwrap_err(), error, "{form:?}");
+        }
+    }
+
+    #[test]
+    fn debug_shows_nothing_of_the_value() {
+        let token = AccessToken::parse("very-secret-value").unwrap();
+        assert_eq!(format!("{token:?}"), "AccessToken([redacted])");
+    }
+}
