@@ -1,2 +1,182 @@
-//! Developer tasks.
-fn main() {}
+//! Everything a developer of this workspace runs: `cargo xtask <command>`.
+//!
+//! Each command is a function that takes the [`Workspace`] and runs the tools a developer would
+//! otherwise have to remember; `test` strings them together into the gate. It depends on little,
+//! so that the first call on a fresh clone builds in seconds.
+
+mod bench;
+mod deny;
+mod gate;
+mod house;
+mod links;
+mod setup;
+mod workspace;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail, ensure};
+
+use crate::workspace::Workspace;
+
+/// One command: its name, its line of help, and what it does with the arguments after its name.
+struct Command {
+    name: &'static str,
+    help: &'static str,
+    run: fn(&Workspace, &[OsString]) -> Result<()>,
+}
+
+const COMMANDS: &[Command] = &[
+    Command {
+        name: "test",
+        help: "the whole gate: every check below, then every test; stops at the first failure",
+        run: |ws, args| no_arguments(args).and_then(|()| gate::run(ws)),
+    },
+    Command {
+        name: "setup",
+        help: "install what the gate needs and this machine lacks",
+        run: |ws, args| no_arguments(args).and_then(|()| setup::run(ws)),
+    },
+    Command {
+        name: "fmt",
+        help: "format the workspace; `--check` only tells what would change",
+        run: fmt,
+    },
+    Command {
+        name: "lint",
+        help: "clippy with warnings as errors, and the house rules",
+        run: |ws, args| {
+            no_arguments(args)?;
+            gate::house(ws)?;
+            gate::clippy(ws)?;
+            Ok(())
+        },
+    },
+    Command {
+        name: "docs",
+        help: "build the API documentation with warnings as errors",
+        run: |ws, args| no_arguments(args).and_then(|()| gate::docs(ws)).map(drop),
+    },
+    Command {
+        name: "deny",
+        help: "licences, banned crates, sources and advisories of the dependencies",
+        run: |ws, args| no_arguments(args).and_then(|()| deny::run(ws)).map(drop),
+    },
+    Command {
+        name: "header",
+        help: "rewrite include/webex.h from the source of webex-ffi",
+        run: |ws, args| no_arguments(args).and_then(|()| header(ws)),
+    },
+    Command {
+        name: "bench",
+        help: "run one benchmark: `bench <name> [arguments]`; without a name, list them",
+        run: bench::run,
+    },
+    Command {
+        name: "ci",
+        help: "do what the build machine does: .ci/run",
+        run: |ws, args| {
+            no_arguments(args)?;
+            workspace::run(ws.command("bash").arg(".ci/run"))
+        },
+    },
+];
+
+fn main() -> ExitCode {
+    match dispatch() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch() -> Result<()> {
+    let mut parser = lexopt::Parser::from_args(env::args_os().skip(1));
+    let name = match parser.next()? {
+        None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => {
+            println!("{}", help());
+            return Ok(());
+        }
+        Some(lexopt::Arg::Value(name)) => name,
+        Some(other) => return Err(other.unexpected().into()),
+    };
+    let arguments: Vec<OsString> = parser.raw_args()?.collect();
+    let Some(command) = COMMANDS.iter().find(|command| name == command.name) else {
+        bail!("no command `{}`\n\n{}", name.to_string_lossy(), help());
+    };
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h")
+        && command.name != "bench"
+    {
+        println!("cargo xtask {} - {}", command.name, command.help);
+        return Ok(());
+    }
+    (command.run)(&Workspace::find()?, &arguments)
+}
+
+fn help() -> String {
+    let commands: Vec<String> =
+        COMMANDS.iter().map(|command| format!("  {:<8}{}", command.name, command.help)).collect();
+    format!("cargo xtask <command>\n\n{}", commands.join("\n"))
+}
+
+fn no_arguments(arguments: &[OsString]) -> Result<()> {
+    match arguments.first() {
+        None => Ok(()),
+        Some(first) => bail!("unexpected argument `{}`", first.to_string_lossy()),
+    }
+}
+
+fn fmt(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
+    match arguments {
+        [] => workspace::run(workspace.cargo("fmt").arg("--all")),
+        [flag] if flag == "--check" => gate::fmt(workspace).map(drop),
+        [other, ..] => bail!("unexpected argument `{}`", other.to_string_lossy()),
+    }
+}
+
+/// The drift test of webex-ffi writes the header instead of comparing it when this is set.
+const UPDATE_HEADER: &str = "WEBEX_UPDATE_HEADER";
+
+fn header(workspace: &Workspace) -> Result<()> {
+    let path = workspace.root().join("include/webex.h");
+    let before = std::fs::read(&path).ok();
+    workspace::run(
+        workspace
+            .cargo_locked("test")
+            .args(["-p", "webex-ffi", "--test", "header"])
+            .env(UPDATE_HEADER, "1"),
+    )?;
+    let after = std::fs::read(&path).ok();
+    ensure!(after.is_some(), "the header test did not write {}", path.display());
+    println!(
+        "include/webex.h {}",
+        if before == after { "was already up to date" } else { "rewritten" }
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn help_names_every_command_once() {
+        let help = help();
+        for command in COMMANDS {
+            let lines = help.lines().filter(|line| {
+                line.split_whitespace().next() == Some(command.name) && line.starts_with("  ")
+            });
+            assert_eq!(lines.count(), 1, "`{}` in:\n{help}", command.name);
+        }
+    }
+
+    #[test]
+    fn stray_arguments_are_refused() {
+        assert!(no_arguments(&[]).is_ok());
+        let error = no_arguments(&["--fast".into()]).unwrap_err();
+        assert!(error.to_string().contains("--fast"), "{error}");
+    }
+}

@@ -1,0 +1,136 @@
+//! The gate: what must hold before a change lands, cheapest check first.
+//!
+//! Each step is one function, so that a developer can run it alone. A step returns notes for the
+//! summary: things that did not fail but that nobody should overlook.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use crate::workspace::{self, Workspace};
+use crate::{deny, house, setup};
+
+/// Lines to repeat in the summary.
+pub(crate) type Notes = Vec<String>;
+
+struct Step {
+    name: &'static str,
+    /// How to run it alone.
+    alone: &'static str,
+    run: fn(&Workspace) -> Result<Notes>,
+}
+
+/// Tests come last: they take longest, and their result is what a reader looks for at the end.
+const STEPS: &[Step] = &[
+    Step { name: "tools", alone: "cargo xtask setup", run: setup::check },
+    Step { name: "format", alone: "cargo xtask fmt", run: fmt },
+    Step { name: "house rules", alone: "cargo xtask lint", run: house },
+    Step { name: "dependencies", alone: "cargo xtask deny", run: deny::run },
+    Step { name: "clippy", alone: "cargo xtask lint", run: clippy },
+    Step { name: "documentation", alone: "cargo xtask docs", run: docs },
+    Step { name: "tests", alone: "cargo test --workspace", run: tests },
+];
+
+/// Runs every step in order.
+///
+/// # Errors
+/// The first failure, with the step's name and how to run it alone.
+pub(crate) fn run(workspace: &Workspace) -> Result<()> {
+    let start = Instant::now();
+    let mut done: Vec<(&str, Duration, Notes)> = Vec::new();
+    for (index, step) in STEPS.iter().enumerate() {
+        eprintln!("\n==> [{}/{}] {}", index + 1, STEPS.len(), step.name);
+        let step_start = Instant::now();
+        let notes = (step.run)(workspace).map_err(|error| {
+            let took = seconds(step_start.elapsed());
+            anyhow!(
+                "GATE FAILED at step {}/{}, {}, after {took}: {error:#}\n       alone: {}",
+                index + 1,
+                STEPS.len(),
+                step.name,
+                step.alone,
+            )
+        })?;
+        eprintln!("    {}: ok, {}", step.name, seconds(step_start.elapsed()));
+        done.push((step.name, step_start.elapsed(), notes));
+    }
+    print!("{}", summary(&done, start.elapsed()));
+    Ok(())
+}
+
+/// Formatting, without changing a file.
+pub(crate) fn fmt(workspace: &Workspace) -> Result<Notes> {
+    setup::require_component(workspace, "fmt")?;
+    workspace::run(workspace.cargo("fmt").args(["--all", "--check"]))?;
+    Ok(Notes::new())
+}
+
+/// The rules no tool knows: length of files, words that mean unfinished work, links in documents.
+pub(crate) fn house(workspace: &Workspace) -> Result<Notes> {
+    house::run(workspace)?;
+    Ok(Notes::new())
+}
+
+/// Clippy over all targets; a warning is a failure.
+pub(crate) fn clippy(workspace: &Workspace) -> Result<Notes> {
+    setup::require_component(workspace, "clippy")?;
+    workspace::run(workspace.cargo_locked("clippy").args([
+        "--workspace",
+        "--all-targets",
+        "--",
+        "-D",
+        "warnings",
+    ]))?;
+    Ok(Notes::new())
+}
+
+/// The API documentation; a broken link or a missing page is a failure.
+pub(crate) fn docs(workspace: &Workspace) -> Result<Notes> {
+    workspace::run(
+        workspace
+            .cargo_locked("doc")
+            .args(["--workspace", "--no-deps"])
+            .env("RUSTDOCFLAGS", "-D warnings"),
+    )?;
+    Ok(Notes::new())
+}
+
+/// Every test of the workspace: unit, integration and documentation tests. The header's drift test
+/// and the C programs are among them, as tests of webex-ffi.
+pub(crate) fn tests(workspace: &Workspace) -> Result<Notes> {
+    workspace::run(workspace.cargo_locked("test").args(["--workspace", "--no-fail-fast"]))?;
+    Ok(Notes::new())
+}
+
+fn summary(done: &[(&str, Duration, Notes)], total: Duration) -> String {
+    let mut lines = vec![String::new(), "==> summary".to_owned()];
+    for (name, took, _) in done {
+        lines.push(format!("    {name:<14} ok {:>9}", seconds(*took)));
+    }
+    for note in done.iter().flat_map(|(_, _, notes)| notes) {
+        lines.push(format!("    NOTE: {note}"));
+    }
+    lines.push(format!("==> the gate is green, {}", seconds(total)));
+    lines.join("\n") + "\n"
+}
+
+fn seconds(duration: Duration) -> String {
+    format!("{:.1} s", duration.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_repeats_what_was_not_checked() {
+        let done = [
+            ("format", Duration::from_millis(1_250), Notes::new()),
+            ("dependencies", Duration::from_secs(2), vec!["advisories NOT checked".to_owned()]),
+        ];
+        let text = summary(&done, Duration::from_millis(3_250));
+        assert!(text.contains("format         ok     1.2 s"), "{text}");
+        assert!(text.contains("NOTE: advisories NOT checked"), "{text}");
+        assert!(text.ends_with("==> the gate is green, 3.2 s\n"), "{text}");
+    }
+}

@@ -1,0 +1,173 @@
+//! Where the workspace is, and how commands are started in it.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, str};
+
+use anyhow::{Context, Result, bail};
+
+/// The checkout the commands work on, wherever they were called from.
+pub(crate) struct Workspace {
+    root: PathBuf,
+    /// On a build machine the lock file is part of what is tested; at a desk a new dependency may
+    /// still have to be written to it.
+    locked: bool,
+}
+
+impl Workspace {
+    /// Finds the root: the folder above this crate's.
+    ///
+    /// # Errors
+    /// When there is no `Cargo.toml` there, as after moving a checkout without rebuilding.
+    pub(crate) fn find() -> Result<Self> {
+        // cargo sets the variable at run time; the compiled-in value serves a binary run by hand.
+        let manifest_dir = env::var_os("CARGO_MANIFEST_DIR")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from);
+        let root = manifest_dir.parent().context("xtask has no parent folder")?.to_path_buf();
+        if !root.join("Cargo.toml").is_file() {
+            bail!("{} is not the workspace: run `cargo xtask` from the checkout", root.display());
+        }
+        Ok(Self { root, locked: env::var_os("CI").is_some() })
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A command that runs in the root with an environment like that of a shell.
+    pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(&self.root).stdin(Stdio::null());
+        // `cargo run` describes xtask in the environment. Build scripts that watch these variables
+        // (ring's does) would rebuild each time a developer alternates `cargo` and `cargo xtask`.
+        for (name, _) in env::vars_os() {
+            if name.to_str().is_some_and(describes_a_crate) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    /// `cargo <subcommand>`, of the toolchain that built xtask.
+    pub(crate) fn cargo(&self, subcommand: &str) -> Command {
+        let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+        let mut command = self.command(cargo);
+        command.arg(subcommand);
+        command
+    }
+
+    /// [`Self::cargo`] for subcommands that resolve dependencies: keeps to the committed lock file
+    /// on a build machine.
+    pub(crate) fn cargo_locked(&self, subcommand: &str) -> Command {
+        let mut command = self.cargo(subcommand);
+        if self.locked {
+            command.arg("--locked");
+        }
+        command
+    }
+
+    /// Every file of the checkout that is committed or about to be, relative to the root.
+    ///
+    /// # Errors
+    /// When git is missing or the root is not a git checkout.
+    pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
+        let list = capture(
+            self.command("git")
+                // A build machine's checkout may belong to another user than the one who builds.
+                .args(["-c", "safe.directory=*", "ls-files", "-z"])
+                .args(["--cached", "--others", "--exclude-standard"]),
+        )?;
+        let mut files: Vec<PathBuf> =
+            list.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
+        // A file deleted but not yet staged is still in the list.
+        files.retain(|file| self.root.join(file).is_file());
+        files.sort();
+        files.dedup();
+        Ok(files)
+    }
+}
+
+/// Runs a command with its output on the terminal.
+///
+/// # Errors
+/// When it cannot be started or ends with a failure.
+pub(crate) fn run(command: &mut Command) -> Result<()> {
+    eprintln!("$ {}", describe(command));
+    let status =
+        command.status().with_context(|| format!("cannot start `{}`", describe(command)))?;
+    if !status.success() {
+        bail!("`{}` failed: {status}", describe(command));
+    }
+    Ok(())
+}
+
+/// Runs a command and returns what it wrote to standard output.
+///
+/// # Errors
+/// When it cannot be started, ends with a failure (its standard error is in the message), or
+/// writes something else than UTF-8.
+pub(crate) fn capture(command: &mut Command) -> Result<String> {
+    let output =
+        command.output().with_context(|| format!("cannot start `{}`", describe(command)))?;
+    if !output.status.success() {
+        let reason = String::from_utf8_lossy(&output.stderr);
+        bail!("`{}` failed: {}\n{}", describe(command), output.status, reason.trim());
+    }
+    Ok(str::from_utf8(&output.stdout).context("output is not UTF-8")?.to_owned())
+}
+
+/// Whether a command runs and ends well, whatever it prints.
+pub(crate) fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+fn describes_a_crate(name: &str) -> bool {
+    name.starts_with("CARGO_PKG_")
+        || matches!(name, "CARGO_MANIFEST_DIR" | "CARGO_MANIFEST_PATH" | "CARGO_MANIFEST_LINKS")
+}
+
+fn describe(command: &Command) -> String {
+    let program = Path::new(command.get_program());
+    // The path of the toolchain's cargo says nothing to the reader.
+    let mut text =
+        program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
+    for argument in command.get_args() {
+        text.push(' ');
+        text.push_str(&argument.to_string_lossy());
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_holds_the_workspace() {
+        let workspace = Workspace::find().unwrap();
+        let files = workspace.files().unwrap();
+        assert!(files.contains(&PathBuf::from("xtask/src/workspace.rs")));
+        assert!(files.iter().all(|file| !file.starts_with("target")));
+    }
+
+    #[test]
+    fn children_do_not_see_the_description_of_xtask() {
+        let command = Workspace::find().unwrap().cargo("build");
+        let removed: Vec<_> =
+            command.get_envs().filter(|(_, value)| value.is_none()).map(|(name, _)| name).collect();
+        assert!(removed.contains(&OsStr::new("CARGO_PKG_NAME")), "{removed:?}");
+        assert!(!removed.contains(&OsStr::new("CARGO_TARGET_DIR")), "{removed:?}");
+    }
+
+    #[test]
+    fn a_failure_names_the_command() {
+        let workspace = Workspace::find().unwrap();
+        let error = capture(workspace.cargo("no-such-subcommand").arg("x")).unwrap_err();
+        assert!(error.to_string().starts_with("`cargo no-such-subcommand x` failed"), "{error}");
+    }
+}
