@@ -1,1 +1,5 @@
-//! Shared helpers of the cross-crate tests.
+//! Shared helpers of the tests: what more than one crate's tests need.
+//!
+//! Nothing here may depend on a crate of the SDK: the crates' own tests use it.
+
+pub mod leak;
