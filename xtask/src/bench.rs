@@ -1,7 +1,8 @@
-//! `cargo xtask bench <name>`: runs one benchmark of the `webex-tests` package.
+//! `cargo xtask bench <name>`: runs one benchmark of the workspace.
 //!
-//! The benchmarks are that package's bench targets, asked from cargo, so that adding the file
-//! `tests/benches/<name>.rs` is all it takes to make `bench <name>` work.
+//! The benchmarks are the bench targets of all packages, asked from cargo, so that adding a file
+//! `<package>/benches/<name>.rs` is all it takes to make `bench <name>` work. With `harness = false` in the package's
+//! manifest, the benchmark takes the arguments that follow its name.
 
 use std::ffi::OsString;
 
@@ -10,7 +11,12 @@ use serde_json::Value;
 
 use crate::workspace::{self, Workspace};
 
-const PACKAGE: &str = "webex-tests";
+/// A bench target and the package it belongs to.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Bench<'a> {
+    name: &'a str,
+    package: &'a str,
+}
 
 /// Runs the benchmark named by the first argument, and hands it the rest. Without an argument,
 /// lists the benchmarks.
@@ -24,41 +30,47 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
         "1",
     ]))?;
     let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata")?;
-    let names = bench_targets(&metadata);
+    let benches = benches(&metadata);
     let Some((name, rest)) = arguments.split_first() else {
-        println!("{}", listing(&names));
+        println!("{}", listing(&benches));
         return Ok(());
     };
-    let Some(name) = names.iter().find(|known| name == **known) else {
-        bail!("no such bench `{}`; {}", name.to_string_lossy(), listing(&names));
+    let Some(bench) = benches.iter().find(|bench| name == bench.name) else {
+        bail!("no such bench `{}`; {}", name.to_string_lossy(), listing(&benches));
     };
-    workspace::run(
-        workspace.cargo_locked("bench").args(["-p", PACKAGE, "--bench", name, "--"]).args(rest),
-    )
+    let mut command = workspace.cargo_locked("bench");
+    command.args(["-p", bench.package, "--bench", bench.name, "--"]).args(rest);
+    workspace::run(&mut command)
 }
 
-/// The names of the package's bench targets.
-fn bench_targets(metadata: &Value) -> Vec<&str> {
-    let mut names: Vec<&str> = array(&metadata["packages"])
-        .filter(|package| package["name"] == PACKAGE)
-        .flat_map(|package| array(&package["targets"]))
-        .filter(|target| array(&target["kind"]).any(|kind| kind == "bench"))
-        .filter_map(|target| target["name"].as_str())
-        .collect();
-    names.sort_unstable();
-    names
+/// The bench targets of the workspace, by name.
+fn benches(metadata: &Value) -> Vec<Bench<'_>> {
+    let mut found = Vec::new();
+    for package in array(&metadata["packages"]) {
+        for target in array(&package["targets"]) {
+            let (Some(name), Some(package)) = (target["name"].as_str(), package["name"].as_str())
+            else {
+                continue;
+            };
+            if array(&target["kind"]).any(|kind| kind == "bench") {
+                found.push(Bench { name, package });
+            }
+        }
+    }
+    found.sort_unstable();
+    found
 }
 
 fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
 
-fn listing(names: &[&str]) -> String {
-    if names.is_empty() {
-        format!("{PACKAGE} has no bench target")
-    } else {
-        format!("the benches are: {}", names.join(", "))
+fn listing(benches: &[Bench<'_>]) -> String {
+    if benches.is_empty() {
+        return "no package has a bench target".to_owned();
     }
+    let names: Vec<&str> = benches.iter().map(|bench| bench.name).collect();
+    format!("the benches are: {}", names.join(", "))
 }
 
 #[cfg(test)]
@@ -68,22 +80,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_bench_targets_of_the_package_are_benches() {
+    fn only_bench_targets_are_benches() {
         let metadata = json!({"packages": [
-            {"name": "other", "targets": [{"kind": ["bench"], "name": "not-ours"}]},
             {"name": "webex-tests", "targets": [
                 {"kind": ["lib"], "name": "webex_tests"},
-                {"kind": ["bench"], "name": "memory"},
                 {"kind": ["bench"], "name": "cold"},
             ]},
+            {"name": "webex-auth", "targets": [{"kind": ["bench"], "name": "auth"}]},
         ]});
-        assert_eq!(bench_targets(&metadata), ["cold", "memory"]);
+        let benches = benches(&metadata);
+        assert_eq!(
+            benches,
+            [
+                Bench { name: "auth", package: "webex-auth" },
+                Bench { name: "cold", package: "webex-tests" },
+            ]
+        );
+        assert_eq!(listing(&benches), "the benches are: auth, cold");
     }
 
     #[test]
     fn an_unknown_bench_names_those_there_are() {
         let error = run(&Workspace::find().unwrap(), &["no-such".into()]).unwrap_err();
         assert!(error.to_string().starts_with("no such bench `no-such`; "), "{error}");
-        assert_eq!(listing(&["cold", "memory"]), "the benches are: cold, memory");
     }
 }
