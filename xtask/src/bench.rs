@@ -1,8 +1,8 @@
 //! `cargo xtask bench <name>`: runs one benchmark of the workspace.
 //!
 //! The benchmarks are the bench targets of all packages, asked from cargo, so that adding a file
-//! `<package>/benches/<name>.rs` is all it takes to make `bench <name>` work. With `harness = false` in the package's
-//! manifest, the benchmark takes the arguments that follow its name.
+//! `<package>/benches/<name>.rs` is all it takes to make `bench <name>` work. With `harness = false`
+//! in the package's manifest, the benchmark takes the arguments that follow its name.
 
 use std::ffi::OsString;
 
@@ -38,7 +38,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let Some(bench) = benches.iter().find(|bench| name == bench.name) else {
         bail!("no such bench `{}`; {}", name.to_string_lossy(), listing(&benches));
     };
-    let mut command = workspace.cargo_locked("bench");
+    let mut command = workspace.cargo("bench");
     command.args(["-p", bench.package, "--bench", bench.name, "--"]).args(rest);
     workspace::run(&mut command)
 }

@@ -74,7 +74,7 @@ pub(crate) fn house(workspace: &Workspace) -> Result<Notes> {
 /// Clippy over all targets; a warning is a failure.
 pub(crate) fn clippy(workspace: &Workspace) -> Result<Notes> {
     setup::require_component(workspace, "clippy")?;
-    workspace::run(workspace.cargo_locked("clippy").args([
+    workspace::run(workspace.cargo("clippy").args([
         "--workspace",
         "--all-targets",
         "--",
@@ -88,7 +88,7 @@ pub(crate) fn clippy(workspace: &Workspace) -> Result<Notes> {
 pub(crate) fn docs(workspace: &Workspace) -> Result<Notes> {
     workspace::run(
         workspace
-            .cargo_locked("doc")
+            .cargo("doc")
             .args(["--workspace", "--no-deps"])
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
@@ -98,7 +98,7 @@ pub(crate) fn docs(workspace: &Workspace) -> Result<Notes> {
 /// Every test of the workspace: unit, integration and documentation tests. The header's drift test
 /// and the C programs are among them, as tests of webex-ffi.
 pub(crate) fn tests(workspace: &Workspace) -> Result<Notes> {
-    workspace::run(workspace.cargo_locked("test").args(["--workspace", "--no-fail-fast"]))?;
+    workspace::run(workspace.cargo("test").args(["--workspace", "--no-fail-fast"]))?;
     Ok(Notes::new())
 }
 

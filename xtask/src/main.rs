@@ -145,7 +145,7 @@ fn header(workspace: &Workspace) -> Result<()> {
     let before = std::fs::read(&path).ok();
     workspace::run(
         workspace
-            .cargo_locked("test")
+            .cargo("test")
             .args(["-p", "webex-ffi", "--test", "header"])
             .env(UPDATE_HEADER, "1"),
     )?;

@@ -10,9 +10,6 @@ use anyhow::{Context, Result, bail};
 /// The checkout the commands work on, wherever they were called from.
 pub(crate) struct Workspace {
     root: PathBuf,
-    /// On a build machine the lock file is part of what is tested; at a desk a new dependency may
-    /// still have to be written to it.
-    locked: bool,
 }
 
 impl Workspace {
@@ -28,7 +25,7 @@ impl Workspace {
         if !root.join("Cargo.toml").is_file() {
             bail!("{} is not the workspace: run `cargo xtask` from the checkout", root.display());
         }
-        Ok(Self { root, locked: env::var_os("CI").is_some() })
+        Ok(Self { root })
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -54,16 +51,6 @@ impl Workspace {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = self.command(cargo);
         command.arg(subcommand);
-        command
-    }
-
-    /// [`Self::cargo`] for subcommands that resolve dependencies: keeps to the committed lock file
-    /// on a build machine.
-    pub(crate) fn cargo_locked(&self, subcommand: &str) -> Command {
-        let mut command = self.cargo(subcommand);
-        if self.locked {
-            command.arg("--locked");
-        }
         command
     }
 
