@@ -1,1 +1,42 @@
-//! Where Webex services are and how to talk to them: HTTP, catalog, WDM device, Mercury.
+//! Where Webex services are and how to talk to them.
+//!
+//! In the order a program meets it:
+//!
+//! 1. [`Webex`] is one user's client; it is built from [`Credentials`] without any I/O.
+//! 2. [`Webex::ready`] brings the service [`Catalog`]: every other address comes from it.
+//! 3. [`Webex::link`] is the user's presence: a registered WDM [`Device`] and a [`mercury`] socket,
+//!    kept up while somebody holds a [`Lease`].
+//! 4. [`Http`] sends every request: tracking id, token only to hosts that may have it, one replay
+//!    after a refreshed token, deadlines, typed errors.
+//!
+//! The products (`webex-meetings`, `webex-calling`) are built on these and do not know each other.
+//!
+//! Everything with timers or retries is a machine without I/O ([`mercury::machine`],
+//! [`device::machine`]) and a task that drives it; their driving contract is in their docs.
+
+pub mod catalog;
+pub mod device;
+mod endpoints;
+mod error;
+pub mod events;
+mod http;
+pub mod link;
+pub mod mercury;
+pub mod timer;
+mod webex;
+
+pub use webex_auth::{AccessToken, Credentials, TokenError};
+
+pub use self::{
+    catalog::{Catalog, CatalogError},
+    device::{Device, DeviceConfig},
+    endpoints::{Endpoints, InvalidOrigin},
+    error::{ErrorKind, HttpError, ServiceError},
+    events::Subscription,
+    http::{
+        Auth, CONNECT_TIMEOUT, Http, REQUEST_TIMEOUT, Request, Response, RootError, TrackingIds,
+        Transport, TransportBuilder, TransportError,
+    },
+    link::{Lease, Link, LinkError, LinkEvent, LinkState, Phase},
+    webex::{BuildError, Webex, WebexBuilder},
+};

@@ -1,0 +1,301 @@
+//! What can go wrong with a request, told so that the caller knows what to do.
+//!
+//! Every operation of the SDK has its own error enum; all of them answer [`ErrorKind`], the small
+//! set of things an application can react to. [`HttpError`] is the one at the bottom: a request
+//! that did not bring a usable answer.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use serde_json::Value;
+use thiserror::Error;
+
+use webex_auth::TokenError;
+
+/// What kind of failure it was, for deciding what to do next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The service does not accept the token, and no other can be had. Sign in again.
+    Unauthorized,
+    /// The user may not do this. Retrying does not help; an administrator might.
+    Forbidden,
+    /// What was asked for does not exist (any more).
+    NotFound,
+    /// Too many requests. Wait for `retry_after` where the service named a time.
+    RateLimited {
+        /// How long the service asked to wait.
+        retry_after: Option<Duration>,
+    },
+    /// The service could not be reached. Check the network; retrying helps once it is back.
+    Network,
+    /// No answer within the time allowed.
+    Timeout,
+    /// The service failed (5xx). Retrying later helps.
+    Server,
+    /// The service refused the request as wrong (other 4xx).
+    Rejected,
+    /// The application, or a later command, withdrew the operation.
+    Cancelled,
+    /// The operation is not possible in the present state, or its object is gone.
+    InvalidState,
+    /// An answer that does not follow the protocol.
+    Protocol,
+    /// The SDK was configured wrongly.
+    Configuration,
+}
+
+impl ErrorKind {
+    /// A stable lower-case name, for logs and for languages without enums.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::RateLimited { .. } => "rate_limited",
+            Self::Network => "network",
+            Self::Timeout => "timeout",
+            Self::Server => "server",
+            Self::Rejected => "rejected",
+            Self::Cancelled => "cancelled",
+            Self::InvalidState => "invalid_state",
+            Self::Protocol => "protocol",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
+/// A request that did not bring a usable answer. Cheap to clone, so that everyone who waited for
+/// the same request gets the real cause.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum HttpError {
+    /// The service answered with an error status.
+    #[error("{0}")]
+    Status(Arc<ServiceError>),
+    /// The service could not be reached, or the connection broke.
+    #[error("{host} cannot be reached: {reason}")]
+    Network {
+        /// The host that was asked.
+        host: String,
+        /// What the network said, innermost cause.
+        reason: String,
+    },
+    /// No complete answer within the time allowed.
+    #[error("{host} did not answer within {} s", after.as_secs_f32())]
+    Timeout {
+        /// The host that was asked.
+        host: String,
+        /// The time allowed.
+        after: Duration,
+    },
+    /// There was no token to send.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// The answer is not what the protocol says.
+    #[error("{host} sent an answer that is not understood: {reason}")]
+    Body {
+        /// The host that answered.
+        host: String,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+    /// The service redirected in a circle, or to where no request may go.
+    #[error("{host} redirected to an address that is not followed: {reason}")]
+    Redirect {
+        /// The host that redirected.
+        host: String,
+        /// Why the redirect is not followed.
+        reason: &'static str,
+    },
+}
+
+impl HttpError {
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Status(error) => error.kind(),
+            Self::Network { .. } => ErrorKind::Network,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+            Self::Token(_) => ErrorKind::Unauthorized,
+            Self::Body { .. } | Self::Redirect { .. } => ErrorKind::Protocol,
+        }
+    }
+
+    /// The error answer of the service, when there was one.
+    pub fn service(&self) -> Option<&ServiceError> {
+        match self {
+            Self::Status(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// The HTTP status of the answer; `None` when there was none.
+    pub fn status(&self) -> Option<u16> {
+        self.service().map(|error| error.status.as_u16())
+    }
+
+    /// The tracking id to quote to Webex support.
+    pub fn tracking_id(&self) -> Option<&str> {
+        self.service()?.tracking_id.as_deref()
+    }
+}
+
+/// An error answer of a Webex service.
+#[derive(Clone, Error)]
+#[error("{host} answered {status}{}", .message.as_deref().map(|m| format!(": {m}")).unwrap_or_default())]
+pub struct ServiceError {
+    /// The host that answered.
+    pub host: String,
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// What the service says, taken from whichever field it uses for that.
+    pub message: Option<String>,
+    /// The service's own code (`errorCode`), such as Mobius' 101.
+    pub error_code: Option<i64>,
+    /// The tracking id to quote to Webex support.
+    pub tracking_id: Option<String>,
+    /// How long the service asked to wait.
+    pub retry_after: Option<Duration>,
+    /// The body as received. Not shown by `Debug`: it is the service's, and may hold anything.
+    pub body: Bytes,
+}
+
+impl ServiceError {
+    /// Reads an error answer; never fails, whatever the body looks like.
+    pub(crate) fn read(host: &str, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Self {
+        let json = serde_json::from_slice::<Value>(&body).ok();
+        Self {
+            host: host.to_owned(),
+            status,
+            message: json.as_ref().and_then(message).map(shorten),
+            error_code: json.as_ref().and_then(|json| json.get("errorCode")?.as_i64()),
+            tracking_id: header(headers, "trackingid").map(str::to_owned),
+            retry_after: header(headers, RETRY_AFTER.as_str()).and_then(retry_after),
+            body,
+        }
+    }
+
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self.status.as_u16() {
+            401 => ErrorKind::Unauthorized,
+            403 | 451 => ErrorKind::Forbidden,
+            404 | 410 => ErrorKind::NotFound,
+            408 => ErrorKind::Timeout,
+            429 => ErrorKind::RateLimited { retry_after: self.retry_after },
+            500..=599 => ErrorKind::Server,
+            _ => ErrorKind::Rejected,
+        }
+    }
+}
+
+impl fmt::Debug for ServiceError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServiceError")
+            .field("host", &self.host)
+            .field("status", &self.status)
+            .field("message", &self.message)
+            .field("error_code", &self.error_code)
+            .field("tracking_id", &self.tracking_id)
+            .field("retry_after", &self.retry_after)
+            .field("body", &format_args!("{} bytes", self.body.len()))
+            .finish()
+    }
+}
+
+fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The fields in which Webex services put their message, in the reference client's order.
+const MESSAGE_FIELDS: [&str; 6] =
+    ["error", "errorString", "response", "errorResponse", "message", "msg"];
+
+/// How deep a message may be nested: enough for every known service, and an end for the unknown.
+const MESSAGE_DEPTH: usize = 4;
+
+fn message(json: &Value) -> Option<&str> {
+    fn find(json: &Value, depth: usize) -> Option<&str> {
+        match json {
+            Value::String(text) if !text.is_empty() => Some(text),
+            Value::Object(map) if depth > 0 => {
+                MESSAGE_FIELDS.iter().find_map(|name| find(map.get(*name)?, depth - 1))
+            }
+            _ => None,
+        }
+    }
+    json.is_object().then(|| find(json, MESSAGE_DEPTH)).flatten()
+}
+
+/// Longest message kept, in bytes: an error is a line, not a page.
+const MESSAGE_LIMIT: usize = 300;
+
+fn shorten(text: &str) -> String {
+    let end = text.floor_char_boundary(MESSAGE_LIMIT);
+    text[..end].to_owned()
+}
+
+/// `Retry-After` in either form: whole seconds, or a date (RFC 9110 §10.2.3).
+pub(crate) fn retry_after(value: &str) -> Option<Duration> {
+    let value = value.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(value).ok()?;
+    Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    fn read(status: u16, body: &str) -> ServiceError {
+        let mut headers = HeaderMap::new();
+        headers.insert("retry-after", HeaderValue::from_static("7"));
+        headers.insert("TrackingID", HeaderValue::from_static("T_1"));
+        let status = StatusCode::from_u16(status).unwrap();
+        ServiceError::read("h", status, &headers, Bytes::copy_from_slice(body.as_bytes()))
+    }
+
+    #[test]
+    fn finds_the_message_wherever_a_service_puts_it() {
+        for (body, expected) in [
+            (r#"{"error":"invalid_grant","error_description":"d"}"#, Some("invalid_grant")),
+            (r#"{"message":"m","errors":[{"description":"x"}]}"#, Some("m")),
+            (r#"{"error":{"message":"deep"}}"#, Some("deep")),
+            (r#"{"errorCode":101}"#, None),
+            ("<html>", None),
+            ("", None),
+            ("[1]", None),
+        ] {
+            assert_eq!(read(400, body).message.as_deref(), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn keeps_code_tracking_id_and_retry_after() {
+        let error = read(429, r#"{"errorCode":101}"#);
+        assert_eq!(error.error_code, Some(101));
+        assert_eq!(error.tracking_id.as_deref(), Some("T_1"));
+        let wait = Some(Duration::from_secs(7));
+        assert_eq!(error.kind(), ErrorKind::RateLimited { retry_after: wait });
+    }
+
+    #[test]
+    fn retry_after_takes_both_forms() {
+        assert_eq!(retry_after("12"), Some(Duration::from_secs(12)));
+        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
+        assert_eq!(retry_after("soon"), None);
+        assert_eq!(retry_after("-1"), None);
+    }
+
+    #[test]
+    fn debug_does_not_show_the_body() {
+        let shown = format!("{:?}", read(400, r#"{"refresh_token":"hidden-value"}"#));
+        assert!(!shown.contains("hidden-value"), "{shown}");
+    }
+}

@@ -1,0 +1,204 @@
+//! Events for any number of listeners: nothing is missed, nobody is blocked.
+//!
+//! A [`Hub`] hands each event to every [`Subscription`]. A subscription holds at most
+//! [`CAPACITY`] unread events; when its reader is slower than that, the oldest are dropped and the
+//! reader is told how many ([`Lossy::lost`]). A hub without subscribers costs a few words, which
+//! matters in a process with thousands of clients: a ring buffer made ahead would cost kilobytes.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Weak},
+};
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Unread events a subscription holds before it drops the oldest.
+///
+/// A registration produces about five events, a failing one a few per minute: this is minutes of
+/// not reading.
+pub const CAPACITY: usize = 256;
+
+/// An event type that can say "you missed some".
+pub trait Lossy: Clone {
+    /// The event that stands for `count` events which were dropped, because the reader was slow.
+    fn lost(count: u64) -> Self;
+}
+
+/// The sending end: gives each event to all subscriptions.
+#[derive(Debug)]
+pub struct Hub<E> {
+    queues: Mutex<Vec<Weak<Queue<E>>>>,
+}
+
+impl<E> Default for Hub<E> {
+    fn default() -> Self {
+        Self { queues: Mutex::new(Vec::new()) }
+    }
+}
+
+impl<E: Lossy> Hub<E> {
+    /// A listener for every event from now on.
+    pub fn subscribe(&self) -> Subscription<E> {
+        let queue = Arc::new(Queue { state: Mutex::default(), ready: Notify::new() });
+        let mut queues = self.queues.lock();
+        queues.retain(|queue| queue.strong_count() > 0);
+        queues.push(Arc::downgrade(&queue));
+        Subscription { queue }
+    }
+
+    /// Gives the event to all present subscriptions. Never blocks.
+    pub fn emit(&self, event: &E) {
+        for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
+            queue.push(event.clone());
+        }
+    }
+}
+
+/// When the hub goes, its listeners see the end after what is still unread.
+impl<E> Drop for Hub<E> {
+    fn drop(&mut self) {
+        for queue in self.queues.get_mut().iter().filter_map(Weak::upgrade) {
+            queue.state.lock().closed = true;
+            queue.ready.notify_one();
+        }
+    }
+}
+
+/// The receiving end: the events since it was made, in order.
+#[derive(Debug)]
+pub struct Subscription<E> {
+    queue: Arc<Queue<E>>,
+}
+
+impl<E: Lossy> Subscription<E> {
+    /// The next event; `None` once the object that sends them is gone and all have been read.
+    ///
+    /// Dropping the future loses nothing: the event stays for the next call.
+    pub async fn next(&mut self) -> Option<E> {
+        loop {
+            // Created before looking, so that an event between look and wait wakes us.
+            let ready = self.queue.ready.notified();
+            if let Some(event) = self.queue.state.lock().pop() {
+                return Some(event);
+            }
+            if self.queue.state.lock().is_finished() {
+                return None;
+            }
+            ready.await;
+        }
+    }
+
+    /// The next event if there is one already.
+    pub fn try_next(&mut self) -> Option<E> {
+        self.queue.state.lock().pop()
+    }
+}
+
+#[derive(Debug)]
+struct Queue<E> {
+    state: Mutex<State<E>>,
+    ready: Notify,
+}
+
+#[derive(Debug)]
+struct State<E> {
+    events: VecDeque<E>,
+    lost: u64,
+    closed: bool,
+}
+
+impl<E> Default for State<E> {
+    fn default() -> Self {
+        Self { events: VecDeque::new(), lost: 0, closed: false }
+    }
+}
+
+impl<E: Lossy> Queue<E> {
+    fn push(&self, event: E) {
+        let mut state = self.state.lock();
+        if state.events.len() >= CAPACITY {
+            state.events.pop_front();
+            state.lost += 1;
+        }
+        state.events.push_back(event);
+        drop(state);
+        self.ready.notify_one();
+    }
+}
+
+impl<E: Lossy> State<E> {
+    fn pop(&mut self) -> Option<E> {
+        match std::mem::take(&mut self.lost) {
+            0 => self.events.pop_front(),
+            // The gap comes before what is left, where it happened.
+            lost => Some(E::lost(lost)),
+        }
+    }
+
+    fn is_finished(&self) -> bool {
+        self.closed && self.events.is_empty() && self.lost == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Clone, PartialEq)]
+    enum Event {
+        Number(usize),
+        Lost(u64),
+    }
+
+    impl Lossy for Event {
+        fn lost(count: u64) -> Self {
+            Self::Lost(count)
+        }
+    }
+
+    #[tokio::test]
+    async fn everyone_gets_everything_since_subscribing() {
+        let hub = Hub::default();
+        let mut first = hub.subscribe();
+        hub.emit(&Event::Number(1));
+        let mut second = hub.subscribe();
+        hub.emit(&Event::Number(2));
+        drop(hub);
+        assert_eq!(first.next().await, Some(Event::Number(1)));
+        assert_eq!(first.next().await, Some(Event::Number(2)));
+        assert_eq!(first.next().await, None);
+        assert_eq!(second.next().await, Some(Event::Number(2)));
+        assert_eq!(second.next().await, None);
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_is_told_how_many_it_lost() {
+        let hub = Hub::default();
+        let mut slow = hub.subscribe();
+        for number in 0..CAPACITY + 3 {
+            hub.emit(&Event::Number(number));
+        }
+        assert_eq!(slow.next().await, Some(Event::Lost(3)));
+        assert_eq!(slow.next().await, Some(Event::Number(3)));
+    }
+
+    #[tokio::test]
+    async fn a_waiting_reader_wakes() {
+        let hub = Arc::new(Hub::default());
+        let mut reader = hub.subscribe();
+        let waiting = tokio::spawn(async move { reader.next().await });
+        tokio::task::yield_now().await;
+        hub.emit(&Event::Number(7));
+        assert_eq!(waiting.await.unwrap(), Some(Event::Number(7)));
+    }
+
+    #[test]
+    fn dropped_subscriptions_are_forgotten() {
+        let hub = Hub::<Event>::default();
+        for _ in 0..100 {
+            drop(hub.subscribe());
+        }
+        assert!(hub.queues.lock().len() <= 1);
+    }
+}

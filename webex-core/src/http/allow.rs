@@ -1,0 +1,124 @@
+//! Which hosts may receive the bearer token.
+//!
+//! The reference client looks for the domain anywhere in the host name, so that
+//! `webex.com.evil.example` passes. Here domains are compared on label boundaries, over TLS only.
+
+use std::{collections::HashSet, sync::Arc};
+
+use parking_lot::RwLock;
+use url::Url;
+
+use crate::catalog::Catalog;
+
+/// Domains of the Webex cloud, with everything below them (the reference client's list).
+const WEBEX_DOMAINS: [&str; 8] = [
+    "wbx2.com",
+    "ciscospark.com",
+    "webex.com",
+    "webexapis.com",
+    "broadcloudpbx.com",
+    "broadcloud.eu",
+    "broadcloud.com.au",
+    "broadcloudpbx.net",
+];
+
+/// The places that may receive the token: configured origins, Webex domains, catalog hosts.
+#[derive(Debug)]
+pub(crate) struct AllowList {
+    webex_domains: bool,
+    /// Origins the application configured; these alone may be plain HTTP.
+    origins: HashSet<url::Origin>,
+    catalog: RwLock<Option<Arc<Catalog>>>,
+}
+
+impl AllowList {
+    pub(crate) fn new<'a>(configured: impl IntoIterator<Item = &'a Url>, webex: bool) -> Self {
+        let origins = configured.into_iter().map(Url::origin).collect();
+        Self { webex_domains: webex, origins, catalog: RwLock::default() }
+    }
+
+    /// Adds the hosts of a service catalog, which came over an already trusted connection.
+    pub(crate) fn set_catalog(&self, catalog: Arc<Catalog>) {
+        *self.catalog.write() = Some(catalog);
+    }
+
+    /// Whether a request to this URL may carry the token.
+    pub(crate) fn allows(&self, url: &Url) -> bool {
+        // A socket's origin is that of the page it belongs to: compare ws as http, wss as https.
+        if self.origins.contains(&http_origin(url)) {
+            return true;
+        }
+        let (Some(host), "https" | "wss") = (url.host_str(), url.scheme()) else {
+            return false;
+        };
+        let host = host.trim_end_matches('.');
+        (self.webex_domains && WEBEX_DOMAINS.iter().any(|domain| is_within(host, domain)))
+            || self.catalog.read().as_ref().is_some_and(|catalog| catalog.has_host(host))
+    }
+}
+
+/// The origin with websocket schemes read as the HTTP schemes they upgrade from.
+fn http_origin(url: &Url) -> url::Origin {
+    let scheme = match url.scheme() {
+        "wss" => "https",
+        "ws" => "http",
+        other => other,
+    };
+    match (url.host(), url.port_or_known_default()) {
+        (Some(host), Some(port)) => url::Origin::Tuple(scheme.to_owned(), host.to_owned(), port),
+        _ => url.origin(),
+    }
+}
+
+/// `host` is `domain` or below it. `Url` has lower-cased both.
+fn is_within(host: &str, domain: &str) -> bool {
+    host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allows(list: &AllowList, url: &str) -> bool {
+        list.allows(&Url::parse(url).unwrap())
+    }
+
+    #[test]
+    fn compares_domains_on_label_boundaries() {
+        let list = AllowList::new([], true);
+        for good in ["https://webex.com/x", "https://a.b.wbx2.com", "wss://mercury.WBX2.com./v1"] {
+            assert!(allows(&list, good), "{good}");
+        }
+        for bad in [
+            "https://webex.com.evil.example",
+            "https://evilwebex.com",
+            "http://u2c.wbx2.com",
+            "ws://mercury.wbx2.com",
+            "https://webexapis.com@evil.example/",
+        ] {
+            assert!(!allows(&list, bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_configured_origin_is_exact() {
+        let origin = Url::parse("http://127.0.0.1:8080/u2c").unwrap();
+        let list = AllowList::new([&origin], false);
+        assert!(allows(&list, "http://127.0.0.1:8080/wdm"));
+        assert!(allows(&list, "ws://127.0.0.1:8080/mercury"));
+        assert!(!allows(&list, "http://127.0.0.1:8081/wdm"));
+        assert!(!allows(&list, "https://127.0.0.1:8080/wdm"));
+        assert!(!allows(&list, "https://u2c.wbx2.com"), "webex domains are off");
+    }
+
+    #[test]
+    fn catalog_hosts_need_tls() {
+        let list = AllowList::new([], false);
+        assert!(!allows(&list, "https://wdm.gov.example"));
+        let catalog = r#"{"serviceLinks":{"wdm":"https://wdm.gov.example/wdm/api/v1"}}"#;
+        list.set_catalog(Arc::new(serde_json::from_str(catalog).unwrap()));
+        assert!(allows(&list, "https://wdm.gov.example/x"));
+        assert!(!allows(&list, "http://wdm.gov.example/x"));
+        assert!(!allows(&list, "https://x.wdm.gov.example/"));
+    }
+}

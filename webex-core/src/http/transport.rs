@@ -1,0 +1,176 @@
+//! Connections: one HTTP client and one set of TLS settings for any number of users.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use once_cell::sync::Lazy;
+use parking_lot::Mutex;
+use rustls::ClientConfig;
+use thiserror::Error;
+use tokio::runtime::{Handle, Id as RuntimeId};
+
+use super::tls::{RootError, Trust};
+
+/// How long a TCP connection and its TLS handshake may take together. Default of
+/// [`TransportBuilder::connect_timeout`]: long enough for a slow mobile network, short enough that
+/// a dead host is told from a slow one while a person still waits.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often an HTTP/2 connection with requests in flight is probed, so that one that died
+/// silently is noticed before the request's own deadline.
+const HTTP2_PROBE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How long an HTTP/2 probe may stay unanswered.
+const HTTP2_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The connections of a process: an HTTP connection pool, and TLS settings for sockets.
+///
+/// Clones share everything. An HTTP client costs hundreds of kilobytes, so a program with many
+/// users gives each [`Webex`](crate::Webex) the same transport; those built without one share one
+/// by themselves ([`Transport::shared`]).
+#[derive(Clone, Debug)]
+pub struct Transport(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    http: reqwest::Client,
+    socket_tls: Arc<ClientConfig>,
+    connect_timeout: Duration,
+}
+
+/// Why no transport can be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// An extra root certificate cannot be used.
+    #[error(transparent)]
+    Root(#[from] RootError),
+    /// The HTTP client cannot be made.
+    #[error("the HTTP client cannot be made: {0}")]
+    Http(String),
+}
+
+impl Transport {
+    /// A transport with its own trust or deadlines.
+    pub fn builder() -> TransportBuilder {
+        TransportBuilder::default()
+    }
+
+    /// The transport that everything on the present tokio runtime shares.
+    ///
+    /// One per runtime, because pooled connections live and die with the runtime that opened them.
+    /// Outside a runtime each call makes a new one.
+    ///
+    /// # Errors
+    /// [`TransportError`] when it cannot be made.
+    pub fn shared() -> Result<Self, TransportError> {
+        static SHARED: Lazy<Mutex<HashMap<RuntimeId, std::sync::Weak<Inner>>>> =
+            Lazy::new(Mutex::default);
+        let Ok(runtime) = Handle::try_current() else {
+            return Self::builder().build();
+        };
+        let mut shared = SHARED.lock();
+        if let Some(inner) = shared.get(&runtime.id()).and_then(std::sync::Weak::upgrade) {
+            return Ok(Self(inner));
+        }
+        shared.retain(|_, inner| inner.strong_count() > 0);
+        let transport = Self::builder().build()?;
+        shared.insert(runtime.id(), Arc::downgrade(&transport.0));
+        Ok(transport)
+    }
+
+    pub(crate) fn http(&self) -> &reqwest::Client {
+        &self.0.http
+    }
+
+    pub(crate) fn socket_tls(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0.socket_tls)
+    }
+
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.0.connect_timeout
+    }
+}
+
+/// Makes a [`Transport`].
+#[derive(Debug, Clone)]
+pub struct TransportBuilder {
+    trust: Trust,
+    connect_timeout: Duration,
+}
+
+impl Default for TransportBuilder {
+    fn default() -> Self {
+        Self { trust: Trust::default(), connect_timeout: CONNECT_TIMEOUT }
+    }
+}
+
+impl TransportBuilder {
+    /// Trusts the certificates in this PEM text beside the operating system's roots: a company's
+    /// inspecting proxy, or a sandbox. Default: none.
+    ///
+    /// # Errors
+    /// [`TransportError::Root`] when the text holds no certificate.
+    pub fn extra_roots_pem(mut self, pem: &[u8]) -> Result<Self, TransportError> {
+        self.trust.add_pem(pem)?;
+        Ok(self)
+    }
+
+    /// Accepts any certificate, so that anyone on the network path can read the token.
+    /// Default: no. Danger: for a sandbox on this machine only.
+    #[must_use]
+    pub fn danger_accept_invalid_certs(mut self, accept: bool) -> Self {
+        self.trust.accept_invalid = accept;
+        self
+    }
+
+    /// How long a TCP connection and its TLS handshake may take. Default: [`CONNECT_TIMEOUT`].
+    #[must_use]
+    pub fn connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Makes the transport. Opens no connection.
+    ///
+    /// # Errors
+    /// [`TransportError`] when a root certificate cannot be used or the client cannot be made.
+    pub fn build(self) -> Result<Transport, TransportError> {
+        let socket_tls = self.trust.client_config()?;
+        let mut http_tls = socket_tls.clone();
+        http_tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let http = reqwest::Client::builder()
+            .tls_backend_preconfigured(http_tls)
+            // Redirects are followed by our own rules, which know who may get the token.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(self.connect_timeout)
+            .http2_keep_alive_interval(HTTP2_PROBE_INTERVAL)
+            .http2_keep_alive_timeout(HTTP2_PROBE_TIMEOUT)
+            .no_proxy()
+            .build()
+            .map_err(|error| TransportError::Http(error.to_string()))?;
+        let socket_tls = Arc::new(socket_tls);
+        let connect_timeout = self.connect_timeout;
+        Ok(Transport(Arc::new(Inner { http, socket_tls, connect_timeout })))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_runtime_shares_one_transport() {
+        let first = Transport::shared().unwrap();
+        let second = Transport::shared().unwrap();
+        assert!(Arc::ptr_eq(&first.0, &second.0));
+    }
+
+    #[test]
+    fn runtimes_do_not_share() {
+        let on_own_runtime = || {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(async { Transport::shared().unwrap() })
+        };
+        assert!(!Arc::ptr_eq(&on_own_runtime().0, &on_own_runtime().0));
+    }
+}

@@ -1,0 +1,361 @@
+//! The task of one link: carries out what the machine asks for, and tells it what came of it.
+
+use std::{
+    future::{Future, pending, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use futures_util::{Stream, stream::FuturesUnordered};
+use tokio::{
+    sync::{mpsc, watch},
+    time::Instant,
+};
+use tracing::{debug, info, warn};
+use webex_auth::AccessToken;
+
+use super::{
+    Command, LinkError, LinkEvent, LinkState, Released,
+    machine::{Action, Machine, Phase},
+    socket::{self, Socket, SocketEvent},
+};
+use crate::{
+    device::{self, Device, machine::Failure},
+    error::{ErrorKind, HttpError},
+    events::Hub,
+    mercury::{
+        frame::ServerFrame,
+        machine::{self as mercury, ConnId, OpenFailure},
+    },
+    webex::Core,
+};
+
+/// How long an ended client may take to give up its device: a closing handshake and one request,
+/// each with time for one slow answer.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Runs the link until all handles are gone and nothing is left in the cloud.
+pub(super) async fn run(
+    core: Arc<Core>,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    publish: watch::Sender<LinkState>,
+    events: Arc<Hub<LinkEvent>>,
+) {
+    let machine = Machine::new(core.device.ttl, fastrand::u64(..));
+    let driver = Driver {
+        core,
+        machine,
+        publish,
+        events,
+        work: Work::default(),
+        holders: 0,
+        releases: Vec::new(),
+        token: None,
+        failure: None,
+        online: false,
+    };
+    driver.run(inbox).await;
+}
+
+struct Driver {
+    core: Arc<Core>,
+    machine: Machine,
+    publish: watch::Sender<LinkState>,
+    events: Arc<Hub<LinkEvent>>,
+    work: Work,
+    holders: usize,
+    releases: Vec<Released>,
+    /// The token last sent on a socket: the one that a refusal is about.
+    token: Option<AccessToken>,
+    failure: Option<LinkError>,
+    online: bool,
+}
+
+impl Driver {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        let mut farewell: Option<Instant> = None;
+        loop {
+            self.carry_out();
+            self.report();
+            let deadline = match (self.machine.poll_timeout().map(Instant::from_std), farewell) {
+                (Some(timer), Some(farewell)) => Some(timer.min(farewell)),
+                (timer, farewell) => timer.or(farewell),
+            };
+            if let Some(farewell) = farewell {
+                let gone = matches!(self.machine.phase(), Phase::Down | Phase::Left);
+                if gone || Instant::now() >= farewell {
+                    break;
+                }
+            }
+            tokio::select! {
+                biased;
+                command = inbox.recv(), if farewell.is_none() => {
+                    if let Some(command) = command {
+                        self.obey(command);
+                    } else {
+                        farewell = Some(Instant::now() + FAREWELL);
+                        self.machine.down(now(), "client closed");
+                    }
+                }
+                news = self.work.next() => self.handle(news),
+                () = sleep_until(deadline) => self.machine.handle_timeout(now()),
+            }
+        }
+        if self.machine.phase() != Phase::Down {
+            warn!("the client ended before the service confirmed that its device is gone");
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Acquire(done) => {
+                self.holders += 1;
+                self.failure = None;
+                self.machine.up(now());
+                // Told before the acquirer looks: it must not see the failure of an earlier try.
+                self.report();
+                let _ = done.send(());
+            }
+            Command::Release { held, reason, done } => {
+                self.holders -= usize::from(held);
+                if self.holders == 0 {
+                    self.machine.down(now(), reason);
+                }
+                self.releases.extend(done);
+            }
+        }
+    }
+
+    fn handle(&mut self, news: News) {
+        match news {
+            News::Record { action, outcome } => {
+                let outcome = outcome.map_err(|error| {
+                    let failure = failure_of(error.kind());
+                    debug!(%error, action, "device request failed");
+                    self.failure = Some(error);
+                    failure
+                });
+                if let Ok(device) = &outcome {
+                    self.failure = None;
+                    self.core.http.set_device_url(Some(&device.url));
+                    debug!(action, "device");
+                }
+                self.machine.handle_record(now(), outcome);
+            }
+            News::Deleted(outcome) => {
+                let outcome = outcome.map_err(|source| {
+                    let failure = failure_of(source.kind());
+                    self.failure = Some(LinkError::Device { action: "deleted", source });
+                    failure
+                });
+                if outcome.is_ok() {
+                    self.core.http.set_device_url(None);
+                    debug!("device deleted");
+                }
+                self.machine.handle_deleted(now(), outcome);
+            }
+            News::Token(renewed) => self.machine.handle_token(now(), renewed),
+            News::Opened(conn, Ok((socket, token))) => {
+                self.token = Some(token);
+                if self.machine.handle_opened(now(), conn) {
+                    self.work.sockets.push((conn, socket));
+                }
+            }
+            News::Opened(conn, Err(failure)) => {
+                self.machine.handle_open_failed(now(), conn, &failure);
+            }
+            News::Socket(conn, SocketEvent::Text(text)) => match ServerFrame::parse(&text) {
+                Ok(frame) => self.machine.handle_frame(now(), conn, frame),
+                Err(error) => debug!(error = ?error.classify(), "a frame that is not understood"),
+            },
+            News::Socket(conn, SocketEvent::Closed(close)) => {
+                debug!(code = close.code, reason = close.reason, "socket closed");
+                self.work.drop_conn(conn);
+                self.machine.handle_closed(now(), conn, &close);
+            }
+        }
+    }
+
+    fn carry_out(&mut self) {
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                Action::Device(action) => self.device_request(action),
+                Action::Socket(action) => self.socket_action(action),
+            }
+        }
+    }
+
+    fn device_request(&mut self, action: device::machine::Action) {
+        use device::machine::Action;
+        let core = Arc::clone(&self.core);
+        self.work.requests.push(match action {
+            Action::Register => Box::pin(async move {
+                News::Record { action: "registered", outcome: register(&core).await }
+            }),
+            Action::Refresh(device) => Box::pin(async move {
+                let outcome = device
+                    .refresh(&core.http, &core.device)
+                    .await
+                    .map_err(|source| LinkError::Device { action: "refreshed", source });
+                News::Record { action: "refreshed", outcome }
+            }),
+            Action::Delete(device) => {
+                Box::pin(async move { News::Deleted(device.delete(&core.http).await) })
+            }
+        });
+    }
+
+    fn socket_action(&mut self, action: mercury::Action) {
+        match action {
+            mercury::Action::Open(conn) => {
+                // No device: it is being registered anew, and its answer brings the next attempt.
+                let Some(device) = self.machine.device().cloned() else {
+                    return self.machine.handle_open_failed(now(), conn, &OpenFailure::Network);
+                };
+                let http = self.core.http.clone();
+                let dial =
+                    Box::pin(async move { socket::open(&http, &device.web_socket_url).await });
+                self.work.dialing.push((conn, dial));
+            }
+            mercury::Action::Send(conn, frame) => {
+                if let Some(socket) = self.work.socket(conn) {
+                    socket.send(frame.to_json());
+                }
+            }
+            mercury::Action::Close(conn, close) => {
+                if let Some(socket) = self.work.socket(conn) {
+                    socket.close(&close);
+                }
+            }
+            mercury::Action::Drop(conn) => self.work.drop_conn(conn),
+            mercury::Action::ReplaceToken => {
+                let (http, token) = (self.core.http.clone(), self.token.clone());
+                self.work.requests.push(Box::pin(async move {
+                    let Some(token) = token else { return News::Token(false) };
+                    News::Token(http.tokens().replace(&token).await.is_ok())
+                }));
+            }
+            mercury::Action::Deliver(event) => self.events.emit(&LinkEvent::Event(event)),
+            mercury::Action::SequenceGap { expected, actual } => {
+                info!(expected, actual, "events were lost between the service and this client");
+                self.events.emit(&LinkEvent::SequenceGap);
+            }
+            // Answered by the device machine; never handed to the driver.
+            mercury::Action::RefreshDevice => {}
+        }
+    }
+
+    /// Publishes the state, and answers those who wait for their release.
+    fn report(&mut self) {
+        let phase = self.machine.phase();
+        let online = self.machine.socket() == mercury::Status::Online;
+        let failure = match self.machine.stopped() {
+            Some(stop) => Some(LinkError::Refused(stop)),
+            None => self.failure.clone(),
+        };
+        self.publish.send_if_modified(|state| {
+            let same = state.phase == phase
+                && state.online == online
+                && state.device.as_ref() == self.machine.device()
+                && state.failure.is_some() == failure.is_some();
+            if !same {
+                let device = self.machine.device().cloned();
+                *state = LinkState { phase, device, online, failure: failure.clone() };
+            }
+            !same
+        });
+        if online != self.online {
+            self.online = online;
+            self.events.emit(if online { &LinkEvent::Online } else { &LinkEvent::Offline });
+        }
+        let outcome = match phase {
+            Phase::Left => Err(failure.unwrap_or(LinkError::Closed)),
+            // Held by someone else (again): this share is given back all the same.
+            _ if self.holders > 0 => Ok(()),
+            Phase::Down => Ok(()),
+            _ => return,
+        };
+        for done in self.releases.drain(..) {
+            let _ = done.send(outcome.clone());
+        }
+    }
+}
+
+async fn register(core: &Arc<Core>) -> Result<Arc<Device>, LinkError> {
+    let wdm = core.catalog().await?.service_url("wdm")?;
+    Device::register(&core.http, &wdm, &core.device)
+        .await
+        .map_err(|source: HttpError| LinkError::Device { action: "registered", source })
+}
+
+fn failure_of(kind: ErrorKind) -> Failure {
+    if kind == ErrorKind::NotFound { Failure::NotFound } else { Failure::Other }
+}
+
+/// The present time. tokio's clock, so that tests can pause it.
+fn now() -> std::time::Instant {
+    Instant::now().into_std()
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => pending().await,
+    }
+}
+
+/// What came of something the driver had begun.
+enum News {
+    Record { action: &'static str, outcome: Result<Arc<Device>, LinkError> },
+    Deleted(Result<(), HttpError>),
+    Token(bool),
+    Opened(ConnId, Dialled),
+    Socket(ConnId, SocketEvent),
+}
+
+type Dialled = Result<(Box<Socket>, AccessToken), OpenFailure>;
+type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Everything under way: requests, dialling, open sockets.
+#[derive(Default)]
+struct Work {
+    requests: FuturesUnordered<BoxFuture<News>>,
+    dialing: Vec<(ConnId, BoxFuture<Dialled>)>,
+    sockets: Vec<(ConnId, Box<Socket>)>,
+}
+
+impl Work {
+    /// The next news; waits for ever when nothing is under way. Cancel safe.
+    async fn next(&mut self) -> News {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        if let Poll::Ready(Some(news)) = Pin::new(&mut self.requests).poll_next(cx) {
+            return Poll::Ready(news);
+        }
+        for index in 0..self.dialing.len() {
+            if let Poll::Ready(outcome) = self.dialing[index].1.as_mut().poll(cx) {
+                let (conn, _) = self.dialing.swap_remove(index);
+                return Poll::Ready(News::Opened(conn, outcome));
+            }
+        }
+        for (conn, socket) in &mut self.sockets {
+            if let Poll::Ready(event) = socket.poll(cx) {
+                return Poll::Ready(News::Socket(*conn, event));
+            }
+        }
+        Poll::Pending
+    }
+
+    fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
+        self.sockets.iter_mut().find(|(id, _)| *id == conn).map(|(_, socket)| &mut **socket)
+    }
+
+    fn drop_conn(&mut self, conn: ConnId) {
+        self.dialing.retain(|(id, _)| *id != conn);
+        self.sockets.retain(|(id, _)| *id != conn);
+    }
+}

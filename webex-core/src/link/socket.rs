@@ -1,0 +1,249 @@
+//! One websocket connection: dialled, written to and read without blocking its task.
+
+use std::{
+    collections::VecDeque,
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::{Sink, Stream};
+use http::{HeaderMap, HeaderValue};
+use rustls::pki_types::ServerName;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_tungstenite::{
+    WebSocketStream, client_async_with_config,
+    tungstenite::{
+        Error as WsError, Message, Utf8Bytes,
+        client::IntoClientRequest,
+        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
+    },
+};
+use tracing::debug;
+use url::Url;
+use webex_auth::AccessToken;
+
+use crate::{
+    http::{Http, Transport},
+    mercury::{close::Close, frame, machine::OpenFailure},
+};
+
+/// Bytes read ahead per socket: a ping or an ack is tens of bytes, most events under 4 KiB, and a
+/// process may hold thousands of sockets (the library's default is 128 KiB each).
+const READ_BUFFER: usize = 4 * 1024;
+
+/// The largest event accepted. The biggest known are conversation activities of about 100 kB.
+const MAX_MESSAGE: usize = 4 * 1024 * 1024;
+
+/// What a socket reports.
+#[derive(Debug)]
+pub(super) enum SocketEvent {
+    /// A text frame.
+    Text(Utf8Bytes),
+    /// The end.
+    Closed(Close),
+}
+
+/// An open websocket with what is still to be written.
+#[derive(Debug)]
+pub(super) struct Socket {
+    stream: WebSocketStream<MaybeTls>,
+    outbox: VecDeque<Message>,
+}
+
+/// Opens the socket of a device and sends the authorization frame. Also gives the token that was
+/// sent, so that a refusal can name it.
+pub(super) async fn open(
+    http: &Http,
+    address: &Url,
+) -> Result<(Box<Socket>, AccessToken), OpenFailure> {
+    if !http.allow().allows(address) {
+        debug!(host = address.host_str(), "the socket's host may not receive the token");
+        return Err(OpenFailure::Untrusted);
+    }
+    let (token, stream) = tokio::join!(http.tokens().token(), dial(http, address));
+    let token = token.map_err(|_| OpenFailure::Token)?;
+    let mut socket = Box::new(Socket { stream: stream?, outbox: VecDeque::new() });
+    let tracking_id = format!("{}_{}", http.tracking().session(), epoch_ms());
+    let id = uuid::Uuid::new_v4().to_string();
+    socket.send(frame::authorization(&id, token.authorization(), &tracking_id));
+    Ok((socket, token))
+}
+
+impl Socket {
+    /// Queues a text frame; it leaves with the next [`poll`](Self::poll).
+    pub(super) fn send(&mut self, text: String) {
+        self.outbox.push_back(Message::text(text));
+    }
+
+    /// Queues a close frame.
+    pub(super) fn close(&mut self, close: &Close) {
+        let frame =
+            CloseFrame { code: CloseCode::from(close.code), reason: close.reason.as_str().into() };
+        self.outbox.push_back(Message::Close(Some(frame)));
+    }
+
+    /// Writes what is queued and reads the next event.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
+        if let Poll::Ready(Err(error)) = self.poll_write(cx) {
+            // A write after the close was received is refused; the read below tells the code.
+            debug!(%error, "socket cannot be written");
+        }
+        loop {
+            return match Pin::new(&mut self.stream).poll_next(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(Some(Ok(Message::Text(text)))) => Poll::Ready(SocketEvent::Text(text)),
+                Poll::Ready(Some(Ok(Message::Close(frame)))) => {
+                    // The reply is queued by the library; one flush normally takes it all.
+                    let _ = Pin::new(&mut self.stream).poll_flush(cx);
+                    Poll::Ready(SocketEvent::Closed(close_of(frame)))
+                }
+                // Control frames are answered by the library; binary frames are not spoken here.
+                Poll::Ready(Some(Ok(_))) => continue,
+                Poll::Ready(Some(Err(error))) => {
+                    debug!(%error, "socket failed");
+                    Poll::Ready(SocketEvent::Closed(Close::abnormal()))
+                }
+                Poll::Ready(None) => Poll::Ready(SocketEvent::Closed(Close::abnormal())),
+            };
+        }
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
+        let mut stream = Pin::new(&mut self.stream);
+        while !self.outbox.is_empty() {
+            std::task::ready!(stream.as_mut().poll_ready(cx))?;
+            if let Some(message) = self.outbox.pop_front() {
+                stream.as_mut().start_send(message)?;
+            }
+        }
+        stream.poll_flush(cx)
+    }
+}
+
+async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<MaybeTls>, OpenFailure> {
+    let transport = http.transport();
+    let stream = tokio::time::timeout(transport.connect_timeout(), connect(transport, address))
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))
+        .flatten()
+        .map_err(|error| {
+            debug!(%error, host = address.host_str(), "socket cannot connect");
+            OpenFailure::Network
+        })?;
+    let url = with_parameters(address.clone());
+    let mut request = url.as_str().into_client_request().map_err(|_| OpenFailure::Untrusted)?;
+    request.headers_mut().insert("trackingid", http.tracking().next());
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE));
+    match client_async_with_config(request, stream, Some(config)).await {
+        Ok((stream, _)) => Ok(stream),
+        Err(WsError::Http(response)) => {
+            let status = response.status().as_u16();
+            debug!(status, "socket upgrade refused");
+            Err(OpenFailure::Status { status, retry_after: retry_after(response.headers()) })
+        }
+        Err(error) => {
+            debug!(%error, "socket upgrade failed");
+            Err(OpenFailure::Network)
+        }
+    }
+}
+
+async fn connect(transport: &Transport, address: &Url) -> io::Result<MaybeTls> {
+    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
+    let host = address.host_str().ok_or_else(invalid)?;
+    // The brackets of an IPv6 literal belong to the URL, not to the address.
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let port = address.port_or_known_default().ok_or_else(invalid)?;
+    let tcp = TcpStream::connect((host.as_str(), port)).await?;
+    tcp.set_nodelay(true)?;
+    if address.scheme() != "wss" {
+        return Ok(MaybeTls::Plain(tcp));
+    }
+    let name = ServerName::try_from(host).map_err(|_| invalid())?;
+    let tls = TlsConnector::from(transport.socket_tls()).connect(name, tcp).await?;
+    Ok(MaybeTls::Tls(Box::new(tls)))
+}
+
+/// The parameters of the reference client: text frames, buffered events told, HTTP statuses told
+/// as close codes 44xx, several sockets per user, and a time that lets the server drop stale ones.
+fn with_parameters(mut url: Url) -> Url {
+    url.query_pairs_mut()
+        .append_pair("outboundWireFormat", "text")
+        .append_pair("bufferStates", "true")
+        .append_pair("aliasHttpStatus", "true")
+        .append_pair("multipleConnections", "true")
+        .append_pair("clientTimestamp", &epoch_ms().to_string());
+    url
+}
+
+fn epoch_ms() -> u128 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
+}
+
+fn retry_after(headers: &HeaderMap<HeaderValue>) -> Option<Duration> {
+    crate::error::retry_after(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?)
+}
+
+fn close_of(frame: Option<CloseFrame>) -> Close {
+    match frame {
+        Some(frame) => Close { code: frame.code.into(), reason: frame.reason.to_string() },
+        None => Close { code: 1005, reason: String::new() },
+    }
+}
+
+/// A connection, with or without TLS.
+#[derive(Debug)]
+enum MaybeTls {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl AsyncRead for MaybeTls {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for MaybeTls {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! The machine on virtual time: every expectation is computed from the constants.
+
+use proptest::prelude::*;
+
+use super::*;
+
+const BUFFER_STATE: &str =
+    r#"{"id":"b","data":{"eventType":"mercury.buffer_state"},"sequenceNumber":1}"#;
+
+/// A machine, a clock, and what it asked for.
+struct Bench {
+    machine: Machine,
+    start: Instant,
+    now: Instant,
+}
+
+impl Bench {
+    fn new(seed: u64) -> Self {
+        let start = Instant::now();
+        Self { machine: Machine::new(seed), start, now: start }
+    }
+
+    fn actions(&mut self) -> Vec<Action> {
+        std::iter::from_fn(|| self.machine.poll_action()).collect()
+    }
+
+    fn opened(&mut self) -> ConnId {
+        let actions = self.actions();
+        let Some(Action::Open(conn)) = actions.last() else { panic!("{actions:?}") };
+        *conn
+    }
+
+    fn frame(&mut self, conn: ConnId, text: &str) {
+        self.machine.handle_frame(self.now, conn, ServerFrame::parse(text).unwrap());
+    }
+
+    fn closed(&mut self, conn: ConnId, code: u16, reason: &str) {
+        let close = Close { code, reason: reason.to_owned() };
+        self.machine.handle_closed(self.now, conn, &close);
+    }
+
+    /// Sleeps to the next deadline; says how long that took.
+    fn sleep(&mut self) -> Duration {
+        let deadline = self.machine.poll_timeout().expect("a deadline");
+        let slept = deadline.duration_since(self.now);
+        self.now = deadline;
+        self.machine.handle_timeout(self.now);
+        slept
+    }
+
+    fn online(seed: u64) -> (Self, ConnId) {
+        let mut bench = Self::new(seed);
+        bench.machine.connect(bench.now);
+        let conn = bench.opened();
+        assert!(bench.machine.handle_opened(bench.now, conn));
+        bench.frame(conn, BUFFER_STATE);
+        assert_eq!(bench.machine.status(), Status::Online);
+        (bench, conn)
+    }
+
+    /// Answers the ping that is in flight.
+    fn pong(&mut self, conn: ConnId) {
+        let ping = self.actions().into_iter().find_map(|action| match action {
+            Action::Send(_, ClientFrame::Ping { id }) => Some(id),
+            _ => None,
+        });
+        let ping = ping.expect("a ping");
+        self.frame(conn, &format!(r#"{{"id":"{ping}","type":"pong"}}"#));
+    }
+}
+
+#[test]
+fn connects_acknowledges_delivers_and_pings_at_once() {
+    let mut bench = Bench::new(1);
+    bench.machine.connect(bench.now);
+    let conn = bench.opened();
+    assert!(bench.machine.handle_opened(bench.now, conn));
+    bench.frame(conn, BUFFER_STATE);
+    let actions = bench.actions();
+    let [Action::Send(_, ack), Action::Send(_, ping), Action::Deliver(event)] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(*ack, ClientFrame::Ack { message_id: "b".to_owned() });
+    assert!(matches!(ping, ClientFrame::Ping { .. }));
+    assert_eq!(event.event_type, "mercury.buffer_state");
+}
+
+#[test]
+fn waits_for_the_authorizing_frame_among_others() {
+    let mut bench = Bench::new(1);
+    bench.machine.connect(bench.now);
+    let conn = bench.opened();
+    assert!(bench.machine.handle_opened(bench.now, conn));
+    bench.frame(conn, r#"{"id":"x","data":{"eventType":"mobius.call"}}"#);
+    assert_eq!(bench.machine.status(), Status::Connecting { attempt: 1 });
+    bench.frame(conn, BUFFER_STATE);
+    assert_eq!(bench.machine.status(), Status::Online);
+}
+
+#[test]
+fn pings_an_interval_after_each_pong() {
+    let (mut bench, conn) = Bench::online(2);
+    for _ in 0..3 {
+        bench.pong(conn);
+        assert_eq!(bench.sleep(), PING_INTERVAL);
+    }
+}
+
+#[test]
+fn a_missing_pong_ends_the_connection() {
+    let (mut bench, conn) = Bench::online(3);
+    bench.actions();
+    assert_eq!(bench.sleep(), PONG_TIMEOUT);
+    let actions = bench.actions();
+    let [Action::Close(closed, close), Action::Drop(dropped)] = &actions[..] else {
+        panic!("{actions:?}")
+    };
+    assert_eq!((*closed, *dropped), (conn, conn));
+    assert_eq!((close.code, close.reason.as_str()), (1000, "pong not received"));
+    assert!(matches!(bench.machine.status(), Status::Connecting { .. }));
+}
+
+#[test]
+fn a_pong_with_another_id_ends_the_connection() {
+    let (mut bench, conn) = Bench::online(4);
+    bench.actions();
+    bench.frame(conn, r#"{"id":"other","type":"pong"}"#);
+    let actions = bench.actions();
+    let close = actions.iter().find_map(|action| match action {
+        Action::Close(_, close) => Some(close.reason.as_str()),
+        _ => None,
+    });
+    assert_eq!(close, Some("pong mismatch"));
+}
+
+#[test]
+fn authorization_is_not_waited_for_longer_than_the_server_would() {
+    let mut bench = Bench::new(5);
+    bench.machine.connect(bench.now);
+    let conn = bench.opened();
+    assert!(bench.machine.handle_opened(bench.now, conn));
+    assert_eq!(bench.sleep(), AUTHORIZATION_TIMEOUT);
+    assert!(bench.actions().iter().any(|action| matches!(action, Action::Drop(id) if *id == conn)));
+}
+
+#[test]
+fn dialling_is_not_waited_for_for_ever() {
+    let mut bench = Bench::new(5);
+    bench.machine.connect(bench.now);
+    let conn = bench.opened();
+    assert_eq!(bench.sleep(), OPEN_TIMEOUT);
+    assert!(bench.actions().iter().any(|action| matches!(action, Action::Drop(id) if *id == conn)));
+    // News of the abandoned attempt are of no interest any more.
+    assert!(!bench.machine.handle_opened(bench.now, conn));
+    assert!(matches!(bench.machine.status(), Status::Connecting { .. }));
+}
+
+#[test]
+fn backs_off_up_to_the_cap() {
+    let mut bench = Bench::new(6);
+    bench.machine.connect(bench.now);
+    for attempt in 1..=12_u32 {
+        let conn = bench.opened();
+        assert_eq!(bench.machine.status(), Status::Connecting { attempt });
+        bench.machine.handle_open_failed(bench.now, conn, &OpenFailure::Network);
+        let cap = BACKOFF_BASE.saturating_mul(1 << (attempt - 1)).min(BACKOFF_CAP);
+        let waited = bench.sleep();
+        assert!(waited <= cap, "attempt {attempt}: {waited:?} > {cap:?}");
+    }
+}
+
+#[test]
+fn retry_after_beats_the_back_off() {
+    let mut bench = Bench::new(7);
+    bench.machine.connect(bench.now);
+    let conn = bench.opened();
+    let wait = Duration::from_secs(90);
+    let failure = OpenFailure::Status { status: 429, retry_after: Some(wait) };
+    bench.machine.handle_open_failed(bench.now, conn, &failure);
+    assert_eq!(bench.sleep(), wait);
+}
+
+#[test]
+fn a_stable_connection_is_replaced_at_once_an_unstable_one_is_not() {
+    let (mut bench, conn) = Bench::online(8);
+    bench.now += STABLE_AFTER;
+    bench.closed(conn, 1001, "");
+    assert_eq!(bench.sleep(), Duration::ZERO);
+
+    let (mut bench, mut conn) = Bench::online(9);
+    let mut attempts = 1;
+    while bench.now.duration_since(bench.start) < Duration::from_secs(60) {
+        bench.closed(conn, 1001, "");
+        bench.sleep();
+        conn = bench.opened();
+        assert!(bench.machine.handle_opened(bench.now, conn));
+        bench.frame(conn, BUFFER_STATE);
+        attempts += 1;
+    }
+    assert!(attempts < 20, "{attempts} attempts in a minute");
+}
+
+#[test]
+fn a_refused_token_is_replaced_or_final() {
+    let (mut bench, conn) = Bench::online(10);
+    bench.actions();
+    bench.closed(conn, 4401, "");
+    assert!(matches!(bench.actions()[..], [Action::ReplaceToken]));
+    bench.machine.handle_token(false);
+    assert_eq!(bench.machine.status(), Status::Stopped(Stop::Unauthorized));
+    assert_eq!(bench.machine.poll_timeout(), None);
+}
+
+#[test]
+fn closes_with_its_own_code_and_waits_for_the_server() {
+    let (mut bench, conn) = Bench::online(11);
+    bench.actions();
+    bench.machine.disconnect(bench.now, "meetings unregister");
+    let actions = bench.actions();
+    let [Action::Close(_, close)] = &actions[..] else { panic!("{actions:?}") };
+    assert_eq!((close.code, close.reason.as_str()), (3050, "meetings unregister"));
+    assert_eq!(bench.machine.status(), Status::Closing);
+    bench.closed(conn, 3050, "meetings unregister");
+    assert_eq!(bench.machine.status(), Status::Offline);
+    assert_eq!(bench.machine.poll_timeout(), None);
+}
+
+#[test]
+fn a_server_that_does_not_answer_the_close_is_left() {
+    let (mut bench, conn) = Bench::online(12);
+    bench.actions();
+    bench.machine.disconnect(bench.now, "bye");
+    bench.actions();
+    assert_eq!(bench.sleep(), FORCE_CLOSE_DELAY);
+    assert!(matches!(bench.actions()[..], [Action::Drop(id)] if id == conn));
+    assert_eq!(bench.machine.status(), Status::Offline);
+}
+
+#[test]
+fn wanted_again_while_closing_opens_afterwards() {
+    let (mut bench, conn) = Bench::online(13);
+    bench.machine.disconnect(bench.now, "bye");
+    bench.machine.connect(bench.now);
+    bench.actions();
+    bench.closed(conn, 3050, "bye");
+    bench.opened();
+    assert_eq!(bench.machine.status(), Status::Connecting { attempt: 1 });
+}
+
+#[test]
+fn a_gap_in_the_numbers_is_reported_and_bridged() {
+    let (mut bench, conn) = Bench::online(14);
+    bench.actions();
+    for number in [2, 5, 6] {
+        bench.frame(conn, &format!(r#"{{"type":"x","sequenceNumber":{number}}}"#));
+    }
+    let gaps: Vec<_> = bench
+        .actions()
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::SequenceGap { expected, actual } => Some((expected, actual)),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(gaps, [(3, 5)]);
+}
+
+/// Things that can happen to a machine, in any order.
+#[derive(Debug, Clone)]
+enum Input {
+    Connect,
+    Disconnect,
+    Opened,
+    OpenFailed(u16),
+    Authorized,
+    Frame,
+    Closed(u16),
+    Token(bool),
+    Sleep,
+    Pass(u64),
+}
+
+fn inputs() -> impl Strategy<Value = Vec<Input>> {
+    let input = prop_oneof![
+        Just(Input::Connect),
+        Just(Input::Disconnect),
+        Just(Input::Opened),
+        prop_oneof![Just(0_u16), Just(401), Just(403), Just(404), Just(429), Just(503)]
+            .prop_map(Input::OpenFailed),
+        Just(Input::Authorized),
+        Just(Input::Frame),
+        prop_oneof![
+            Just(1000_u16),
+            Just(1005),
+            Just(1006),
+            Just(4000),
+            Just(4001),
+            Just(4401),
+            Just(4404)
+        ]
+        .prop_map(Input::Closed),
+        any::<bool>().prop_map(Input::Token),
+        Just(Input::Sleep),
+        (0..100_000_u64).prop_map(Input::Pass),
+    ];
+    proptest::collection::vec(input, 0..60)
+}
+
+proptest! {
+    /// Whatever happens: one connection at a time, always something to wait for while wanted, and
+    /// nothing left once not wanted.
+    #[test]
+    fn never_stuck_never_double(seed: u64, inputs in inputs()) {
+        let mut bench = Bench::new(seed);
+        let mut open: Option<ConnId> = None;
+        let mut latest: Option<ConnId> = None;
+        for input in inputs {
+            let conn = latest.unwrap_or(ConnId(0));
+            match input {
+                Input::Connect => bench.machine.connect(bench.now),
+                Input::Disconnect => bench.machine.disconnect(bench.now, "bye"),
+                Input::Opened => drop(bench.machine.handle_opened(bench.now, conn)),
+                Input::OpenFailed(status) => {
+                    if matches!(bench.machine.state, State::Opening(_)) { open = None; }
+                    let failure = OpenFailure::Status { status, retry_after: None };
+                    bench.machine.handle_open_failed(bench.now, conn, &failure);
+                }
+                Input::Authorized => bench.frame(conn, BUFFER_STATE),
+                Input::Frame => bench.frame(conn, r#"{"data":{"eventType":"a.b"}}"#),
+                Input::Closed(_) if matches!(bench.machine.state, State::Opening(_)) => {}
+                Input::Closed(code) => {
+                    bench.closed(conn, code, "");
+                    open = None;
+                }
+                Input::Token(renewed) => bench.machine.handle_token(renewed),
+                Input::Sleep => if bench.machine.poll_timeout().is_some() { bench.sleep(); },
+                Input::Pass(ms) => {
+                    bench.now += Duration::from_millis(ms);
+                    bench.machine.handle_timeout(bench.now);
+                }
+            }
+            for action in bench.actions() {
+                match action {
+                    Action::Open(conn) => {
+                        prop_assert!(open.is_none(), "two connections at once");
+                        (open, latest) = (Some(conn), Some(conn));
+                    }
+                    Action::Drop(conn) => if open == Some(conn) { open = None },
+                    Action::Send(conn, _) | Action::Close(conn, _) => {
+                        prop_assert_eq!(Some(conn), latest);
+                    }
+                    _ => {}
+                }
+            }
+            let machine = &bench.machine;
+            match machine.status() {
+                Status::Connecting { .. } | Status::Online => {
+                    prop_assert!(machine.wanted);
+                    prop_assert!(machine.poll_timeout().is_some(), "waiting for nothing");
+                }
+                Status::Closing => prop_assert!(machine.poll_timeout().is_some()),
+                Status::Offline => prop_assert!(!machine.wanted && machine.poll_timeout().is_none()),
+                Status::Stopped(_) => prop_assert!(machine.poll_timeout().is_none()),
+            }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! The deadlines of a state machine.
+
+use std::time::Instant;
+
+/// The timers of one machine: at most one deadline per timer, soonest first when asked.
+///
+/// A machine has a handful, so a list beats a map. `T` is the machine's one `Timer` enum.
+#[derive(Debug, Clone)]
+pub struct TimerTable<T> {
+    armed: Vec<(T, Instant)>,
+}
+
+impl<T> Default for TimerTable<T> {
+    fn default() -> Self {
+        Self { armed: Vec::new() }
+    }
+}
+
+impl<T: Copy + Eq> TimerTable<T> {
+    /// Arms a timer, replacing its earlier deadline.
+    pub fn set(&mut self, timer: T, at: Instant) {
+        self.stop(timer);
+        self.armed.push((timer, at));
+    }
+
+    /// Disarms a timer; nothing happens when it is not armed.
+    pub fn stop(&mut self, timer: T) {
+        self.armed.retain(|(armed, _)| *armed != timer);
+    }
+
+    /// Disarms all.
+    pub fn clear(&mut self) {
+        self.armed.clear();
+    }
+
+    /// When a timer is due, if it is armed.
+    pub fn deadline(&self, timer: T) -> Option<Instant> {
+        self.armed.iter().find(|(armed, _)| *armed == timer).map(|(_, at)| *at)
+    }
+
+    /// The soonest deadline.
+    pub fn next(&self) -> Option<Instant> {
+        self.armed.iter().map(|(_, at)| *at).min()
+    }
+
+    /// Takes the most overdue timer out of the table; call until it answers `None`.
+    #[must_use = "an expired timer that is dropped is lost"]
+    pub fn expire(&mut self, now: Instant) -> Option<T> {
+        let due = self.armed.iter().enumerate().filter(|(_, (_, at))| *at <= now);
+        let (index, _) = due.min_by_key(|(_, (_, at))| *at)?;
+        Some(self.armed.remove(index).0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn expires_in_order_and_once() {
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        let mut timers = TimerTable::default();
+        timers.set('b', at(20));
+        timers.set('a', at(10));
+        timers.set('c', at(30));
+        timers.set('c', at(15));
+        assert_eq!(timers.next(), Some(at(10)));
+        assert_eq!(timers.expire(at(9)), None);
+        assert_eq!(timers.expire(at(16)), Some('a'));
+        assert_eq!(timers.expire(at(16)), Some('c'));
+        assert_eq!(timers.expire(at(16)), None);
+        timers.stop('b');
+        assert_eq!(timers.next(), None);
+    }
+}

@@ -1,0 +1,232 @@
+//! The client of one user: what the products are made with.
+
+use std::sync::{Arc, OnceLock};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+use parking_lot::Mutex;
+use thiserror::Error;
+use url::Url;
+use webex_auth::{Credentials, TokenError, Tokens};
+
+use crate::{
+    catalog::{Catalog, CatalogError},
+    device::DeviceConfig,
+    endpoints::Endpoints,
+    error::ErrorKind,
+    http::{AllowList, Http, TrackingIds, Transport, TransportError},
+    link::Link,
+};
+
+/// One user of the Webex cloud.
+///
+/// Cheap to clone; clones are the same user. Any number of users live in one process: nothing is
+/// global but the connection pool, which carries no user's state.
+///
+/// ```no_run
+/// use webex_core::{Credentials, Webex};
+///
+/// # async fn example(token: String) -> Result<(), Box<dyn std::error::Error>> {
+/// let webex = Webex::builder().credentials(Credentials::access_token(token)).build()?; // no I/O
+/// webex.ready().await?; // the service catalog is at hand
+/// # Ok(()) }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Webex(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    core: Arc<Core>,
+    link: OnceLock<Link>,
+}
+
+/// What the client and its link's task share. The task holds this and not [`Inner`], so that
+/// dropping the last [`Webex`] ends the task.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) http: Http,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) device: DeviceConfig,
+    catalog: Mutex<CatalogState>,
+}
+
+#[derive(Debug, Default)]
+enum CatalogState {
+    #[default]
+    Unknown,
+    Fetching(Shared<BoxFuture<'static, Result<Arc<Catalog>, CatalogError>>>),
+    Known(Arc<Catalog>),
+}
+
+impl Webex {
+    /// Begins a client.
+    pub fn builder() -> WebexBuilder {
+        WebexBuilder::default()
+    }
+
+    /// Waits until the service catalog is at hand, which every other operation needs (and fetches
+    /// by itself): what the documentation calls `meetings:ready`.
+    ///
+    /// Any number of tasks may wait; one request is made. After a failure the next call tries again.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fetch`] with the cause.
+    pub async fn ready(&self) -> Result<Arc<Catalog>, CatalogError> {
+        self.0.core.catalog().await
+    }
+
+    /// The HTTP client of this user: for services that this SDK does not know.
+    pub fn http(&self) -> &Http {
+        &self.0.core.http
+    }
+
+    /// Where discovery starts.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.0.core.endpoints
+    }
+
+    /// The WDM device and Mercury socket of this user.
+    ///
+    /// # Panics
+    /// When called for the first time outside a tokio runtime.
+    pub fn link(&self) -> &Link {
+        self.0.link.get_or_init(|| Link::start(Arc::clone(&self.0.core)))
+    }
+}
+
+impl Core {
+    /// The catalog; fetched once however many ask.
+    pub(crate) async fn catalog(self: &Arc<Self>) -> Result<Arc<Catalog>, CatalogError> {
+        let fetching = {
+            let mut state = self.catalog.lock();
+            match &*state {
+                CatalogState::Known(catalog) => return Ok(Arc::clone(catalog)),
+                CatalogState::Fetching(fetching) => fetching.clone(),
+                CatalogState::Unknown => {
+                    let fetching = fetch(self.http.clone(), self.endpoints.u2c.clone());
+                    *state = CatalogState::Fetching(fetching.clone());
+                    fetching
+                }
+            }
+        };
+        let outcome = fetching.clone().await;
+        let mut state = self.catalog.lock();
+        if matches!(&*state, CatalogState::Fetching(current) if current.ptr_eq(&fetching)) {
+            *state = match &outcome {
+                Ok(catalog) => {
+                    self.http.allow().set_catalog(Arc::clone(catalog));
+                    CatalogState::Known(Arc::clone(catalog))
+                }
+                Err(_) => CatalogState::Unknown,
+            };
+        }
+        outcome
+    }
+}
+
+fn fetch(http: Http, u2c: Url) -> Shared<BoxFuture<'static, Result<Arc<Catalog>, CatalogError>>> {
+    async move { Ok(Catalog::fetch(&http, &u2c).await?) }.boxed().shared()
+}
+
+/// Makes a [`Webex`].
+#[derive(Debug, Clone, Default)]
+pub struct WebexBuilder {
+    credentials: Option<Credentials>,
+    endpoints: Endpoints,
+    transport: Option<Transport>,
+    device: DeviceConfig,
+}
+
+impl WebexBuilder {
+    /// Who the user is. Required.
+    #[must_use]
+    pub fn credentials(mut self, credentials: Credentials) -> Self {
+        self.credentials = Some(credentials);
+        self
+    }
+
+    /// Which cloud. Default: [`Endpoints::production`].
+    #[must_use]
+    pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
+        self.endpoints = endpoints;
+        self
+    }
+
+    /// Whose connections to use. Default: [`Transport::shared`].
+    #[must_use]
+    pub fn transport(mut self, transport: Transport) -> Self {
+        self.transport = Some(transport);
+        self
+    }
+
+    /// What to register as. Default: [`DeviceConfig::default`].
+    #[must_use]
+    pub fn device(mut self, device: DeviceConfig) -> Self {
+        self.device = device;
+        self
+    }
+
+    /// Makes the client. No I/O.
+    ///
+    /// # Errors
+    /// [`BuildError`] when credentials are missing or cannot be ones.
+    pub fn build(self) -> Result<Webex, BuildError> {
+        let tokens = Tokens::new(self.credentials.ok_or(BuildError::NoCredentials)?)?;
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Transport::shared()?,
+        };
+        let allow = AllowList::new(self.endpoints.all(), self.endpoints.webex_domains);
+        let http = Http::new(transport, tokens, allow, TrackingIds::new());
+        let (endpoints, device) = (self.endpoints, self.device);
+        let core = Core { http, endpoints, device, catalog: Mutex::default() };
+        Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
+    }
+}
+
+/// Why a client cannot be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No credentials were given.
+    #[error("no credentials were given to the builder")]
+    NoCredentials,
+    /// The credentials cannot be ones.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// There is no transport.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+}
+
+impl BuildError {
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::NoCredentials | Self::Transport(_) => ErrorKind::Configuration,
+            Self::Token(_) => ErrorKind::Unauthorized,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn building_needs_well_formed_credentials_and_no_runtime() {
+        assert!(matches!(Webex::builder().build(), Err(BuildError::NoCredentials)));
+        let bad = Webex::builder().credentials(Credentials::access_token("two words")).build();
+        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Unauthorized);
+        assert!(Webex::builder().credentials(Credentials::access_token("good")).build().is_ok());
+    }
+
+    #[test]
+    fn nothing_about_a_client_prints_its_token() {
+        let credentials = Credentials::access_token("very-secret-value");
+        let webex = Webex::builder().credentials(credentials).build().unwrap();
+        assert!(!format!("{webex:?}").contains("secret-value"));
+    }
+}
