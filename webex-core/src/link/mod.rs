@@ -16,7 +16,10 @@ mod driver;
 mod machine;
 mod socket;
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
 
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -160,7 +163,7 @@ impl Link {
         let (done, acquired) = oneshot::channel();
         self.commands.send(Command::Acquire(done)).map_err(|_| LinkError::Closed)?;
         // From here on dropping this future must release what the task will have granted.
-        let lease = Lease { link: self.clone(), released: false };
+        let lease = Lease { link: self.clone(), released: AtomicBool::new(false) };
         acquired.await.map_err(|_| LinkError::Closed)?;
         Ok(lease)
     }
@@ -182,7 +185,7 @@ impl Link {
 #[derive(Debug)]
 pub struct Lease {
     link: Link,
-    released: bool,
+    released: AtomicBool,
 }
 
 impl Lease {
@@ -207,12 +210,17 @@ impl Lease {
     ///
     /// # Errors
     /// When the service did not confirm that the device is gone.
-    pub async fn release(&mut self, reason: &'static str) -> Result<(), LinkError> {
-        let held = !std::mem::replace(&mut self.released, true);
+    pub async fn release(&self, reason: &'static str) -> Result<(), LinkError> {
+        let held = !self.released.swap(true, Ordering::AcqRel);
         let (done, released) = oneshot::channel();
         let command = Command::Release { held, reason, done: Some(done) };
         self.link.commands.send(command).map_err(|_| LinkError::Closed)?;
         released.await.unwrap_or(Err(LinkError::Closed))
+    }
+
+    /// Whether the share has not been given back.
+    pub fn is_held(&self) -> bool {
+        !self.released.load(Ordering::Acquire)
     }
 
     async fn wait<T>(&self, ready: impl Fn(&LinkState) -> Option<T>) -> Result<T, LinkError> {
@@ -234,7 +242,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if !self.released {
+        if self.is_held() {
             let command = Command::Release { held: true, reason: "done", done: None };
             // An ended task has released everything already.
             let _ = self.link.commands.send(command);

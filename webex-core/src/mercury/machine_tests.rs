@@ -319,9 +319,11 @@ proptest! {
             match input {
                 Input::Connect => bench.machine.connect(bench.now),
                 Input::Disconnect => bench.machine.disconnect(bench.now, "bye"),
-                Input::Opened => drop(bench.machine.handle_opened(bench.now, conn)),
+                Input::Opened => {
+                    let _ = bench.machine.handle_opened(bench.now, conn);
+                }
                 Input::OpenFailed(status) => {
-                    if matches!(bench.machine.state, State::Opening(_)) { open = None; }
+                    open = open.filter(|_| !matches!(bench.machine.state, State::Opening(_)));
                     let failure = OpenFailure::Status { status, retry_after: None };
                     bench.machine.handle_open_failed(bench.now, conn, &failure);
                 }
@@ -333,7 +335,10 @@ proptest! {
                     open = None;
                 }
                 Input::Token(renewed) => bench.machine.handle_token(renewed),
-                Input::Sleep => if bench.machine.poll_timeout().is_some() { bench.sleep(); },
+                Input::Sleep if bench.machine.poll_timeout().is_none() => {}
+                Input::Sleep => {
+                    bench.sleep();
+                },
                 Input::Pass(ms) => {
                     bench.now += Duration::from_millis(ms);
                     bench.machine.handle_timeout(bench.now);
@@ -345,7 +350,7 @@ proptest! {
                         prop_assert!(open.is_none(), "two connections at once");
                         (open, latest) = (Some(conn), Some(conn));
                     }
-                    Action::Drop(conn) => if open == Some(conn) { open = None },
+                    Action::Drop(conn) => open = open.filter(|open| *open != conn),
                     Action::Send(conn, _) | Action::Close(conn, _) => {
                         prop_assert_eq!(Some(conn), latest);
                     }

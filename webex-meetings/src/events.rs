@@ -1,0 +1,46 @@
+//! What a Meetings device tells.
+
+use webex_core::events::Lossy;
+
+/// An event of the Meetings device. None has a payload, as documented.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MeetingsEvent {
+    /// `meetings:ready`: the device can be registered.
+    Ready,
+    /// `meetings:registered`: the device is registered and events arrive.
+    Registered,
+    /// `meetings:unregistered`: the device is unregistered.
+    Unregistered,
+    /// `network:disconnected`: the event socket is gone; it is being opened anew.
+    NetworkDisconnected,
+    /// `network:connected`: the event socket is back.
+    NetworkConnected,
+    /// This reader was too slow; so many events were dropped.
+    Lost(u64),
+}
+
+impl MeetingsEvent {
+    /// The documented name.
+    ///
+    /// ```
+    /// # use webex_meetings::MeetingsEvent;
+    /// assert_eq!(MeetingsEvent::Registered.name(), "meetings:registered");
+    /// ```
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ready => "meetings:ready",
+            Self::Registered => "meetings:registered",
+            Self::Unregistered => "meetings:unregistered",
+            Self::NetworkDisconnected => "network:disconnected",
+            Self::NetworkConnected => "network:connected",
+            Self::Lost(_) => "events:lost",
+        }
+    }
+}
+
+impl Lossy for MeetingsEvent {
+    fn lost(count: u64) -> Self {
+        Self::Lost(count)
+    }
+}
