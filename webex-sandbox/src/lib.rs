@@ -1,1 +1,32 @@
-//! A stand-in Webex cloud for tests and first steps: OAuth, U2C, WDM, Mercury, Mobius, faults.
+//! A stand-in Webex cloud for tests and first steps: U2C, WDM, Mercury, Mobius, faults.
+
+mod builder;
+mod conduct;
+mod control;
+mod error;
+mod operation;
+mod redact;
+mod reply;
+mod router;
+mod sandbox;
+mod server;
+mod services;
+mod state;
+mod tasks;
+mod tls;
+mod urls;
+
+pub use builder::{Builder, MobiusInstance, MobiusPolicy, MobiusRole, OAuthPolicy, WdmPolicy};
+pub use error::{StartError, WaitTimeout};
+pub use operation::{
+    Calliope, ClientLogs, Conversation, Hydra, Locus, Mercury, Metrics, Mobius, OAuth, Operation,
+    Other, Region, Service, Target, U2c, UnknownTarget, Wdm,
+};
+pub use sandbox::{Counts, Sandbox};
+pub use state::devices::Device;
+pub use state::faults::{CloseFrame, FaultBuilder, FaultHandle};
+pub use state::lines::Line;
+pub use state::log::{Request, Requests};
+pub use state::mutations::Mutation;
+pub use state::sockets::{Closed, Socket};
+pub use state::users::{NewUser, User, UserKind};

@@ -1,0 +1,347 @@
+//! What happens to every request of a service, whichever it is.
+//!
+//! ```text
+//! arrive → log → instance down? → fault? → token? → handler → patch → CORS → log → latency → answer
+//! ```
+//!
+//! Handlers get a [`Call`] and return a [`Reply`]; they know nothing of the rest.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE,
+    HeaderName, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::upgrade::OnUpgrade;
+use tokio::time::sleep;
+
+use crate::operation::{Operation, Other};
+use crate::redact;
+use crate::reply::{Payload, Reply};
+use crate::server::{Abort, Connection};
+use crate::state::faults::{Breakage, Fault};
+use crate::state::log::Arrival;
+use crate::state::mutations::Mutation;
+use crate::state::users::User;
+use crate::state::{Change, Instance, World};
+use crate::urls::Base;
+
+/// Largest body accepted.
+const BODY_LIMIT: usize = 4 * 1024 * 1024;
+
+/// The tracking id, echoed in answers.
+pub(crate) const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
+
+/// The path on the wire, kept when the router is given another one.
+#[derive(Clone)]
+pub(crate) struct OriginalPath(pub(crate) String);
+
+/// The variable parts of a path, by name.
+pub(crate) type Params = Vec<(String, String)>;
+
+/// A request as its handler sees it.
+pub(crate) struct Call {
+    pub(crate) world: Arc<World>,
+    pub(crate) base: Base,
+    pub(crate) connection: Connection,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    /// The bearer token as sent, if any.
+    pub(crate) token: Option<String>,
+    /// The fault taken for this request, for handlers with a life after the answer.
+    pub(crate) fault: Option<Fault>,
+    /// Present when the client asked for an upgrade.
+    pub(crate) upgrade: Option<OnUpgrade>,
+    user: Option<Arc<User>>,
+    params: Params,
+    query: String,
+}
+
+impl Call {
+    /// The user of the token. Operations that need one are not called without.
+    ///
+    /// # Errors
+    /// The 401 answer, for tokens that belong to no person.
+    pub(crate) fn user(&self) -> Result<&Arc<User>, Reply> {
+        self.user.as_ref().ok_or_else(Reply::unauthorized)
+    }
+
+    /// A part of the path, by its name in the route.
+    pub(crate) fn param(&self, name: &str) -> &str {
+        self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    /// The query without `?`.
+    pub(crate) fn raw_query(&self) -> &str {
+        &self.query
+    }
+
+    /// A query parameter, decoded.
+    pub(crate) fn query(&self, name: &str) -> Option<String> {
+        pairs(self.query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
+    }
+
+    /// The JSON object in the body.
+    ///
+    /// # Errors
+    /// The 400 answer.
+    pub(crate) fn object(&self) -> Result<serde_json::Map<String, serde_json::Value>, Reply> {
+        serde_json::from_slice(&self.body)
+            .map_err(|_| Reply::bad_request("The body is not a JSON object."))
+    }
+
+    /// The form fields of the body.
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
+        pairs(&self.body).collect()
+    }
+
+    /// The Mobius instance of the path.
+    ///
+    /// # Errors
+    /// The 404 answer when there is none of that name.
+    pub(crate) fn instance(&self) -> Result<&Instance, Reply> {
+        self.world.instance(self.param("instance")).ok_or_else(|| Reply::not_found("Instance"))
+    }
+
+    /// A header as text.
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+}
+
+/// Runs one request through the steps above.
+pub(crate) async fn conduct<H, F>(
+    world: Arc<World>,
+    operation: Operation,
+    params: Params,
+    mut request: Request<Body>,
+    handler: H,
+) -> Response<Body>
+where
+    H: FnOnce(Call) -> F,
+    F: Future<Output = Result<Reply, Reply>>,
+{
+    let upgrade = request.extensions_mut().remove::<OnUpgrade>();
+    let connection = request.extensions().get::<Connection>().cloned().unwrap_or_default();
+    let original = request.extensions_mut().remove::<OriginalPath>();
+    let base = Base::of_request(!world.config.plain, &request);
+    let (head, body) = request.into_parts();
+    let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
+        // The client went away, or sends without end.
+        return Abort::refuse().into_response();
+    };
+    let token = bearer(&head.headers).map(str::to_owned);
+    let user = token.as_deref().and_then(|token| known_user(&world, token));
+    let instance =
+        params.iter().find(|(name, _)| name == "instance").map(|(_, name)| name.as_str());
+    let path = original.map_or_else(|| head.uri.path().to_owned(), |OriginalPath(path)| path);
+    let query = head.uri.query().unwrap_or_default().to_owned();
+    let mut logged = Logged::arrived(
+        &world,
+        Arrival {
+            at: world.uptime(),
+            method: head.method.to_string(),
+            version: if head.version == http::Version::HTTP_2 { "HTTP/2.0" } else { "HTTP/1.1" },
+            host: base.authority().to_owned(),
+            path,
+            query: redact::query(&query),
+            headers: redact::headers(&head.headers),
+            body: redact::body(&body, content_type(&head.headers)),
+            operation,
+            instance: instance.map(str::to_owned),
+            user_id: user.as_ref().map(|user| user.id.clone()),
+            connection: connection.id,
+        },
+    );
+
+    if instance.and_then(|name| world.instance(name)).is_some_and(Instance::is_down) {
+        return Abort::refuse().into_response();
+    }
+    let mut fault =
+        world.fault_for(operation, instance, user.as_ref().map(|user| user.id.as_str()));
+    if let Some(fault) = &fault {
+        if !fault.delay.is_zero() {
+            sleep(fault.delay).await;
+        }
+        match fault.breakage {
+            Some(Breakage::Hang) => std::future::pending().await,
+            Some(Breakage::Refuse) => {
+                return Abort::refuse().into_response();
+            }
+            Some(Breakage::Reset) => {
+                connection.reset();
+                return Abort::refuse().into_response();
+            }
+            None => {}
+        }
+    }
+    let tracking_id =
+        head.headers.get(TRACKING_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
+    let origin = head.headers.get(ORIGIN).cloned();
+    let merge = fault.as_mut().and_then(|fault| fault.merge.take());
+    let reply = if let Some(reply) = fault.as_ref().and_then(scripted) {
+        reply
+    } else if operation.needs_token() && !token.as_deref().is_some_and(|t| is_live(&world, t)) {
+        Reply::unauthorized()
+    } else {
+        let call = Call {
+            world: Arc::clone(&world),
+            base,
+            connection,
+            params,
+            query,
+            headers: head.headers,
+            body,
+            user,
+            token,
+            upgrade,
+            fault,
+        };
+        let mut reply = handler(call).await.unwrap_or_else(|refusal| refusal);
+        if let Some(patch) = merge.filter(|_| reply.status.is_success()) {
+            reply.merge(&patch);
+        }
+        reply
+    };
+    logged.answered(reply.status.as_u16());
+    let mut response = reply.into_response(tracking_id.as_deref());
+    if let Some(id) = tracking_id.and_then(|id| HeaderValue::from_str(&id).ok()) {
+        response.headers_mut().entry(TRACKING_ID).or_insert(id);
+    }
+    if let Some(origin) = origin.filter(|_| !world.mutations.has(Mutation::MissingCors)) {
+        allow_origin(response.headers_mut(), origin);
+    }
+    delay(world.latency.request()).await;
+    response
+}
+
+/// A request in the log; dropped without an answer it is noted as never answered.
+struct Logged<'a> {
+    world: &'a World,
+    request: crate::Request,
+    status: Option<u16>,
+}
+
+impl<'a> Logged<'a> {
+    /// Whoever waits for an arrival is told now; the answer may take its time.
+    fn arrived(world: &'a World, arrival: Arrival) -> Self {
+        let logged = Self { world, request: world.log.arrived(arrival), status: None };
+        logged.announce();
+        logged
+    }
+
+    fn answered(&mut self, status: u16) {
+        self.status = Some(status);
+        self.world.log.answered(&self.request, self.status);
+        self.announce();
+    }
+
+    fn announce(&self) {
+        self.world.changed(|| Change::Request {
+            number: self.request.number(),
+            operation: self.request.operation(),
+            instance: self.request.instance().map(str::to_owned),
+            status: self.status,
+        });
+    }
+}
+
+impl Drop for Logged<'_> {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.world.log.answered(&self.request, None);
+            self.announce();
+        }
+    }
+}
+
+/// Answers a CORS preflight: everything a Webex client sends is allowed.
+pub(crate) async fn preflight(call: Call) -> Result<Reply, Reply> {
+    let mut reply = Reply::status(StatusCode::NO_CONTENT);
+    if !call.world.mutations.has(Mutation::MissingCors) {
+        let asked = call.header(&ACCESS_CONTROL_REQUEST_HEADERS).unwrap_or_default().to_owned();
+        reply = reply
+            .header(ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD, POST, PUT, PATCH, DELETE")
+            .header(ACCESS_CONTROL_ALLOW_HEADERS, &asked);
+    }
+    Ok(reply)
+}
+
+/// Whether a request is a CORS preflight.
+pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN)
+}
+
+/// Answers what nobody serves.
+pub(crate) async fn unknown(_: Call) -> Result<Reply, Reply> {
+    Err(Reply::not_found("The requested resource"))
+}
+
+/// The operation of [`unknown`].
+pub(crate) const UNKNOWN: Operation = Other::unknown();
+
+/// Waits for an added latency; zero does not yield.
+pub(crate) async fn delay(latency: Duration) {
+    if !latency.is_zero() {
+        sleep(latency).await;
+    }
+}
+
+/// The user of a live token; with [`Mutation::AcceptAnyToken`] the default user for any other.
+pub(crate) fn known_user(world: &World, token: &str) -> Option<Arc<User>> {
+    world.user_of_token(token).or_else(|| {
+        world.mutations.has(Mutation::AcceptAnyToken).then(|| Arc::clone(&world.default_user))
+    })
+}
+
+fn is_live(world: &World, token: &str) -> bool {
+    world.mutations.has(Mutation::AcceptAnyToken)
+        || world.tokens.lock().access(token, tokio::time::Instant::now()).is_some()
+}
+
+/// The answer a fault prescribes, if it prescribes one.
+fn scripted(fault: &Fault) -> Option<Reply> {
+    let status = StatusCode::from_u16(fault.status?).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut reply = match &fault.body {
+        Some(serde_json::Value::String(text)) => {
+            Reply { payload: Payload::Text(text.clone()), ..Reply::status(status) }
+        }
+        Some(body) => Reply::json(body.clone()).with_status(status),
+        None => Reply::status(status),
+    };
+    for (name, value) in &fault.headers {
+        if let Ok(name) = HeaderName::try_from(name.as_str()) {
+            reply = reply.header(name, value);
+        }
+    }
+    Some(reply)
+}
+
+fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("Retry-After, TrackingId, ETag"),
+    );
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn pairs(encoded: &[u8]) -> impl Iterator<Item = (String, String)> {
+    url::form_urlencoded::parse(encoded)
+        .map(|(name, value)| (name.into_owned(), value.into_owned()))
+}

@@ -1,0 +1,43 @@
+//! What can go wrong when a sandbox is started or waited for.
+
+use std::io;
+use std::time::Duration;
+
+/// Why a sandbox could not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The address could not be bound.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address asked for.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file that was asked for could not be written.
+    #[error("cannot write {path}")]
+    Write {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The certificates could not be made.
+    #[error("cannot make certificates")]
+    Certificate(#[from] rcgen::Error),
+    /// The TLS library refused the configuration.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+    /// The configuration contradicts itself.
+    #[error("invalid configuration: {0}")]
+    Config(&'static str),
+}
+
+/// A condition did not come true in time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the condition did not come true within {after:?}")]
+pub struct WaitTimeout {
+    /// How long was waited.
+    pub after: Duration,
+}

@@ -1,0 +1,85 @@
+//! Mercury: the websocket on which a client hears what happens.
+//!
+//! [`connect`] answers the upgrade and starts a [`session`] task that owns the socket from then on.
+
+mod session;
+
+use http::StatusCode;
+use http::header::{
+    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
+
+use crate::conduct::Call;
+use crate::reply::Reply;
+use crate::state::Change;
+use crate::state::faults::CloseFrame;
+
+use session::{Options, Session};
+
+/// Close codes by which Mercury tells an HTTP status.
+const ALIAS_BASE: u16 = 4000;
+
+/// `GET …/registrations/{device}/messages` with an upgrade.
+pub(crate) async fn connect(mut call: Call) -> Result<Reply, Reply> {
+    let key = call.header(&SEC_WEBSOCKET_KEY).map(str::to_owned);
+    let (Some(key), Some(upgrade)) = (key, call.upgrade.take()) else {
+        let reply = Reply::error(StatusCode::UPGRADE_REQUIRED, "This is a websocket.");
+        return Err(reply.header(UPGRADE, "websocket"));
+    };
+    if call.header(&SEC_WEBSOCKET_VERSION) != Some("13") {
+        let reply = Reply::bad_request("Unknown websocket version.");
+        return Err(reply.header(SEC_WEBSOCKET_VERSION, "13"));
+    }
+    let flag = |name: &str| call.query(name).is_some_and(|value| value == "true");
+    let device_id = call.param("device").to_owned();
+    let is_known = call.world.devices.lock().get(&device_id).is_some();
+    if !is_known && !flag("aliasHttpStatus") {
+        return Err(Reply::not_found("Registration"));
+    }
+    let refusal = if is_known {
+        call.fault.as_ref().and_then(|fault| fault.close.clone())
+    } else {
+        Some(CloseFrame::alias(StatusCode::NOT_FOUND, "registration not found"))
+    };
+    let options = Options {
+        multiple_connections: flag("multipleConnections"),
+        registration_status: flag("mercuryRegistrationStatus"),
+    };
+    let (entry, commands) =
+        call.world.sockets.lock().open(&device_id, call.raw_query(), options.multiple_connections);
+    let id = entry.read(|socket| socket.id);
+    call.world.changed(|| Change::SocketOpened { id, device_id });
+
+    let world = call.world.clone();
+    let (base, connection) = (call.base.clone(), call.connection.clone());
+    call.world.tasks.spawn(async move {
+        match upgrade.await {
+            Ok(stream) => {
+                let stream = TokioIo::new(stream);
+                let socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+                Session::new(world, entry, commands, socket, connection, base, options)
+                    .run(refusal)
+                    .await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "the websocket upgrade failed");
+                session::ended(&world, id, crate::state::sockets::Closed::Lost);
+            }
+        }
+    });
+    Ok(Reply::status(StatusCode::SWITCHING_PROTOCOLS)
+        .header(UPGRADE, "websocket")
+        .header(CONNECTION, "Upgrade")
+        .header(SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key.as_bytes())))
+}
+
+impl CloseFrame {
+    /// The close frame that stands for an HTTP status: 401 becomes 4401.
+    pub(crate) fn alias(status: StatusCode, reason: &str) -> Self {
+        Self { code: ALIAS_BASE + status.as_u16(), reason: reason.to_owned() }
+    }
+}

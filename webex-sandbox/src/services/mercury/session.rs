@@ -1,0 +1,410 @@
+//! One Mercury socket.
+//!
+//! ```text
+//! opened ── authorization frame ──► authorized: buffer_state first, then pongs and events
+//!    └───── nothing in 30 s ──────► close 1008
+//! ```
+//!
+//! One task reads frames and commands, and writes what is due. Answers to frames wait in a queue for
+//! the added latency; reading goes on meanwhile. Sequence numbers are given when a frame is written.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use http::StatusCode;
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame as WireClose;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use uuid::Uuid;
+
+use crate::conduct::known_user;
+use crate::operation::{Mercury, Operation};
+use crate::server::Connection;
+use crate::state::faults::{Breakage, CloseFrame, Fault};
+use crate::state::mutations::Mutation;
+use crate::state::sockets::{Closed, SocketCommand, SocketEntry};
+use crate::state::users::User;
+use crate::state::{Change, World};
+use crate::urls::Base;
+
+/// How long the client may take to answer a close frame.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a silent socket stays open after the client has said goodbye.
+const SILENT_LINGER: Duration = Duration::from_secs(10);
+
+/// What the query of the upgrade asked for.
+pub(crate) struct Options {
+    pub(crate) multiple_connections: bool,
+    pub(crate) registration_status: bool,
+}
+
+/// The task of a socket.
+pub(crate) struct Session<S> {
+    world: Arc<World>,
+    id: u64,
+    entry: Arc<SocketEntry>,
+    commands: mpsc::UnboundedReceiver<SocketCommand>,
+    socket: WebSocketStream<S>,
+    connection: Connection,
+    base: Base,
+    options: Options,
+    /// What is to be written, by time.
+    outgoing: VecDeque<(Instant, Outgoing)>,
+    sequence: u64,
+    user: Option<Arc<User>>,
+    silent: bool,
+    wrong_pongs: bool,
+}
+
+/// Something to be written, or done in its place.
+enum Outgoing {
+    /// A frame with an id; gets its sequence number when written.
+    Frame(Value),
+    Close(CloseFrame),
+    Drop {
+        reset: bool,
+    },
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
+    pub(crate) fn new(
+        world: Arc<World>,
+        entry: Arc<SocketEntry>,
+        commands: mpsc::UnboundedReceiver<SocketCommand>,
+        socket: WebSocketStream<S>,
+        connection: Connection,
+        base: Base,
+        options: Options,
+    ) -> Self {
+        let id = entry.read(|socket| socket.id);
+        Self {
+            world,
+            id,
+            entry,
+            commands,
+            socket,
+            connection,
+            base,
+            options,
+            outgoing: VecDeque::new(),
+            sequence: 0,
+            user: None,
+            silent: false,
+            wrong_pongs: false,
+        }
+    }
+
+    /// Serves the socket to its end. With `refusal` that is at once.
+    pub(crate) async fn run(mut self, refusal: Option<CloseFrame>) {
+        let how = match refusal {
+            Some(close) => self.close(close).await,
+            None => self.serve().await,
+        };
+        ended(&self.world, self.id, how.clone());
+        if self.silent && matches!(how, Closed::Client(_)) {
+            // Dropping the connection would be an answer.
+            sleep(SILENT_LINGER).await;
+        }
+    }
+
+    async fn serve(&mut self) -> Closed {
+        let authorization_deadline = Instant::now() + self.world.config.authorization_timeout;
+        loop {
+            let due = self.outgoing.front().map(|(due, _)| *due);
+            let step = tokio::select! {
+                message = self.socket.next() => match message {
+                    Some(Ok(Message::Text(text))) => {
+                        self.on_frame(&text);
+                        None
+                    }
+                    Some(Ok(Message::Close(frame))) => Some(Closed::Client(from_wire(frame))),
+                    Some(Ok(_)) => None,
+                    Some(Err(_)) | None => Some(Closed::Lost),
+                },
+                command = self.commands.recv() => match command {
+                    Some(command) => self.on_command(command).await,
+                    None => Some(Closed::Lost),
+                },
+                () = sleep_until(due.unwrap_or(authorization_deadline)), if due.is_some() => {
+                    match self.outgoing.pop_front() {
+                        Some((_, outgoing)) => self.write(outgoing).await,
+                        None => None,
+                    }
+                }
+                () = sleep_until(authorization_deadline), if self.user.is_none() => {
+                    let ms = self.world.config.authorization_timeout.as_millis();
+                    let reason = format!("authentication did not happen within {ms} ms");
+                    Some(self.close(CloseFrame { code: 1008, reason }).await)
+                }
+            };
+            if let Some(closed) = step {
+                return closed;
+            }
+        }
+    }
+
+    fn on_frame(&mut self, text: &str) {
+        let Ok(frame) = serde_json::from_str::<Value>(text) else {
+            let reason = "not JSON".to_owned();
+            self.answer(Duration::ZERO, Outgoing::Close(CloseFrame { code: 1003, reason }));
+            return;
+        };
+        let kind = match frame.get("type").and_then(Value::as_str) {
+            Some("authorization") => "authorization",
+            Some("ping") => "ping",
+            Some("ack") => "ack",
+            _ => "other",
+        };
+        self.entry.update(|socket| {
+            socket.note_received(frame.clone());
+            match kind {
+                "ping" => socket.pings += 1,
+                "ack" => {
+                    socket.acks += 1;
+                    let id = frame.get("messageId").and_then(Value::as_str);
+                    socket.unacknowledged.retain(|sent| Some(sent.as_str()) != id);
+                }
+                _ => {}
+            }
+        });
+        self.world.changed(|| Change::SocketFrame { id: self.id, frame: kind });
+        if self.silent {
+            return;
+        }
+        match kind {
+            "authorization" => self.on_authorization(&frame),
+            "ping" if self.user.is_some() => self.on_ping(&frame),
+            _ => {}
+        }
+    }
+
+    fn on_authorization(&mut self, frame: &Value) {
+        let token = frame.pointer("/data/token").and_then(Value::as_str).unwrap_or_default();
+        let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
+        let user = known_user(&self.world, token);
+        let Some(fault) = self.fault(Mercury::authorize(), user.as_deref()) else { return };
+        let device_id = self.entry.read(|socket| socket.device_id.clone());
+        let owner = self.world.devices.lock().get(&device_id).map(|entry| Arc::clone(&entry.user));
+        let refusal = match (&user, &owner) {
+            (None, _) => Some((StatusCode::UNAUTHORIZED, "not authorized")),
+            (_, None) => Some((StatusCode::NOT_FOUND, "registration not found")),
+            (Some(user), Some(owner)) if user.id != owner.id || !user.mercury => {
+                Some((StatusCode::FORBIDDEN, "not entitled"))
+            }
+            _ => None,
+        };
+        if let Some((status, reason)) = refusal {
+            self.answer(fault.delay, Outgoing::Close(CloseFrame::alias(status, reason)));
+            return;
+        }
+        let is_first = self.user.is_none();
+        if let Some(user) = user.filter(|_| is_first) {
+            self.world.sockets.lock().authorized(&self.entry, &user.id);
+            let user_id = user.id.clone();
+            self.user = Some(user);
+            self.world.changed(|| Change::SocketAuthorized { id: self.id, user_id });
+            self.replace_others(&device_id);
+            let mut first = self.first_frame();
+            patch(&mut first, &fault);
+            self.answer(fault.delay, Outgoing::Frame(first));
+        }
+    }
+
+    /// Ends the sockets that this one takes over from.
+    fn replace_others(&self, device_id: &str) {
+        for other in self.world.sockets.lock().of_device(device_id) {
+            let (id, shutting_down) = other.read(|socket| (socket.id, socket.shutting_down));
+            if id == self.id {
+                continue;
+            }
+            if shutting_down {
+                let reason = "shutdown".to_owned();
+                other.command(SocketCommand::Close(CloseFrame { code: 4001, reason }));
+            } else if !self.options.multiple_connections {
+                let reason = "Replaced".to_owned();
+                other.command(SocketCommand::Close(CloseFrame { code: 4000, reason }));
+            }
+        }
+    }
+
+    fn first_frame(&self) -> Value {
+        let data = if self.world.mutations.has(Mutation::WrongFirstFrame) {
+            json!({"eventType": "sandbox.wrong_first_frame"})
+        } else if self.options.registration_status {
+            let url = self.base.named("mercuryApi", "");
+            json!({
+                "eventType": "mercury.registration_status",
+                "localClusterServiceUrls": {
+                    "mercuryApiServiceUrl": url,
+                    "mercuryConnectionServiceUrl": self.base.mercury(),
+                },
+                "bufferStates": {},
+            })
+        } else {
+            json!({"eventType": "mercury.buffer_state", "bufferState": {}})
+        };
+        envelope(&data)
+    }
+
+    fn on_ping(&mut self, frame: &Value) {
+        let user = self.user.clone();
+        let Some(fault) = self.fault(Mercury::ping(), user.as_deref()) else { return };
+        let mut pong = json!({"id": frame.get("id"), "type": "pong"});
+        if self.wrong_pongs || self.world.mutations.has(Mutation::WrongPongId) {
+            pong["id"] = Uuid::new_v4().to_string().into();
+        }
+        patch(&mut pong, &fault);
+        self.answer(fault.delay, Outgoing::Frame(pong));
+    }
+
+    /// The fault for a frame, or a harmless one. `None` when the fault takes the place of the answer.
+    fn fault(&mut self, operation: Operation, user: Option<&User>) -> Option<Fault> {
+        let user_id = user.map(|user| user.id.as_str());
+        let Some(fault) = self.world.fault_for(operation, None, user_id) else {
+            return Some(Fault::default());
+        };
+        let instead = match (fault.breakage, &fault.close, fault.status) {
+            (Some(Breakage::Hang), _, _) => return None,
+            (Some(Breakage::Refuse), _, _) => Outgoing::Drop { reset: false },
+            (Some(Breakage::Reset), _, _) => Outgoing::Drop { reset: true },
+            (None, Some(close), _) => Outgoing::Close(close.clone()),
+            (None, None, Some(status)) => {
+                let status = StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST);
+                Outgoing::Close(CloseFrame::alias(status, "scripted"))
+            }
+            (None, None, None) => return Some(fault),
+        };
+        self.answer(fault.delay, instead);
+        None
+    }
+
+    /// Queues an answer to a frame: it takes the added latency and `extra`.
+    fn answer(&mut self, extra: Duration, outgoing: Outgoing) {
+        let due = Instant::now() + self.world.latency.request() + extra;
+        let at = self.outgoing.partition_point(|(other, _)| *other <= due);
+        self.outgoing.insert(at, (due, outgoing));
+    }
+
+    async fn on_command(&mut self, command: SocketCommand) -> Option<Closed> {
+        match command {
+            SocketCommand::Close(close) => return Some(self.close(close).await),
+            SocketCommand::Drop { reset } => return self.write(Outgoing::Drop { reset }).await,
+            SocketCommand::Silence(on) => {
+                self.silent = on;
+                self.entry.update(|socket| socket.silent = on);
+                self.world.changed(|| Change::Settings);
+            }
+            SocketCommand::WrongPongs(on) => self.wrong_pongs = on,
+            SocketCommand::SkipSequence(by) => self.sequence += by,
+            SocketCommand::Event(data) => {
+                let frame = envelope(&data);
+                if self.world.mutations.has(Mutation::DuplicateEvents)
+                    && let Some(closed) = self.send(frame.clone()).await
+                {
+                    return Some(closed);
+                }
+                return self.write(Outgoing::Frame(frame)).await;
+            }
+            SocketCommand::Raw(text) => return self.send_text(text).await,
+            SocketCommand::Shutdown => {
+                self.entry.update(|socket| socket.shutting_down = true);
+                let frame = json!({"id": Uuid::new_v4().to_string(), "type": "shutdown"});
+                return self.write(Outgoing::Frame(frame)).await;
+            }
+        }
+        None
+    }
+
+    async fn write(&mut self, outgoing: Outgoing) -> Option<Closed> {
+        match outgoing {
+            Outgoing::Frame(frame) => self.send(frame).await,
+            Outgoing::Close(close) => Some(self.close(close).await),
+            Outgoing::Drop { reset } => {
+                if reset {
+                    self.connection.reset_on_close();
+                }
+                Some(Closed::Lost)
+            }
+        }
+    }
+
+    /// Numbers a frame and writes it.
+    async fn send(&mut self, mut frame: Value) -> Option<Closed> {
+        if self.silent {
+            return None;
+        }
+        self.sequence += if self.world.mutations.has(Mutation::SequenceGaps) { 2 } else { 1 };
+        frame["sequenceNumber"] = self.sequence.into();
+        frame["wsWriteTimestamp"] = jiff::Timestamp::now().as_millisecond().into();
+        let id = frame.get("id").and_then(Value::as_str).map(str::to_owned);
+        self.entry.update(|socket| {
+            socket.sequence_number = self.sequence;
+            if let Some(id) = id {
+                socket.note_sent(id);
+            }
+        });
+        self.send_text(frame.to_string()).await
+    }
+
+    async fn send_text(&mut self, text: String) -> Option<Closed> {
+        let sent = self.socket.send(Message::text(text)).await;
+        sent.is_err().then_some(Closed::Lost)
+    }
+
+    /// Sends a close frame and waits a moment for the client's.
+    ///
+    /// Two codes never appear on the wire: 1005 is a close frame without a code, 1006 is none at all.
+    async fn close(&mut self, close: CloseFrame) -> Closed {
+        let wire = match close.code {
+            1006 => return Closed::Server(close),
+            1005 => None,
+            code => {
+                let reason = close.reason.clone().into();
+                Some(WireClose { code: CloseCode::from(code), reason })
+            }
+        };
+        if self.socket.send(Message::Close(wire)).await.is_ok() {
+            let goodbye = async { while let Some(Ok(_)) = self.socket.next().await {} };
+            let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
+        }
+        Closed::Server(close)
+    }
+}
+
+/// Moves a socket to those that have ended.
+pub(crate) fn ended(world: &World, id: u64, how: Closed) {
+    world.sockets.lock().close(id, how);
+    world.changed(|| Change::SocketClosed { id });
+}
+
+fn envelope(data: &Value) -> Value {
+    json!({
+        "id": Uuid::new_v4().to_string(),
+        "data": data,
+        "headers": {},
+        "timestamp": jiff::Timestamp::now().as_millisecond(),
+        "trackingId": format!("ROUTER_{}", Uuid::new_v4()),
+        "alertType": "full",
+        "filterMessage": false,
+    })
+}
+
+fn patch(frame: &mut Value, fault: &Fault) {
+    if let Some(merge) = &fault.merge {
+        crate::reply::merge_patch(frame, merge);
+    }
+}
+
+fn from_wire(frame: Option<WireClose>) -> CloseFrame {
+    frame.map_or(CloseFrame { code: 1005, reason: String::new() }, |frame| CloseFrame {
+        code: frame.code.into(),
+        reason: frame.reason.as_str().to_owned(),
+    })
+}

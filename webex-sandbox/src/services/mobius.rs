@@ -1,0 +1,224 @@
+//! Mobius: registration of Webex Calling lines, on several instances.
+
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::builder::{MobiusPolicy, MobiusRole, seconds};
+use crate::conduct::Call;
+use crate::reply::Reply;
+use crate::state::expiry::Mortal;
+use crate::state::lines::{Line, LineEntry};
+use crate::state::mutations::Mutation;
+use crate::state::users::User;
+use crate::state::{Change, World};
+use crate::urls::Base;
+
+/// The user has as many lines as allowed.
+const DEVICE_LIMIT: u32 = 101;
+/// The user may not use Webex Calling from here.
+const NOT_CONFIGURED: u32 = 102;
+
+/// `GET …/calling/web/`: primary and backup servers.
+pub(crate) async fn discovery(call: Call) -> Result<Reply, Reply> {
+    for name in ["regionCode", "countryCode"] {
+        if call.query(name).is_none_or(|value| value.is_empty()) {
+            return Err(Reply::bad_request("regionCode and countryCode are wanted."));
+        }
+    }
+    let group = |role| {
+        let members: Vec<_> =
+            call.world.config.instances.iter().filter(|instance| instance.role == role).collect();
+        let uris: Vec<_> = members.iter().map(|instance| call.base.mobius(instance)).collect();
+        json!({"region": members.first().map(|instance| &instance.region), "uris": uris})
+    };
+    Ok(Reply::json(json!({
+        "primary": group(MobiusRole::Primary),
+        "backup": group(MobiusRole::Backup),
+    })))
+}
+
+/// `POST …/calling/web/device`.
+pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
+    let user = call.user()?;
+    let instance = call.instance()?.info.name.clone();
+    let body = call.object()?;
+    let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (user_id, client_device_uri) = (text("userId"), text("clientDeviceUri"));
+    if user_id != user.id || client_device_uri.is_empty() {
+        return Err(Reply::bad_request("userId or clientDeviceUri is missing or not yours."));
+    }
+    if !user.webrtc_calling {
+        return Err(forbidden(NOT_CONFIGURED, user, &[]));
+    }
+    let indicator = body
+        .get("serviceData")
+        .and_then(|data| data.get("indicator"))
+        .and_then(Value::as_str)
+        .unwrap_or("calling")
+        .to_owned();
+    let policy = call.world.policies.read().mobius.clone();
+    let now = Instant::now();
+    let mut lines = call.world.lines.lock();
+
+    let others: Vec<_> = lines
+        .of_user(&user.id)
+        .filter(|entry| entry.line.client_device_uri != client_device_uri)
+        .map(|entry| device_json(&call.world, &call.base, &entry.line))
+        .collect();
+    if policy.line_limit.is_some_and(|limit| others.len() >= limit) {
+        return Err(forbidden(DEVICE_LIMIT, user, &others));
+    }
+    if policy.single_session {
+        lines.supersede_others(&user.id, &client_device_uri);
+    }
+    // The same client device at the same instance keeps its id: a registration repeated after a lost
+    // answer leaves nothing behind.
+    let known = lines
+        .of_user(&user.id)
+        .find(|entry| {
+            entry.line.client_device_uri == client_device_uri && entry.line.instance == instance
+        })
+        .map(|entry| (entry.line.device_id.clone(), entry.expires));
+    let expired_at = known.as_ref().map(|(_, expires)| *expires);
+    let device_id = known.map_or_else(|| Uuid::new_v4().to_string(), |(id, _)| id);
+    let registered = Timestamp::now();
+    let line = Line {
+        device_id: device_id.clone(),
+        instance: instance.clone(),
+        user_id,
+        client_device_uri,
+        addresses: vec![user.sip_address.clone()],
+        indicator,
+        registered,
+        last_seen: registered,
+        keepalives: 0,
+        superseded: false,
+    };
+    let reply = registration_json(&call, &line, &policy);
+    let expires = now + policy.line_lifetime();
+    lines.remove(&device_id);
+    lines.insert(LineEntry { line, user: user.clone(), expires });
+    drop(lines);
+    if expired_at.is_none_or(|before| expires < before) {
+        call.world.expiry.arm(expires, Mortal::Line(device_id.clone()));
+    }
+    let user_id = user.id.clone();
+    call.world.changed(|| Change::LineRegistered { device_id, instance, user_id });
+    Ok(Reply::json(reply))
+}
+
+/// `POST …/devices/{id}/status`: the keepalive.
+pub(crate) async fn status(call: Call) -> Result<Reply, Reply> {
+    let user = call.user()?;
+    let instance = &call.instance()?.info.name;
+    let lifetime = call.world.policies.read().mobius.line_lifetime();
+    let id = call.param("device");
+    {
+        let mut lines = call.world.lines.lock();
+        let entry = lines
+            .get_mut(id)
+            .filter(|entry| entry.user.id == user.id && entry.line.instance == *instance)
+            .ok_or_else(|| Reply::not_found("Device"))?;
+        if entry.line.superseded {
+            return Err(Reply::error(
+                StatusCode::CONFLICT,
+                "Another device of this user has registered.",
+            ));
+        }
+        entry.line.last_seen = Timestamp::now();
+        entry.line.keepalives += 1;
+        entry.expires = Instant::now() + lifetime;
+    }
+    call.world
+        .changed(|| Change::LineKeptAlive { device_id: id.to_owned(), instance: instance.clone() });
+    Ok(Reply::json(json!({"status": "active", "deviceId": id})))
+}
+
+/// `DELETE …/devices/{id}`.
+pub(crate) async fn unregister(call: Call) -> Result<Reply, Reply> {
+    let user = call.user()?;
+    let instance = &call.instance()?.info.name;
+    let id = call.param("device");
+    let is_known = call
+        .world
+        .lines
+        .lock()
+        .get(id)
+        .is_some_and(|entry| entry.user.id == user.id && entry.line.instance == *instance);
+    if !is_known {
+        return Err(Reply::not_found("Device"));
+    }
+    if !call.world.mutations.has(Mutation::IgnoreUnregister) {
+        call.world.remove_line(id, false);
+    }
+    Ok(Reply::json(json!({"status": "inactive", "deviceId": id})))
+}
+
+/// `GET …/devices?userid=`: the user's lines at this instance.
+pub(crate) async fn list(call: Call) -> Result<Reply, Reply> {
+    let user = call.user()?;
+    let instance = &call.instance()?.info.name;
+    if call.query("userid").is_some_and(|id| id != user.id) {
+        return Err(Reply::error(StatusCode::FORBIDDEN, "That is another user."));
+    }
+    let lines = call.world.lines.lock();
+    let devices: Vec<_> = lines
+        .of_user(&user.id)
+        .filter(|entry| entry.line.instance == *instance)
+        .map(|entry| device_json(&call.world, &call.base, &entry.line))
+        .collect();
+    Ok(Reply::json(json!({"userId": user.id, "devices": devices})))
+}
+
+/// `GET …/ping`: says that the instance is up.
+pub(crate) async fn ping(call: Call) -> Result<Reply, Reply> {
+    call.instance()?;
+    Ok(Reply::status(StatusCode::OK))
+}
+
+fn forbidden(error_code: u32, user: &User, devices: &[Value]) -> Reply {
+    let mut body = json!({"errorCode": error_code, "userId": user.id});
+    if error_code == DEVICE_LIMIT {
+        body["devices"] = devices.into();
+    }
+    Reply::json(body).with_status(StatusCode::FORBIDDEN)
+}
+
+fn registration_json(call: &Call, line: &Line, policy: &MobiusPolicy) -> Value {
+    let mut body = json!({
+        "userId": line.user_id,
+        "device": device_json(&call.world, &call.base, line),
+        "keepaliveInterval": seconds::number(policy.keepalive_interval),
+        "callKeepaliveInterval": seconds::number(policy.call_keepalive_interval),
+        "rehomingIntervalMin": policy.rehoming_interval_min,
+        "rehomingIntervalMax": policy.rehoming_interval_max,
+        "voicePortalNumber": 0,
+        "voicePortalExtension": 0,
+    });
+    if call.world.mutations.has(Mutation::LineWithoutKeepaliveInterval)
+        && let Some(fields) = body.as_object_mut()
+    {
+        fields.remove("keepaliveInterval");
+    }
+    body
+}
+
+fn device_json(world: &World, base: &Base, line: &Line) -> Value {
+    let mut device = json!({
+        "deviceId": line.device_id,
+        "status": "active",
+        "lastSeen": line.last_seen.to_string(),
+        "addresses": line.addresses,
+        "clientDeviceUri": line.client_device_uri,
+    });
+    if let Some(instance) = world.instance(&line.instance)
+        && !world.mutations.has(Mutation::LineWithoutUri)
+    {
+        let base = base.mobius(&instance.info);
+        device["uri"] = format!("{base}/calling/web/devices/{}", line.device_id).into();
+    }
+    device
+}

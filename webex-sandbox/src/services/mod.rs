@@ -1,0 +1,9 @@
+//! The services, one module each. A handler takes a [`Call`](crate::conduct::Call) and returns a
+//! [`Reply`](crate::reply::Reply).
+
+pub(crate) mod hydra;
+pub(crate) mod mercury;
+pub(crate) mod misc;
+pub(crate) mod mobius;
+pub(crate) mod u2c;
+pub(crate) mod wdm;

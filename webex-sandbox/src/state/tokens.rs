@@ -1,0 +1,128 @@
+//! Access and refresh tokens.
+//!
+//! A token is `{random}_{cluster}_{org id}`: three fields, the third of which tells a client its
+//! organization. Expired tokens are found when they are used; each user's list is capped, so memory
+//! stays bounded.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::users::User;
+
+/// Second field of every token and code.
+const CLUSTER: &str = "SBX1";
+
+/// An access token's meaning.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    /// `None` for tokens of a client rather than a person.
+    pub(crate) user: Option<Arc<User>>,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) expires: Option<Instant>,
+}
+
+/// A refresh token's meaning.
+#[derive(Clone, Debug)]
+pub(crate) struct Refresh {
+    pub(crate) user: Option<Arc<User>>,
+    pub(crate) client_id: String,
+    pub(crate) scopes: Vec<String>,
+    pub(crate) expires: Instant,
+    /// The access token last issued with it.
+    pub(crate) access: String,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Tokens {
+    access: HashMap<String, Access>,
+    refresh: HashMap<String, Refresh>,
+    /// Access tokens per user id, oldest first.
+    by_user: HashMap<String, VecDeque<String>>,
+}
+
+impl Tokens {
+    /// A new unguessable string of the shape of a token.
+    pub(crate) fn mint(org_id: &str) -> String {
+        let random = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
+        format!("{}{}_{CLUSTER}_{org_id}", random[0].simple(), random[1].simple())
+    }
+
+    /// Makes `token` valid; the user's oldest ones beyond `cap` end.
+    pub(crate) fn insert_access(&mut self, token: String, access: Access, cap: usize) {
+        if let Some(user) = &access.user {
+            let list = self.by_user.entry(user.id.clone()).or_default();
+            list.push_back(token.clone());
+            while list.len() > cap.max(1) {
+                if let Some(oldest) = list.pop_front() {
+                    self.access.remove(&oldest);
+                }
+            }
+        }
+        self.access.insert(token, access);
+    }
+
+    pub(crate) fn insert_refresh(&mut self, token: String, refresh: Refresh) {
+        self.refresh.insert(token, refresh);
+    }
+
+    /// The meaning of a live access token.
+    pub(crate) fn access(&self, token: &str, now: Instant) -> Option<&Access> {
+        self.access.get(token).filter(|access| access.expires.is_none_or(|expires| now < expires))
+    }
+
+    /// The meaning of a live refresh token.
+    pub(crate) fn refresh(&self, token: &str, now: Instant) -> Option<&Refresh> {
+        self.refresh.get(token).filter(|refresh| now < refresh.expires)
+    }
+
+    pub(crate) fn refresh_mut(&mut self, token: &str) -> Option<&mut Refresh> {
+        self.refresh.get_mut(token)
+    }
+
+    /// Sets the expiry of an access or refresh token to `after` from `now`.
+    pub(crate) fn expire(&mut self, token: &str, now: Instant, after: Duration) -> bool {
+        let at = now + after;
+        if let Some(access) = self.access.get_mut(token) {
+            access.expires = Some(at);
+            true
+        } else if let Some(refresh) = self.refresh.get_mut(token) {
+            refresh.expires = at;
+            true
+        } else {
+            false
+        }
+    }
+
+    /// Ends a token. `false` when it was not known.
+    pub(crate) fn revoke(&mut self, token: &str) -> bool {
+        if let Some(access) = self.access.remove(token) {
+            if let Some(list) = access.user.and_then(|user| self.by_user.get_mut(&user.id)) {
+                list.retain(|other| other != token);
+            }
+            return true;
+        }
+        self.refresh.remove(token).is_some()
+    }
+
+    /// Ends all tokens of a user and says how many there were.
+    pub(crate) fn revoke_user(&mut self, user_id: &str) -> usize {
+        let list = self.by_user.remove(user_id).unwrap_or_default();
+        for token in &list {
+            self.access.remove(token);
+        }
+        let before = self.refresh.len();
+        self.refresh
+            .retain(|_, refresh| refresh.user.as_ref().is_none_or(|user| user.id != user_id));
+        list.len() + before - self.refresh.len()
+    }
+
+    /// Live access tokens of a user.
+    pub(crate) fn live(&self, user_id: &str, now: Instant) -> usize {
+        self.by_user
+            .get(user_id)
+            .map_or(0, |list| list.iter().filter(|token| self.access(token, now).is_some()).count())
+    }
+}
