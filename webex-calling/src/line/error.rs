@@ -1,0 +1,190 @@
+//! What can go wrong with a line, in the documented vocabulary and in finer terms.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use thiserror::Error;
+use webex_core::{ErrorKind, HttpError};
+
+/// Kinds of line errors, with the reference client's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum LineErrorType {
+    /// 400: the server finds the request wrong.
+    BadRequest,
+    /// 401: the token was refused, and no other can be had.
+    TokenError,
+    /// 403: the user may not do this.
+    Forbidden,
+    /// 404: the server does not know the device.
+    NotFound,
+    /// 429.
+    TooManyRequests,
+    /// 500.
+    ServerError,
+    /// 503, and also: no server took the line.
+    ServiceUnavailable,
+    /// Anything else, no answer included.
+    DefaultError,
+}
+
+/// Error codes in the body of Mobius' 403 answers.
+mod code {
+    /// The user has as many devices as allowed.
+    pub(super) const DEVICE_LIMIT: i64 = 101;
+    /// The user is not configured for calling from a browser or SDK.
+    pub(super) const NOT_CONFIGURED: i64 = 102;
+    /// The device could not be provisioned.
+    pub(super) const PROVISIONING: i64 = 103;
+}
+
+/// Why a line is not registered.
+#[derive(Debug, Clone, Error)]
+#[error("{message}")]
+#[non_exhaustive]
+pub struct LineError {
+    /// The reference client's type.
+    pub kind: LineErrorType,
+    /// What to tell the user.
+    pub message: String,
+    /// HTTP status of Mobius' answer, when there was one.
+    pub http_status: Option<u16>,
+    /// Mobius' own error code, such as 101 (device limit).
+    pub mobius_code: Option<i64>,
+    /// Tracking id to quote to Webex support.
+    pub tracking_id: Option<String>,
+    /// How long the server asked to wait.
+    pub retry_after: Option<Duration>,
+    /// What the request met.
+    #[source]
+    pub source: Option<HttpError>,
+}
+
+/// The documented form of a line error.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DocumentedError {
+    /// Always `inactive`.
+    pub status: &'static str,
+    /// `registrationError` or `tokenError`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// What happened; the documented text in the documented cases.
+    pub msg: String,
+}
+
+impl LineError {
+    /// Reads what a request to Mobius met.
+    pub(crate) fn from_http(error: HttpError) -> Self {
+        let service = error.service();
+        let mobius_code = service.and_then(|error| error.error_code);
+        let http_status = error.status();
+        let (kind, message) = match (http_status, mobius_code) {
+            (Some(400), _) => (
+                LineErrorType::BadRequest,
+                "The calling service finds the request invalid. Sign out and in again.",
+            ),
+            (Some(401), _) => (LineErrorType::TokenError, TOKEN_EXPIRED),
+            (Some(403), Some(code::DEVICE_LIMIT)) => (LineErrorType::Forbidden, DEVICE_LIMIT),
+            (Some(403), Some(code::NOT_CONFIGURED)) => (
+                LineErrorType::Forbidden,
+                "The user is not configured for Webex Calling. Contact your administrator.",
+            ),
+            (Some(403), Some(code::PROVISIONING)) => (
+                LineErrorType::Forbidden,
+                "The calling service could not provision the device. Try again later.",
+            ),
+            (Some(403), _) => (
+                LineErrorType::Forbidden,
+                "The calling service refused the registration. Contact your administrator.",
+            ),
+            (Some(404), _) => (LineErrorType::NotFound, DEVICE_NOT_FOUND),
+            (Some(429), _) => {
+                (LineErrorType::TooManyRequests, "Too many requests to the calling service.")
+            }
+            (Some(503), _) => {
+                (LineErrorType::ServiceUnavailable, "The calling server is not available.")
+            }
+            (Some(500..), _) => (LineErrorType::ServerError, "The calling server failed."),
+            _ if matches!(error, HttpError::Token(_)) => (LineErrorType::TokenError, TOKEN_EXPIRED),
+            _ => (LineErrorType::DefaultError, "The calling server cannot be reached."),
+        };
+        Self {
+            kind,
+            message: message.to_owned(),
+            http_status,
+            mobius_code,
+            tracking_id: error.tracking_id().map(str::to_owned),
+            retry_after: service.and_then(|error| error.retry_after),
+            source: Some(error),
+        }
+    }
+
+    /// No server took the line, after all were tried as often as the protocol has it.
+    pub(crate) fn exhausted(last: Option<LineError>) -> Self {
+        let source = last.as_ref().and_then(|last| last.source.clone());
+        let (http_status, mobius_code, tracking_id) = last
+            .map(|last| (last.http_status, last.mobius_code, last.tracking_id))
+            .unwrap_or_default();
+        Self {
+            kind: LineErrorType::ServiceUnavailable,
+            message: "No calling server took the registration. Contact your administrator if this persists.".to_owned(),
+            http_status,
+            mobius_code,
+            tracking_id,
+            retry_after: None,
+            source,
+        }
+    }
+
+    /// The line's client has been closed.
+    pub(crate) fn closed() -> Self {
+        Self {
+            kind: LineErrorType::DefaultError,
+            message: "The calling client has been closed; make a new one.".to_owned(),
+            http_status: None,
+            mobius_code: None,
+            tracking_id: None,
+            retry_after: None,
+            source: None,
+        }
+    }
+
+    /// Whether trying other servers, or trying again, is of no use.
+    pub fn is_final(&self) -> bool {
+        match self.kind {
+            LineErrorType::BadRequest | LineErrorType::TokenError | LineErrorType::NotFound => true,
+            LineErrorType::Forbidden => self.mobius_code == Some(code::NOT_CONFIGURED),
+            _ => false,
+        }
+    }
+
+    /// What to do about it, in the terms of the whole SDK.
+    pub fn error_kind(&self) -> ErrorKind {
+        match (&self.source, self.kind) {
+            (_, LineErrorType::TokenError) => ErrorKind::Unauthorized,
+            (Some(source), _) => source.kind(),
+            (None, LineErrorType::ServiceUnavailable) => ErrorKind::Server,
+            (None, _) => ErrorKind::InvalidState,
+        }
+    }
+
+    /// The documented form, `{"status","type","msg"}`.
+    ///
+    /// The documentation knows two types: `tokenError` for a token that is refused and
+    /// `registrationError` for everything else.
+    pub fn documented(&self) -> DocumentedError {
+        let token = self.kind == LineErrorType::TokenError;
+        DocumentedError {
+            status: "inactive",
+            kind: if token { "tokenError" } else { "registrationError" },
+            msg: self.message.clone(),
+        }
+    }
+}
+
+// The three documented texts.
+const DEVICE_LIMIT: &str =
+    "Device limit exceeded. The user already logged in to a different device.";
+const DEVICE_NOT_FOUND: &str = "Device not found.";
+const TOKEN_EXPIRED: &str = "Token expired. Authentication/Authorization error.";

@@ -1,0 +1,107 @@
+//! A calling line: what an application registers, and listens to.
+
+mod driver;
+mod error;
+mod event;
+mod info;
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+use webex_core::{Subscription, events::Hub};
+
+pub(crate) use self::driver::Setup;
+pub use self::{
+    error::{DocumentedError, LineError, LineErrorType},
+    event::{LineEvent, Unregistered},
+    info::{LineInfo, LineStatus},
+};
+use crate::registration::machine::LineState;
+
+/// A calling line. Clones are the same line.
+///
+/// [`register`](Self::register) and [`deregister`](Self::deregister) say what is wanted and return
+/// at once; the events tell what comes of it. Dropping all clones, and the
+/// [`CallingClient`](crate::CallingClient), gives a registered line up in the background.
+#[derive(Debug, Clone)]
+pub struct Line {
+    commands: mpsc::UnboundedSender<Command>,
+    snapshot: watch::Receiver<Snapshot>,
+    events: Arc<Hub<LineEvent>>,
+}
+
+#[derive(Debug)]
+enum Command {
+    Register,
+    Deregister,
+}
+
+/// What can be read of a line at any time.
+#[derive(Debug, Clone)]
+struct Snapshot {
+    state: LineState,
+    info: Arc<LineInfo>,
+}
+
+impl Line {
+    /// Starts the line's task on the present tokio runtime.
+    pub(crate) fn start(setup: Setup) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let events = Arc::new(Hub::default());
+        let snapshot = driver::start(setup, inbox, Arc::clone(&events));
+        Self { commands, snapshot, events }
+    }
+
+    /// Id of the line within this process.
+    pub fn line_id(&self) -> Uuid {
+        self.snapshot.borrow().info.line_id
+    }
+
+    /// What is known of the line.
+    pub fn info(&self) -> Arc<LineInfo> {
+        Arc::clone(&self.snapshot.borrow().info)
+    }
+
+    /// The documented status.
+    pub fn status(&self) -> LineStatus {
+        self.snapshot.borrow().info.status
+    }
+
+    /// Where the registration is, in finer terms than [`status`](Self::status).
+    pub fn state(&self) -> LineState {
+        self.snapshot.borrow().state
+    }
+
+    /// Events from now on. Subscribe before [`register`](Self::register) to miss none.
+    pub fn subscribe(&self) -> Subscription<LineEvent> {
+        self.events.subscribe()
+    }
+
+    /// Begins to register the line, and keeps it registered until [`deregister`](Self::deregister).
+    ///
+    /// Returns at once; [`LineEvent::Registered`] or [`LineEvent::Error`] tells. Does nothing when
+    /// the line is registered or being registered.
+    pub fn register(&self) {
+        if self.commands.send(Command::Register).is_err() {
+            self.events.emit(&LineEvent::Error(LineError::closed()));
+        }
+    }
+
+    /// Begins to deregister the line, in whatever state it is: cancels what is under way and gives
+    /// up what exists.
+    ///
+    /// Returns at once; [`LineEvent::Unregistered`] tells that it is done, and how.
+    pub fn deregister(&self) {
+        // A line whose task has ended is not registered.
+        let _ = self.commands.send(Command::Deregister);
+    }
+
+    /// Waits until the line is not registered and nothing is under way.
+    pub(crate) async fn idle(&self) {
+        let mut snapshot = self.snapshot.clone();
+        let idle = |now: &Snapshot| matches!(now.state, LineState::Idle | LineState::Failed);
+        // An ended task leaves its last state behind; it ends only when idle, or cannot be waited for.
+        let _ = snapshot.wait_for(idle).await;
+    }
+}

@@ -1,0 +1,8 @@
+//! A line's registration with Mobius: the policy.
+//!
+//! [`machine::Machine`] decides which server to ask, when to wait, when a registration counts as
+//! lost; it does no I/O and reads no clock. [`timings`] has every constant with its source. The
+//! line's task drives it.
+
+pub mod machine;
+pub mod timings;
