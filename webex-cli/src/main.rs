@@ -1,2 +1,88 @@
-//! The `webex` command.
-fn main() {}
+//! `webex`: registers a Meetings device and a Calling line from the command line, and runs the
+//! sandbox cloud.
+//!
+//! # Exit codes
+//! | code | meaning |
+//! |---|---|
+//! | 0 | done |
+//! | 1 | failed |
+//! | 2 | wrong usage |
+//! | 3 | not authorized: the token was refused |
+//! | 4 | the cloud cannot be reached |
+
+mod cloud;
+mod commands;
+mod exit;
+mod output;
+mod signals;
+
+use std::{process::ExitCode, time::Instant};
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+use crate::exit::Failure;
+
+/// Registers Webex Meetings devices and Webex Calling lines.
+#[derive(Debug, Parser)]
+#[command(name = "webex", version, after_help = EXIT_CODES)]
+struct Arguments {
+    /// What to log to standard error, such as `debug` or `webex_core=trace`. Never a secret.
+    #[arg(long, env = "WEBEX_LOG", default_value = "warn", global = true, value_name = "FILTER")]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authorized, \
+                          4 cloud unreachable";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Register a Meetings device and a Calling line, and keep them until Ctrl-C.
+    Register(commands::register::Arguments),
+    /// Run a stand-in Webex cloud on this machine until Ctrl-C.
+    Sandbox(commands::sandbox::Arguments),
+}
+
+fn main() -> ExitCode {
+    // Times that are shown count from here: the start of the process, as a user feels it.
+    let started = Instant::now();
+    let arguments = Arguments::parse();
+    match run(arguments, started) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("webex: {failure}");
+            failure.code()
+        }
+    }
+}
+
+fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&arguments.log)
+        .map_err(|error| Failure::usage(format!("--log: {error}")))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    // One thread: a registration waits for the network, not for a processor.
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::other(format!("no event loop: {error}")))?;
+    runtime.block_on(async {
+        match arguments.command {
+            Command::Register(arguments) => commands::register::run(arguments, started).await,
+            Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

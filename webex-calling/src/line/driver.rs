@@ -67,7 +67,7 @@ struct Driver {
 
 /// What came of a request.
 enum News {
-    Registration(Op, Result<Registration, HttpError>),
+    Registration(Op, Result<Box<Registration>, HttpError>),
     Keepalive(Op, Result<(), HttpError>),
     Deregistered(Op, Result<(), HttpError>),
 }
@@ -108,7 +108,7 @@ impl Driver {
         self.request = None;
         match news {
             News::Registration(op, answer) => {
-                let answer = answer.map_err(LineError::from_http);
+                let answer = answer.map(|granted| *granted).map_err(LineError::from_http);
                 self.machine.handle_registration(now(), op, answer);
             }
             News::Keepalive(op, answer) => {
@@ -125,8 +125,9 @@ impl Driver {
                 Action::Register(op, server) => {
                     debug!(server = server.host_str(), "registering the line");
                     let answer = self.transport.register(&server);
-                    self.request =
-                        Some(Box::pin(async move { News::Registration(op, answer.await) }));
+                    self.request = Some(Box::pin(async move {
+                        News::Registration(op, answer.await.map(Box::new))
+                    }));
                 }
                 Action::Keepalive(op, device) => {
                     let answer = self.transport.keepalive(&device);

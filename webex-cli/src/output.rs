@@ -1,0 +1,155 @@
+//! What the user sees: events with their time, for people or as JSON lines.
+
+use std::{
+    io::{self, Write},
+    time::Instant,
+};
+
+use serde_json::{Map, Value, json};
+use webex_calling::{LineEvent, Unregistered};
+use webex_meetings::MeetingsEvent;
+
+/// Where events are shown. Times count from the start of the process.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Output {
+    started: Instant,
+    json: bool,
+}
+
+/// One thing to show.
+struct Shown {
+    source: &'static str,
+    event: &'static str,
+    /// For people.
+    detail: String,
+    /// For programs.
+    payload: Map<String, Value>,
+}
+
+impl Output {
+    pub(crate) fn new(started: Instant, json: bool) -> Self {
+        Self { started, json }
+    }
+
+    /// A remark for people; programs get none.
+    pub(crate) fn remark(self, text: &str) {
+        if !self.json {
+            print(text);
+        }
+    }
+
+    /// A remark that everybody gets, programs on standard error.
+    pub(crate) fn notice(self, text: &str) {
+        if self.json { eprintln!("{text}") } else { print(text) }
+    }
+
+    pub(crate) fn meetings(self, event: MeetingsEvent) {
+        let lost = match event {
+            MeetingsEvent::Lost(count) => Some(("count", json!(count))),
+            _ => None,
+        };
+        self.show(Shown {
+            source: "meetings",
+            event: event.name(),
+            detail: String::new(),
+            payload: payload(lost),
+        });
+    }
+
+    pub(crate) fn line(self, event: &LineEvent) {
+        let (detail, payload) = match event {
+            LineEvent::Registered(info) => {
+                let server = info.server.as_ref().map(|url| format!(" with {url}"));
+                let every =
+                    info.keepalive_interval.map(|i| format!(", keepalive every {} s", i.as_secs()));
+                let detail = format!(
+                    "{}{}{}",
+                    info.sip_addresses.join(", "),
+                    server.unwrap_or_default(),
+                    every.unwrap_or_default()
+                );
+                let line = serde_json::to_value(&**info).unwrap_or_default();
+                (detail, payload([("line", line)]))
+            }
+            LineEvent::Unregistered(outcome) => {
+                let error = match outcome {
+                    Unregistered::NotReachable(error) => Some(error.to_string()),
+                    _ => None,
+                };
+                let detail = match &error {
+                    Some(error) => format!("{}: {error}", outcome.name()),
+                    None => outcome.name().to_owned(),
+                };
+                let outcome = Some(("outcome", json!(outcome.name())));
+                (detail, payload(outcome.into_iter().chain(error.map(|e| ("reason", json!(e))))))
+            }
+            LineEvent::Error(error) => {
+                let documented = error.documented();
+                let detail = format!("{} ({})", documented.msg, documented.kind);
+                (
+                    detail,
+                    payload([
+                        ("error", json!(documented)),
+                        ("http_status", json!(error.http_status)),
+                    ]),
+                )
+            }
+            LineEvent::ServerFailed { server, error } => (
+                format!("{server}: {error}"),
+                payload([("server", json!(server)), ("error", json!(error.documented()))]),
+            ),
+            LineEvent::Reconnecting { missed, of } => (
+                format!("{missed} of {of} keepalives missed"),
+                payload([("missed", json!(missed)), ("of", json!(of))]),
+            ),
+            LineEvent::Lost(count) => {
+                (format!("{count} events"), payload([("count", json!(count))]))
+            }
+            _ => (String::new(), Map::new()),
+        };
+        self.show(Shown { source: "line", event: event.name(), detail, payload });
+    }
+
+    /// What the sandbox inside this process has left of us.
+    pub(crate) fn left(self, devices: usize, sockets: usize, lines: usize) {
+        self.show(Shown {
+            source: "sandbox",
+            event: "left",
+            detail: format!("{devices} devices, {sockets} sockets, {lines} lines"),
+            payload: payload([
+                ("devices", json!(devices)),
+                ("sockets", json!(sockets)),
+                ("lines", json!(lines)),
+            ]),
+        });
+    }
+
+    fn show(self, shown: Shown) {
+        let elapsed = self.started.elapsed();
+        let Shown { source, event, detail, payload } = shown;
+        if self.json {
+            let mut object = Map::new();
+            // Microseconds, as a fraction: a start takes milliseconds.
+            object.insert("t_ms".into(), json!(elapsed.as_micros() as f64 / 1000.0));
+            object.insert("source".into(), json!(source));
+            object.insert("event".into(), json!(event));
+            object.extend(payload);
+            print(&Value::Object(object).to_string());
+        } else {
+            let line =
+                format!("{:9.3} s  {source:<8}  {event:<21} {detail}", elapsed.as_secs_f64());
+            print(line.trim_end());
+        }
+    }
+}
+
+fn payload(pairs: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+/// Writes a line at once. A reader that went away (`| head`) is no reason to leave devices behind:
+/// the program goes on, unheard.
+fn print(text: &str) {
+    let mut stdout = io::stdout().lock();
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
+}
