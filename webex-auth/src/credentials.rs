@@ -1,21 +1,41 @@
-//! Where tokens come from, and the handle that requests take them from.
+//! What an application has to prove who its user is.
 
 use std::{fmt, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::AccessToken;
+use crate::{
+    AccessToken, Integration, OAuthError, ProviderError, TokenProvider, TokenSet, http::TokenHttp,
+    meetings_xml::MeetingsIntegration,
+};
 
 /// What the application has to prove who its user is.
 ///
-/// A value without behaviour: give it to the SDK's builder, which makes [`Tokens`] from it.
+/// A value without behaviour: give it to the SDK's builder (or to
+/// [`Tokens::builder`](crate::Tokens::builder)), which makes [`Tokens`](crate::Tokens) from it.
 #[derive(Clone)]
-pub struct Credentials(Source);
+pub struct Credentials {
+    pub(crate) source: Source,
+    pub(crate) seed: Seed,
+}
 
+/// What renews the tokens.
 #[derive(Clone)]
-enum Source {
-    Fixed(SecretString),
+pub(crate) enum Source {
+    Nothing,
+    Integration(Integration),
+    Meetings(MeetingsIntegration),
+    Provider(Arc<dyn TokenProvider>),
+}
+
+/// What there is to begin with, unless a store knows better.
+#[derive(Clone)]
+pub(crate) enum Seed {
+    Nothing,
+    AccessToken(SecretString),
+    RefreshToken(SecretString),
+    Tokens(TokenSet),
 }
 
 impl Credentials {
@@ -23,91 +43,129 @@ impl Credentials {
     ///
     /// It cannot be refreshed: when the service refuses it, requests fail with
     /// [`TokenError::Rejected`] and the application has to bring a new one. The text is taken in the
-    /// forms of [`AccessToken::parse`] and checked when [`Tokens`] are made.
+    /// forms of [`AccessToken::parse`] and checked when [`Tokens`](crate::Tokens) are made.
     pub fn access_token(token: impl Into<String>) -> Self {
-        Self(Source::Fixed(SecretString::from(token.into())))
+        let seed = Seed::AccessToken(SecretString::from(token.into()));
+        Self { source: Source::Nothing, seed }
+    }
+
+    /// The tokens of a sign-in, and the integration that renews them.
+    ///
+    /// When there is a store that holds tokens already, those are used: they are later ones of the
+    /// same sign-in. After a new sign-in use [`Tokens::supply`](crate::Tokens::supply).
+    pub fn integration(integration: Integration, tokens: TokenSet) -> Self {
+        Self { source: Source::Integration(integration), seed: Seed::Tokens(tokens) }
+    }
+
+    /// A refresh token and the integration it belongs to: a service app, for one.
+    pub fn refresh_token(integration: Integration, token: impl Into<SecretString>) -> Self {
+        let seed = Seed::RefreshToken(token.into());
+        Self { source: Source::Integration(integration), seed }
+    }
+
+    /// Tokens that are in the store, or will be, and the integration that renews them.
+    pub fn stored(integration: Integration) -> Self {
+        Self { source: Source::Integration(integration), seed: Seed::Nothing }
+    }
+
+    /// The tokens of a Webex Meetings (XML API) sign-in.
+    pub fn meetings_xml(integration: MeetingsIntegration, tokens: TokenSet) -> Self {
+        Self { source: Source::Meetings(integration), seed: Seed::Tokens(tokens) }
+    }
+
+    /// A source of the application's own, or a guest. It is asked again whenever a token is needed.
+    pub fn provider(provider: impl TokenProvider + 'static) -> Self {
+        Self { source: Source::Provider(Arc::new(provider)), seed: Seed::Nothing }
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Source::Fixed(_) => f.write_str("Credentials::AccessToken([redacted])"),
+        let source = match (&self.source, &self.seed) {
+            (Source::Nothing, _) => "AccessToken",
+            (Source::Integration(_), Seed::RefreshToken(_)) => "RefreshToken",
+            (Source::Integration(_), Seed::Nothing) => "Stored",
+            (Source::Integration(_), _) => "Integration",
+            (Source::Meetings(_), _) => "MeetingsXml",
+            (Source::Provider(_), _) => "Provider",
+        };
+        write!(f, "Credentials::{source}([redacted])")
+    }
+}
+
+impl Source {
+    /// Whether tokens can be had by it, given those at hand.
+    pub(crate) fn can_renew(&self, refresh_token: bool) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Integration(_) | Self::Meetings(_) => refresh_token,
+            Self::Provider(_) => true,
+        }
+    }
+
+    /// Gets new tokens. `old` is there unless this is a provider.
+    pub(crate) async fn renew(
+        &self,
+        http: &dyn TokenHttp,
+        old: Renewable<'_>,
+    ) -> Result<TokenSet, ProviderError> {
+        let missing = OAuthError::NotConfigured("refresh token");
+        match (self, old) {
+            (Self::Provider(provider), _) => provider.provide(http).await,
+            (Self::Integration(integration), Renewable::Tokens(old)) => {
+                Ok(integration.refresh(http, old).await?)
+            }
+            (Self::Integration(integration), Renewable::RefreshToken(token)) => {
+                Ok(integration.refresh_with(http, token.expose_secret()).await?)
+            }
+            (Self::Meetings(integration), Renewable::Tokens(old)) => {
+                Ok(integration.refresh(http, old).await?.into_tokens())
+            }
+            _ => Err(missing.into()),
         }
     }
 }
 
-/// Why there is no usable token. The answer is always the application's: sign in again, or give a
-/// well-formed token.
+/// What a renewal goes out from.
+#[derive(Clone, Copy)]
+pub(crate) enum Renewable<'a> {
+    Nothing,
+    RefreshToken(&'a SecretString),
+    Tokens(&'a TokenSet),
+}
+
+/// Why there is no usable token.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum TokenError {
     /// The token is empty.
     #[error("the access token is empty")]
     Empty,
-    /// The token has characters that no token has.
+    /// The token has characters that no token has, or stored tokens are not what was stored.
     #[error("the access token is malformed: it may hold only visible ASCII characters")]
     Malformed,
-    /// The service refused the token and nothing can renew it.
+    /// The service refused the token and nothing can renew it. The state of the
+    /// [`Tokens`](crate::Tokens) says why.
     #[error("the access token was refused and cannot be refreshed: sign in again")]
     Rejected,
+    /// The token is used up and renewing it fails for now. It is tried again.
+    #[error("there is no access token for now, try later: {reason}")]
+    Unavailable {
+        /// How renewing failed.
+        reason: String,
+    },
+    /// Something is missing to make the tokens. Names it.
+    #[error("these credentials need {0}: use `Tokens::builder`")]
+    NotConfigured(&'static str),
+    /// The runtime that looked after the tokens was shut down.
+    #[error("the runtime that renews the tokens was shut down")]
+    Stopped,
 }
 
-/// The tokens of one user: what requests take their token from.
-///
-/// Clones share their state.
-#[derive(Clone, Debug)]
-pub struct Tokens(Arc<AccessToken>);
-
-impl Tokens {
-    /// Makes the handle. Does no I/O.
-    ///
-    /// # Errors
-    /// [`TokenError::Empty`] or [`TokenError::Malformed`] for a token that cannot be one.
-    pub fn new(credentials: Credentials) -> Result<Self, TokenError> {
-        match credentials.0 {
-            Source::Fixed(token) => Ok(Self(Arc::new(AccessToken::parse(token.expose_secret())?))),
-        }
-    }
-
-    /// The token at hand, when it can be used without waiting.
-    pub fn current(&self) -> Option<AccessToken> {
-        Some(AccessToken::clone(&self.0))
-    }
-
-    /// The token to use now; waits while one is being obtained.
-    ///
-    /// # Errors
-    /// [`TokenError::Rejected`] when none can be had any more.
-    #[allow(clippy::unused_async)] // waits once tokens can be refreshed
-    pub async fn token(&self) -> Result<AccessToken, TokenError> {
-        Ok(AccessToken::clone(&self.0))
-    }
-
-    /// Takes note that a server answered 401 to `refused`, and gives a token worth a second try.
-    ///
-    /// # Errors
-    /// [`TokenError::Rejected`] when there is none: the 401 is final.
-    pub async fn replace(&self, refused: &AccessToken) -> Result<AccessToken, TokenError> {
-        if *self.0 == *refused { Err(TokenError::Rejected) } else { self.token().await }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_fixed_token_is_final_when_refused() {
-        let tokens = Tokens::new(Credentials::access_token("abc")).unwrap();
-        let token = tokens.token().await.unwrap();
-        assert_eq!(tokens.replace(&token).await, Err(TokenError::Rejected));
-    }
-
-    #[test]
-    fn credentials_do_not_print_the_token() {
-        let credentials = Credentials::access_token("very-secret-value");
-        assert!(!format!("{credentials:?}").contains("secret-value"));
-        assert!(Tokens::new(Credentials::access_token(" ")).is_err());
-    }
+pub(crate) fn parse_seed(seed: &Seed) -> Result<Option<TokenSet>, TokenError> {
+    Ok(match seed {
+        Seed::AccessToken(token) => Some(TokenSet::new(AccessToken::parse(token.expose_secret())?)),
+        Seed::Tokens(tokens) => Some(tokens.clone()),
+        Seed::RefreshToken(_) | Seed::Nothing => None,
+    })
 }

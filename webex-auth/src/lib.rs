@@ -21,11 +21,41 @@
 //! ```
 
 mod credentials;
+mod guest;
+mod http;
+pub mod lifecycle;
+pub mod meetings_xml;
+mod oauth;
 mod org;
+mod provider;
+mod random;
+mod retry_after;
+mod scope;
+mod store;
+pub mod timings;
 mod token;
+mod token_set;
+mod tokens;
 
 pub use self::{
-    credentials::{Credentials, TokenError, Tokens},
+    credentials::{Credentials, TokenError},
+    guest::{BadIssuerSecret, Guest, GuestIssuer, JwtGuest},
+    http::{BoxFuture, ReqwestHttp, TokenHttp, TokenReply, TokenRequest, TransportError},
+    lifecycle::{ReauthReason, RenewError, TokenState},
+    oauth::{
+        authorize::{
+            Authorization, AuthorizationRequest, Authorizations, CodeGrant, Redirect, RedirectError,
+        },
+        endpoints::{ClientAuth, Endpoints},
+        error::{OAuthError, ServerReply},
+        integration::{Integration, IntegrationBuilder},
+        pkce::PkceMethod,
+    },
     org::OrgIdError,
+    provider::{ProviderError, TokenProvider},
+    scope::{InvalidScope, MissingScopes, Scope, Scopes},
+    store::{DirectoryStore, HeldLock, MemoryStore, Store, StoreError, StoreLock},
     token::AccessToken,
+    token_set::TokenSet,
+    tokens::{TokenStates, Tokens, TokensBuilder},
 };

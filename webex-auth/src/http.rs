@@ -1,0 +1,338 @@
+//! How this crate reaches an authorization server: one small trait, and reqwest behind it.
+//!
+//! A flow makes a [`TokenRequest`], hands it to a [`TokenHttp`] and reads the [`TokenReply`]. The
+//! trait exists so that a program (and webex-core) can bring the HTTP client it already has, and
+//! tests a fake. Secrets stay in secret types on both ways.
+
+use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use reqwest::redirect;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use url::{Url, form_urlencoded};
+
+use crate::{retry_after, timings};
+
+/// A boxed future, so that the crate's async traits can be trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// An HTTP client that can send requests to an authorization server.
+///
+/// An implementation must not follow redirects: a redirected token request would carry the client
+/// secret to another place.
+pub trait TokenHttp: Send + Sync {
+    /// Sends one request and reads the whole answer, whatever its status.
+    fn send<'a>(
+        &'a self,
+        request: &'a TokenRequest,
+    ) -> BoxFuture<'a, Result<TokenReply, TransportError>>;
+}
+
+impl<T: TokenHttp + ?Sized> TokenHttp for Arc<T> {
+    fn send<'a>(
+        &'a self,
+        request: &'a TokenRequest,
+    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
+        T::send(self, request)
+    }
+}
+
+/// A POST to an authorization server.
+///
+/// `Debug` shows the address and the names of form fields, never a value.
+pub struct TokenRequest {
+    url: Url,
+    authorization: Option<SecretString>,
+    body: Body,
+}
+
+enum Body {
+    Empty,
+    Form(Vec<(&'static str, SecretString)>),
+    Json(SecretString),
+}
+
+impl TokenRequest {
+    pub(crate) fn new(url: Url) -> Self {
+        Self { url, authorization: None, body: Body::Empty }
+    }
+
+    pub(crate) fn authorization(mut self, value: SecretString) -> Self {
+        self.authorization = Some(value);
+        self
+    }
+
+    pub(crate) fn form(mut self, fields: Vec<(&'static str, SecretString)>) -> Self {
+        self.body = Body::Form(fields);
+        self
+    }
+
+    pub(crate) fn json(mut self, body: &serde_json::Value) -> Self {
+        self.body = Body::Json(SecretString::from(body.to_string()));
+        self
+    }
+
+    /// Where to send it.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The value of the `Authorization` header, if any. A secret.
+    pub fn authorization_header(&self) -> Option<&str> {
+        self.authorization.as_ref().map(ExposeSecret::expose_secret)
+    }
+
+    /// The value of the `Content-Type` header, if there is a body.
+    pub fn content_type(&self) -> Option<&'static str> {
+        match self.body {
+            Body::Empty => None,
+            Body::Form(_) => Some("application/x-www-form-urlencoded"),
+            Body::Json(_) => Some("application/json"),
+        }
+    }
+
+    /// The body as it goes on the wire. A secret.
+    pub fn body(&self) -> SecretString {
+        match &self.body {
+            Body::Empty => SecretString::from(""),
+            Body::Json(text) => text.clone(),
+            Body::Form(fields) => {
+                let mut form = form_urlencoded::Serializer::new(String::new());
+                for (name, value) in fields {
+                    form.append_pair(name, value.expose_secret());
+                }
+                SecretString::from(form.finish())
+            }
+        }
+    }
+
+    /// `text` without any secret of this request: servers sometimes quote what they refuse.
+    pub(crate) fn scrub(&self, text: &str) -> String {
+        let Body::Form(fields) = &self.body else { return text.to_owned() };
+        let secret = |name: &str| !matches!(name, "grant_type" | "client_id" | "scope");
+        fields
+            .iter()
+            .filter(|(name, value)| secret(name) && !value.expose_secret().is_empty())
+            .fold(text.to_owned(), |text, (_, value)| {
+                text.replace(value.expose_secret(), "[redacted]")
+            })
+    }
+}
+
+impl fmt::Debug for TokenRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fields: Vec<_> = match &self.body {
+            Body::Form(fields) => fields.iter().map(|(name, _)| *name).collect(),
+            _ => Vec::new(),
+        };
+        f.debug_struct("TokenRequest")
+            .field("url", &self.url.as_str())
+            .field("authorization", &self.authorization.is_some())
+            .field("fields", &fields)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What an authorization server answered. `Debug` does not show the body.
+pub struct TokenReply {
+    status: u16,
+    retry_after: Option<Duration>,
+    tracking_id: Option<String>,
+    body: SecretString,
+}
+
+impl TokenReply {
+    /// An answer with a status and a body.
+    pub fn new(status: u16, body: impl Into<String>) -> Self {
+        let body = SecretString::from(body.into());
+        Self { status, retry_after: None, tracking_id: None, body }
+    }
+
+    /// Adds the value of a `Retry-After` header: seconds or an HTTP date. An unreadable one counts
+    /// as absent; one of more than an hour as an hour.
+    #[must_use]
+    pub fn with_retry_after(mut self, value: &str) -> Self {
+        self.retry_after = retry_after::parse(value, std::time::SystemTime::now());
+        self
+    }
+
+    /// Adds the server's tracking id, which Webex support asks for.
+    #[must_use]
+    pub fn with_tracking_id(mut self, id: impl Into<String>) -> Self {
+        self.tracking_id = Some(id.into());
+        self
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// How long the server wants not to be asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
+    }
+
+    /// The server's tracking id.
+    pub fn tracking_id(&self) -> Option<&str> {
+        self.tracking_id.as_deref()
+    }
+
+    /// The body. A secret.
+    pub fn body(&self) -> &str {
+        self.body.expose_secret()
+    }
+}
+
+impl fmt::Debug for TokenReply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokenReply")
+            .field("status", &self.status)
+            .field("tracking_id", &self.tracking_id)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The request got no answer.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum TransportError {
+    /// No answer in time.
+    #[error("the authorization server did not answer in time")]
+    Timeout,
+    /// No connection, or it broke.
+    #[error("the authorization server cannot be reached")]
+    Connection(#[source] Arc<dyn StdError + Send + Sync>),
+    /// The answer is larger than any answer of an authorization server.
+    #[error("the answer of the authorization server is too large")]
+    TooLarge,
+}
+
+impl TransportError {
+    /// Wraps the error of an HTTP client. Its text must hold no secret.
+    pub fn connection(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Connection(source.into().into())
+    }
+}
+
+/// [`TokenHttp`] by reqwest.
+#[derive(Clone, Debug)]
+pub struct ReqwestHttp(reqwest::Client);
+
+impl ReqwestHttp {
+    /// Builds the client from the caller's settings (certificates, proxy, name resolution), with
+    /// redirects off and time-outs of 10 s to connect and 20 s in all.
+    ///
+    /// # Errors
+    /// What reqwest says when the settings do not fit together.
+    pub fn from_builder(builder: reqwest::ClientBuilder) -> Result<Self, reqwest::Error> {
+        builder
+            .redirect(redirect::Policy::none())
+            .connect_timeout(timings::CONNECT)
+            .timeout(timings::REQUEST)
+            .build()
+            .map(Self)
+    }
+
+    /// Uses a client that exists already. It must not follow redirects.
+    pub fn new(client: reqwest::Client) -> Self {
+        Self(client)
+    }
+}
+
+impl TokenHttp for ReqwestHttp {
+    fn send<'a>(
+        &'a self,
+        request: &'a TokenRequest,
+    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
+        Box::pin(async move {
+            let mut builder = self
+                .0
+                .post(request.url().clone())
+                .timeout(timings::REQUEST)
+                .header(http::header::ACCEPT, "application/json");
+            if let Some(value) = request.authorization_header() {
+                let mut value =
+                    http::HeaderValue::from_str(value).map_err(TransportError::connection)?;
+                value.set_sensitive(true);
+                builder = builder.header(http::header::AUTHORIZATION, value);
+            }
+            if let Some(kind) = request.content_type() {
+                builder = builder
+                    .header(http::header::CONTENT_TYPE, kind)
+                    .body(request.body().expose_secret().to_owned());
+            } else {
+                builder = builder.header(http::header::CONTENT_LENGTH, 0);
+            }
+            let response = builder.send().await.map_err(transport)?;
+            read(response).await
+        })
+    }
+}
+
+async fn read(mut response: reqwest::Response) -> Result<TokenReply, TransportError> {
+    let header = |name: &str| {
+        response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    };
+    let (retry_after, tracking_id) = (header("retry-after"), header("trackingid"));
+    let status = response.status().as_u16();
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(transport)? {
+        if body.len() + chunk.len() > LARGEST_REPLY {
+            return Err(TransportError::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    let mut reply = TokenReply::new(status, String::from_utf8_lossy(&body));
+    if let Some(value) = retry_after {
+        reply = reply.with_retry_after(&value);
+    }
+    if let Some(id) = tracking_id {
+        reply = reply.with_tracking_id(id);
+    }
+    Ok(reply)
+}
+
+/// A token answer is a few kilobytes, even when the token is a large JWT.
+const LARGEST_REPLY: usize = 1 << 20;
+
+fn transport(error: reqwest::Error) -> TransportError {
+    if error.is_timeout() { TransportError::Timeout } else { TransportError::connection(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> TokenRequest {
+        TokenRequest::new("https://auth.example/token".parse().unwrap())
+            .authorization(SecretString::from("Basic c2VjcmV0"))
+            .form(vec![
+                ("grant_type", SecretString::from("refresh_token")),
+                ("refresh_token", SecretString::from("r3fresh&value")),
+            ])
+    }
+
+    #[test]
+    fn a_form_is_encoded() {
+        assert_eq!(
+            request().body().expose_secret(),
+            "grant_type=refresh_token&refresh_token=r3fresh%26value"
+        );
+    }
+
+    #[test]
+    fn nothing_prints_a_secret() {
+        let text = format!("{:?} {:?}", request(), TokenReply::new(200, "secret-body"));
+        for secret in ["c2VjcmV0", "r3fresh", "secret-body"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        assert!(text.contains("refresh_token"), "{text}");
+    }
+
+    #[test]
+    fn what_a_server_quotes_is_scrubbed() {
+        assert_eq!(request().scrub("bad r3fresh&value"), "bad [redacted]");
+        assert_eq!(request().scrub("refresh_token expired"), "refresh_token expired");
+    }
+}

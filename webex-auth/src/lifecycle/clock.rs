@@ -1,0 +1,94 @@
+//! Two clocks made into one that neither sleep nor a changed wall clock turns back.
+
+use std::{
+    fmt,
+    time::{Duration, Instant, SystemTime},
+};
+
+/// A point in time, by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    /// The time of day. Goes on during sleep; can be set.
+    pub wall: SystemTime,
+    /// Time since any fixed point. Cannot be set; may stand still during sleep.
+    pub monotonic: Duration,
+}
+
+/// Where the time comes from. Programs use [`SystemClock`]; tests bring virtual time.
+pub trait Clock: fmt::Debug + Send + Sync {
+    /// The current moment.
+    fn now(&self) -> Moment;
+}
+
+/// The clocks of the operating system.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock(Instant);
+
+impl SystemClock {
+    /// A clock whose monotonic time begins now.
+    pub fn new() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> Moment {
+        Moment { wall: SystemTime::now(), monotonic: self.0.elapsed() }
+    }
+}
+
+/// Time that never goes back: at each step it moves by the clock that moved more.
+///
+/// A wall clock set forward looks like sleep and is counted as time. That can only lead to a renewal
+/// before it is due, never to the use of an expired token.
+#[derive(Debug)]
+pub(super) struct Steady {
+    last: Option<Moment>,
+    elapsed: Duration,
+}
+
+impl Steady {
+    pub(super) fn new() -> Self {
+        Self { last: None, elapsed: Duration::ZERO }
+    }
+
+    /// Moves on to `now` and gives the time since the first moment ever given.
+    pub(super) fn advance(&mut self, now: Moment) -> Duration {
+        if let Some(last) = self.last {
+            let monotonic = now.monotonic.saturating_sub(last.monotonic);
+            let wall = now.wall.duration_since(last.wall).unwrap_or_default();
+            self.elapsed = self.elapsed.saturating_add(monotonic.max(wall)).min(END_OF_TIME);
+        }
+        self.last = Some(now);
+        self.elapsed
+    }
+}
+
+/// Adding a pause to it does not overflow, whatever an absurd wall clock says.
+const END_OF_TIME: Duration = Duration::from_secs(u64::MAX / 4);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_sleep_and_ignores_a_clock_that_is_set_back() {
+        let moment = |wall, monotonic| Moment {
+            wall: SystemTime::UNIX_EPOCH + Duration::from_secs(wall),
+            monotonic: Duration::from_secs(monotonic),
+        };
+        let mut steady = Steady::new();
+        let mut at = |wall, monotonic| steady.advance(moment(wall, monotonic)).as_secs();
+        assert_eq!(at(1_000, 0), 0);
+        assert_eq!(at(1_010, 10), 10, "both go on");
+        assert_eq!(at(1_110, 11), 110, "sleep");
+        assert_eq!(at(10, 21), 120, "the wall clock is set back");
+        assert_eq!(at(20, 31), 130, "and goes on from there");
+    }
+}

@@ -1,0 +1,464 @@
+//! The machine itself. See the [module](super) for how to drive it and for its policy.
+
+use std::time::{Duration, SystemTime};
+
+use crate::{
+    ReauthReason, RenewError, TokenState,
+    lifecycle::{Moment, clock::Steady},
+    timings,
+};
+
+/// What is known about the life of a token.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// When it was issued, by this machine's wall clock.
+    pub issued: SystemTime,
+    /// When it expires, if it does.
+    pub expires: Option<SystemTime>,
+    /// Whether there is something to renew it with.
+    pub renewable: bool,
+}
+
+/// What the driver has to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// Renew the tokens, once; report with [`Lifecycle::handle_outcome`].
+    Renew,
+}
+
+/// How a renewal ended.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// There is a new token.
+    Renewed(Life),
+    /// The server gave the old access token again.
+    Unchanged,
+    /// It may work later.
+    Failed(RenewError),
+    /// It will never work.
+    Ended(ReauthReason),
+}
+
+/// What to tell one who wants a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+#[must_use]
+pub enum Answer {
+    /// The token held can be used.
+    Use,
+    /// Ask again when the renewal under way has ended.
+    Wait,
+    /// Renewing failed and is not due yet.
+    Later {
+        /// When a renewal will be possible.
+        retry_in: Duration,
+    },
+    /// The refusal is final for this request, but the token stays: it was renewed often already
+    /// because of refusals.
+    Final,
+    /// There is no token; the state says why.
+    Ended,
+}
+
+/// The life of one user's tokens.
+#[derive(Debug)]
+pub struct Lifecycle {
+    clock: Steady,
+    held: Option<Held>,
+    renewable: bool,
+    in_flight: bool,
+    action: Option<Action>,
+    failure: Option<Failure>,
+    ended: Option<ReauthReason>,
+    timers: Timers,
+    refusals: Refusals,
+    random: fastrand::Rng,
+}
+
+/// The token held. Times are of the steady clock.
+#[derive(Debug)]
+struct Held {
+    expires: Option<Duration>,
+    until: Option<SystemTime>,
+    refused: bool,
+}
+
+/// Renewing fails.
+#[derive(Debug)]
+struct Failure {
+    since: Duration,
+    since_wall: SystemTime,
+    attempts: u32,
+    error: RenewError,
+    /// No renewal before this.
+    next: Duration,
+    /// The server named `next` itself.
+    asked: bool,
+}
+
+impl Lifecycle {
+    /// A machine that holds nothing. `renewable` says whether a token can be had without one;
+    /// `seed` determines the jitter.
+    pub fn new(renewable: bool, seed: u64) -> Self {
+        Self {
+            clock: Steady::new(),
+            held: None,
+            renewable,
+            in_flight: false,
+            action: None,
+            failure: None,
+            ended: None,
+            timers: Timers::default(),
+            refusals: Refusals::new(),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    // --- read --------------------------------------------------------------------------------
+
+    /// The current state.
+    pub fn state(&self) -> TokenState {
+        if let Some(reason) = &self.ended {
+            TokenState::ReauthRequired { reason: reason.clone() }
+        } else if let Some(failure) = &self.failure {
+            TokenState::Degraded { since: failure.since_wall, error: failure.error.clone() }
+        } else if let (Some(held), false) = (&self.held, self.in_flight) {
+            TokenState::Valid { until: held.until }
+        } else {
+            TokenState::Refreshing
+        }
+    }
+
+    /// Whether the token held can be used.
+    pub fn is_usable(&mut self, now: Moment) -> bool {
+        let at = self.clock.advance(now);
+        self.usable_at(at)
+    }
+
+    /// Whether a renewal is under way.
+    pub fn is_renewing(&self) -> bool {
+        self.in_flight
+    }
+
+    // --- what happens ------------------------------------------------------------------------
+
+    /// A token was given from outside: loaded at start, or by a new sign-in. A renewal that was
+    /// under way is void; do not report it.
+    pub fn handle_tokens(&mut self, now: Moment, life: Life) {
+        let at = self.clock.advance(now);
+        self.adopt(at, now, life);
+        if !self.usable_at(at) {
+            if self.renewable { self.begin() } else { self.end(ReauthReason::NotRenewable) }
+        }
+    }
+
+    /// Someone wants a token.
+    pub fn handle_demand(&mut self, now: Moment) -> Answer {
+        let at = self.clock.advance(now);
+        if self.usable_at(at) { Answer::Use } else { self.renew_for(at) }
+    }
+
+    /// A service refused the token held (401).
+    pub fn handle_refused(&mut self, now: Moment) -> Answer {
+        let at = self.clock.advance(now);
+        if !self.in_flight && self.ended.is_none() && self.renewable {
+            if !self.refusals.allow(at) {
+                return Answer::Final;
+            }
+            // What was not known to be wrong before is a reason to try at once, even after failures.
+            if let Some(failure) = &mut self.failure
+                && !failure.asked
+                && !matches!(failure.error, RenewError::Unchanged)
+            {
+                failure.next = at;
+            }
+        }
+        if let Some(held) = &mut self.held {
+            held.refused = true;
+        }
+        let answer = self.renew_for(at);
+        if matches!(answer, Answer::Later { .. }) {
+            self.timers.set(Timer::GiveUp, self.giving_up()); // sooner, with nothing left to use
+        }
+        answer
+    }
+
+    /// The renewal under way has ended.
+    pub fn handle_outcome(&mut self, now: Moment, outcome: Outcome) {
+        let at = self.clock.advance(now);
+        self.in_flight = false;
+        match outcome {
+            Outcome::Renewed(life) => {
+                let failure = self.failure.take();
+                self.adopt(at, now, life);
+                if !self.usable_at(at) {
+                    self.failure = failure;
+                    self.fail(at, now, RenewError::ExpiredOnArrival);
+                }
+            }
+            Outcome::Unchanged if self.usable_at(at) => {
+                self.timers = Timers::default();
+                self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
+                self.failure = Some(Failure {
+                    since: at,
+                    since_wall: now.wall,
+                    attempts: 1,
+                    error: RenewError::Unchanged,
+                    next: Duration::MAX,
+                    asked: false,
+                });
+            }
+            Outcome::Unchanged => self.end(ReauthReason::Unchanged),
+            Outcome::Failed(error) => self.fail(at, now, error),
+            Outcome::Ended(reason) => self.end(reason),
+        }
+    }
+
+    /// The tokens were erased: the user signed out. A renewal that was under way is void.
+    pub fn handle_sign_out(&mut self, now: Moment) {
+        self.clock.advance(now);
+        self.in_flight = false;
+        self.end(ReauthReason::SignedOut);
+    }
+
+    /// The network may be back. Shortens the pause after a failure, but not one a server asked for.
+    pub fn handle_network_hint(&mut self, now: Moment) {
+        let at = self.clock.advance(now);
+        let recoverable = self.ended.as_ref().is_none_or(|reason| !reason.is_final());
+        if let Some(failure) = &mut self.failure
+            && !self.in_flight
+            && recoverable
+            && !failure.asked
+            && failure.next != Duration::MAX
+        {
+            failure.next = failure.next.min(at + timings::BACKOFF_MIN);
+            self.timers.set(Timer::Retry, Some(failure.next));
+        }
+    }
+
+    /// Time has passed.
+    pub fn handle_timeout(&mut self, now: Moment) {
+        let at = self.clock.advance(now);
+        while let Some(timer) = self.timers.take_due(at) {
+            match timer {
+                _ if self.in_flight => {} // its outcome decides
+                Timer::Refresh | Timer::Retry => self.begin(),
+                Timer::Expiry if !self.renewable => self.end(ReauthReason::NotRenewable),
+                Timer::Expiry => match &self.failure {
+                    Some(failure) if matches!(failure.error, RenewError::Unchanged) => {
+                        self.end(ReauthReason::Unchanged);
+                    }
+                    Some(_) => {} // retried until the other timer says it is enough
+                    None => self.begin(),
+                },
+                Timer::GiveUp => self.give_up(at),
+            }
+        }
+    }
+
+    // --- what to do --------------------------------------------------------------------------
+
+    /// What the driver has to do, once.
+    #[must_use = "an action that is not carried out stops the machine"]
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.action.take()
+    }
+
+    /// After how long to call [`handle_timeout`](Self::handle_timeout); `None` for never.
+    ///
+    /// Not more than [`timings::SLEEP_CHECK`], so that sleep is noticed.
+    pub fn poll_timeout(&mut self, now: Moment) -> Option<Duration> {
+        let at = self.clock.advance(now);
+        let next = self.timers.next()?;
+        Some(next.saturating_sub(at).min(timings::SLEEP_CHECK))
+    }
+
+    // --- helpers -----------------------------------------------------------------------------
+
+    fn usable_at(&self, at: Duration) -> bool {
+        self.ended.is_none()
+            && self.held.as_ref().is_some_and(|held| {
+                !held.refused && held.expires.is_none_or(|expires| at < expires)
+            })
+    }
+
+    /// Sees that there will be a token, for one who cannot use the one held.
+    fn renew_for(&mut self, at: Duration) -> Answer {
+        if self.ended.as_ref().is_some_and(ReauthReason::is_final) {
+            return Answer::Ended;
+        }
+        if self.in_flight {
+            return Answer::Wait;
+        }
+        if !self.renewable {
+            self.end(ReauthReason::NotRenewable);
+            return Answer::Ended;
+        }
+        match &self.failure {
+            Some(failure) if matches!(failure.error, RenewError::Unchanged) => {
+                self.end(ReauthReason::Unchanged);
+                Answer::Ended
+            }
+            Some(failure) if at < failure.next => {
+                Answer::Later { retry_in: failure.next.saturating_sub(at) }
+            }
+            _ => {
+                self.begin();
+                Answer::Wait
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        debug_assert!(!self.in_flight, "one renewal at a time");
+        self.in_flight = true;
+        self.ended = None;
+        self.action = Some(Action::Renew);
+        self.timers = Timers::default();
+        // The driver has to take the token out of use in time, renewal or not.
+        self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
+    }
+
+    fn adopt(&mut self, at: Duration, now: Moment, life: Life) {
+        self.in_flight = false;
+        self.action = None;
+        self.failure = None;
+        self.ended = None;
+        self.renewable = life.renewable;
+        self.timers = Timers::default();
+        let mut held = Held { expires: None, until: life.expires, refused: false };
+        if let Some(until) = life.expires {
+            let whole = until.duration_since(life.issued).unwrap_or_default();
+            let age = now.wall.duration_since(life.issued).unwrap_or_default();
+            // A wall clock that was set back since must not lengthen the life.
+            let left = until.duration_since(now.wall).unwrap_or_default().min(whole);
+            held.expires = Some(at.saturating_add(left));
+            self.timers.set(Timer::Expiry, held.expires);
+            if life.renewable {
+                let span = timings::REFRESH_AT.end - timings::REFRESH_AT.start;
+                let part = timings::REFRESH_AT.start + self.random.f64() * span;
+                let due = at.saturating_add(whole.mul_f64(part).saturating_sub(age));
+                self.timers.set(Timer::Refresh, Some(due));
+            }
+        }
+        self.held = Some(held);
+    }
+
+    fn fail(&mut self, at: Duration, now: Moment, error: RenewError) {
+        let (since, since_wall, attempts) = match &self.failure {
+            Some(failure) => (failure.since, failure.since_wall, failure.attempts + 1),
+            None => (at, now.wall, 1),
+        };
+        let asked = error.retry_after().map(|delay| delay.max(timings::BACKOFF_MIN));
+        let next = at + asked.unwrap_or_else(|| self.backoff(attempts));
+        self.failure =
+            Some(Failure { since, since_wall, attempts, error, next, asked: asked.is_some() });
+        self.timers = Timers::default();
+        self.timers.set(Timer::GiveUp, self.giving_up());
+        self.timers.set(Timer::Retry, Some(next));
+        self.timers.set(
+            Timer::Expiry,
+            self.held.as_ref().and_then(|held| held.expires).filter(|expires| *expires > at),
+        );
+        if self.giving_up().is_some_and(|end| at >= end) {
+            self.give_up(at);
+        }
+    }
+
+    /// When failing has lasted long enough: when the token expires, but not before it was tried for
+    /// a while. Never for a token that does not expire.
+    fn giving_up(&self) -> Option<Duration> {
+        let at_least = self.failure.as_ref()?.since + timings::PERSISTENCE;
+        match &self.held {
+            Some(held) if !held.refused => held.expires.map(|expires| expires.max(at_least)),
+            _ => Some(at_least),
+        }
+    }
+
+    fn give_up(&mut self, at: Duration) {
+        let Some(failure) = &mut self.failure else { return };
+        if !failure.asked {
+            // From here on demands are what is answered, and they should not wait for long.
+            failure.next = failure.next.min(at + timings::DEMAND_PAUSE);
+        }
+        self.ended = Some(ReauthReason::Unreachable(failure.error.clone()));
+        self.timers = Timers::default();
+    }
+
+    fn end(&mut self, reason: ReauthReason) {
+        self.held = None;
+        self.failure = None;
+        self.action = None;
+        self.ended = Some(reason);
+        self.timers = Timers::default();
+    }
+
+    /// Doubles with each attempt; half of it is random, so that clients spread.
+    fn backoff(&mut self, attempts: u32) -> Duration {
+        let doubled = timings::BACKOFF_MIN.saturating_mul(1 << attempts.min(16).saturating_sub(1));
+        doubled.min(timings::BACKOFF_MAX).mul_f64(1.0 - self.random.f64() / 2.0)
+    }
+}
+
+/// What the machine waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Timer {
+    /// A token has lived long enough.
+    Refresh,
+    /// The pause after a failure is over.
+    Retry,
+    /// The token expires.
+    Expiry,
+    /// Failing has lasted long enough.
+    GiveUp,
+}
+
+/// In the order in which timers that are due together are handled: first what may still help.
+const TIMERS: [Timer; 4] = [Timer::Refresh, Timer::Retry, Timer::GiveUp, Timer::Expiry];
+
+#[derive(Debug, Default)]
+struct Timers([Option<Duration>; TIMERS.len()]);
+
+impl Timers {
+    fn set(&mut self, timer: Timer, at: Option<Duration>) {
+        self.0[timer as usize] = at;
+    }
+
+    fn next(&self) -> Option<Duration> {
+        self.0.iter().flatten().min().copied()
+    }
+
+    fn take_due(&mut self, at: Duration) -> Option<Timer> {
+        let due = TIMERS
+            .into_iter()
+            .find(|timer| self.0[*timer as usize].is_some_and(|deadline| deadline <= at))?;
+        self.set(due, None);
+        Some(due)
+    }
+}
+
+/// How many renewals refusals may still cause: a bucket that fills up over time.
+#[derive(Debug)]
+struct Refusals {
+    left: u32,
+    filled: Duration,
+}
+
+impl Refusals {
+    fn new() -> Self {
+        Self { left: timings::REFUSALS_AT_ONCE, filled: Duration::ZERO }
+    }
+
+    fn allow(&mut self, at: Duration) -> bool {
+        while self.left < timings::REFUSALS_AT_ONCE && at >= self.filled + timings::REFUSAL_REFILL {
+            self.left += 1;
+            self.filled += timings::REFUSAL_REFILL;
+        }
+        if self.left == timings::REFUSALS_AT_ONCE {
+            self.filled = at;
+        }
+        self.left.checked_sub(1).map(|left| self.left = left).is_some()
+    }
+}

@@ -1,0 +1,95 @@
+//! How the tokens of a user are doing, for a program to watch and show.
+
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+
+use crate::{OAuthError, ProviderError, StoreError};
+
+/// The state of a user's tokens.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum TokenState {
+    /// At this state there is a token that can be used.
+    Valid {
+        /// When it expires; `None` when it does not, as far as is known.
+        until: Option<SystemTime>,
+    },
+    /// At this state a token is being obtained; a previous one may still be usable.
+    Refreshing,
+    /// At this state renewing fails, but is tried again; the previous token may still be usable.
+    Degraded {
+        /// When it first failed.
+        since: SystemTime,
+        /// How it failed last.
+        error: RenewError,
+    },
+    /// At this state there is no token, and only the user or the program can change that.
+    ReauthRequired {
+        /// Why.
+        reason: ReauthReason,
+    },
+}
+
+/// Why the user has to sign in again.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum ReauthReason {
+    /// The authorization server refused to renew the tokens.
+    #[error("the tokens were not renewed")]
+    Refused(#[source] OAuthError),
+    /// The tokens could not be renewed before they expired. Not final: the next request for a token
+    /// tries once more, so show it as a network problem first.
+    #[error("the tokens could not be renewed before they expired")]
+    Unreachable(#[source] RenewError),
+    /// The authorization server gave back the token that was to be renewed.
+    #[error("the authorization server keeps giving the same token")]
+    Unchanged,
+    /// The token is expired or refused, and there is nothing to renew it with.
+    #[error("the token is expired or refused and cannot be renewed")]
+    NotRenewable,
+    /// The tokens were taken out of the store: the user signed out, perhaps in another process.
+    #[error("the user signed out")]
+    SignedOut,
+    /// The program's own source of tokens has none.
+    #[error("the application supplies no token")]
+    Provider(#[source] ProviderError),
+}
+
+impl ReauthReason {
+    /// Whether only a new sign-in helps.
+    pub fn is_final(&self) -> bool {
+        !matches!(self, Self::Unreachable(_))
+    }
+}
+
+/// Why tokens were not renewed this time.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum RenewError {
+    /// The authorization server.
+    #[error("renewing failed: {0}")]
+    OAuth(#[from] OAuthError),
+    /// The store that processes share.
+    #[error("the token store failed: {0}")]
+    Store(#[from] StoreError),
+    /// The program's own source of tokens.
+    #[error("the application's token source failed: {0}")]
+    Provider(#[from] ProviderError),
+    /// The authorization server gave back the token that was to be renewed.
+    #[error("the authorization server gave the same token again")]
+    Unchanged,
+    /// The new token's life was over when it arrived.
+    #[error("the new token was expired on arrival")]
+    ExpiredOnArrival,
+}
+
+impl RenewError {
+    /// How long the server asked not to be asked again.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::OAuth(error) => error.retry_after(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The `securityContext` of an XML API request.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::AccessToken;
+
+/// Who sends an XML API request: site, user and access token.
+///
+/// ```
+/// use webex_auth::{AccessToken, meetings_xml::SecurityContext};
+///
+/// let token = AccessToken::parse("abc")?;
+/// let context = SecurityContext::new("acme", &token).web_ex_id("ada & bob");
+/// assert_eq!(
+///     context.to_xml(),
+///     "<securityContext><siteName>acme</siteName><webExID>ada &amp; bob</webExID>\
+///      <webExAccessToken>abc</webExAccessToken></securityContext>"
+/// );
+/// # Ok::<(), webex_auth::TokenError>(())
+/// ```
+#[derive(Clone)]
+pub struct SecurityContext {
+    site_name: String,
+    web_ex_id: Option<String>,
+    token: AccessToken,
+}
+
+impl SecurityContext {
+    /// A context for a site (`acme` for `acme.webex.com`).
+    pub fn new(site_name: impl Into<String>, token: &AccessToken) -> Self {
+        Self { site_name: site_name.into(), web_ex_id: None, token: token.clone() }
+    }
+
+    /// Names the Webex user.
+    #[must_use]
+    pub fn web_ex_id(mut self, id: impl Into<String>) -> Self {
+        self.web_ex_id = Some(id.into());
+        self
+    }
+
+    /// The element, without name space prefix, as it stands in `<header>`. A secret.
+    pub fn to_xml(&self) -> String {
+        let mut xml = String::from("<securityContext>");
+        element(&mut xml, "siteName", &self.site_name);
+        if let Some(id) = &self.web_ex_id {
+            element(&mut xml, "webExID", id);
+        }
+        element(&mut xml, "webExAccessToken", self.token.expose());
+        xml.push_str("</securityContext>");
+        xml
+    }
+
+    /// A whole request with this context and the given content of `<body>`. A secret.
+    ///
+    /// `body_content` is XML and goes in as it is.
+    pub fn to_message(&self, body_content: &str) -> SecretString {
+        let xml = SecretString::from(self.to_xml());
+        SecretString::from(format!(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
+             <serv:message xmlns:serv=\"{SERVICE}\" xmlns:xsi=\"{INSTANCE}\">\
+             <header>{}</header><body>{body_content}</body></serv:message>",
+            xml.expose_secret(),
+        ))
+    }
+}
+
+/// The name space of XML API messages.
+const SERVICE: &str = "http://www.webex.com/schemas/2002/06/service";
+
+/// The name space of `xsi:type`, which every `bodyContent` has.
+const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
+
+impl fmt::Debug for SecurityContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SecurityContext")
+            .field("site_name", &self.site_name)
+            .field("web_ex_id", &self.web_ex_id)
+            .finish_non_exhaustive()
+    }
+}
+
+fn element(xml: &mut String, name: &str, text: &str) {
+    xml.extend(["<", name, ">"]);
+    for c in text.chars() {
+        match c {
+            '&' => xml.push_str("&amp;"),
+            '<' => xml.push_str("&lt;"),
+            '>' => xml.push_str("&gt;"),
+            '"' => xml.push_str("&quot;"),
+            '\'' => xml.push_str("&apos;"),
+            // Left to itself, a parser would make it a line feed.
+            '\r' => xml.push_str("&#13;"),
+            // XML 1.0 §2.2 has no way to write the others.
+            '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => xml.push(c),
+            _ => xml.push('\u{fffd}'),
+        }
+    }
+    xml.extend(["</", name, ">"]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_can_break_out_of_an_element() {
+        let token = AccessToken::parse("a<b>&\"c'd]]>").unwrap();
+        let xml = SecurityContext::new("a</siteName>\u{0}\r\u{ffff}", &token).to_xml();
+        assert_eq!(
+            xml,
+            "<securityContext><siteName>a&lt;/siteName&gt;\u{fffd}&#13;\u{fffd}</siteName>\
+             <webExAccessToken>a&lt;b&gt;&amp;&quot;c&apos;d]]&gt;</webExAccessToken>\
+             </securityContext>"
+        );
+    }
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let token = AccessToken::parse("s3cret-value").unwrap();
+        let context = SecurityContext::new("acme", &token);
+        let text = format!("{context:?} {:?}", context.to_message("<bodyContent/>"));
+        assert!(!text.contains("s3cret") && text.contains("acme"), "{text}");
+    }
+}

@@ -1,0 +1,417 @@
+//! An integration: who the program is to Webex, and what it can do with that.
+//!
+//! [`Integration`] is configuration and does no I/O by itself: each request is given the HTTP client
+//! to use. The browser's part of a sign-in is in [`authorize`](super::authorize).
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use base64::{Engine, engine::general_purpose::STANDARD};
+use secrecy::{ExposeSecret, SecretString};
+use url::{Url, form_urlencoded};
+
+use crate::{
+    AccessToken, ClientAuth, CodeGrant, Endpoints, OAuthError, PkceMethod, Scope, Scopes, TokenSet,
+    http::{TokenHttp, TokenRequest},
+    oauth::wire,
+};
+
+/// A Webex integration (an OAuth client), as registered in the developer portal.
+///
+/// Clones share the configuration. `Debug` does not show the secret.
+///
+/// ```no_run
+/// use webex_auth::{Integration, Redirect, ReqwestHttp, Scopes};
+///
+/// # async fn run(redirected_to: String) -> Result<(), Box<dyn std::error::Error>> {
+/// let integration = Integration::builder("C1234")
+///     .secret(std::env::var("WEBEX_CLIENT_SECRET")?)
+///     .redirect_uri("https://app.example/callback")
+///     .scopes(Scopes::calling())
+///     .build();
+/// let http = ReqwestHttp::from_builder(reqwest::Client::builder())?;
+///
+/// let authorization = integration.authorization()?.start();
+/// println!("open {}", authorization.url());
+/// let grant = authorization.finish(Redirect::parse(&redirected_to))?;
+/// let tokens = integration.exchange(&http, grant).await?;
+/// tokens.require(integration.scopes())?;
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Integration(Arc<Config>);
+
+#[derive(Clone)]
+struct Config {
+    client_id: String,
+    secret: Option<SecretString>,
+    redirect_uri: Option<String>,
+    scopes: Scopes,
+    endpoints: Endpoints,
+    pkce: Option<PkceMethod>,
+}
+
+impl Integration {
+    /// Begins an integration with its client id. Defaults: no secret, no redirect URI, no scopes,
+    /// the public API's endpoints, PKCE with S256.
+    pub fn builder(client_id: impl Into<String>) -> IntegrationBuilder {
+        IntegrationBuilder(Config {
+            client_id: client_id.into(),
+            secret: None,
+            redirect_uri: None,
+            scopes: Scopes::default(),
+            endpoints: Endpoints::default(),
+            pkce: Some(PkceMethod::S256),
+        })
+    }
+
+    /// Reads the address that the developer portal shows for an integration: client id, redirect
+    /// URI and scopes from its query, the authorize endpoint from the rest.
+    ///
+    /// The other endpoints become those beside the authorize endpoint.
+    ///
+    /// # Errors
+    /// [`OAuthError::NotConfigured`] when it names no client id.
+    pub fn from_authorization_url(url: &Url) -> Result<IntegrationBuilder, OAuthError> {
+        let parameter = |wanted: &str| {
+            let found = url.query_pairs().find(|(name, _)| name == wanted);
+            found.map(|(_, value)| value.into_owned())
+        };
+        let client_id = parameter("client_id").ok_or(OAuthError::NotConfigured("client id"))?;
+        let mut authorize = url.clone();
+        authorize.set_query(None);
+        authorize.set_fragment(None);
+        let path = authorize.path().trim_end_matches("authorize").to_owned();
+        let mut base = authorize.clone();
+        let endpoints = if let Some(root) = path.strip_suffix("idb/oauth2/v1/") {
+            base.set_path(root);
+            Endpoints::broker(&base)
+        } else {
+            base.set_path(&path);
+            Endpoints::api(&base)
+        };
+        let mut builder = Self::builder(client_id).endpoints(endpoints.authorize(authorize));
+        if let Some(uri) = parameter("redirect_uri") {
+            builder = builder.redirect_uri(uri);
+        }
+        if let Some(scopes) = parameter("scope").and_then(|scope| scope.parse().ok()) {
+            builder = builder.scopes(scopes);
+        }
+        Ok(builder)
+    }
+
+    /// The client id.
+    pub fn client_id(&self) -> &str {
+        &self.0.client_id
+    }
+
+    /// Where the browser is redirected to.
+    pub fn redirect_uri(&self) -> Option<&str> {
+        self.0.redirect_uri.as_deref()
+    }
+
+    /// What the integration asks for.
+    pub fn scopes(&self) -> &Scopes {
+        &self.0.scopes
+    }
+
+    /// Where the authorization server is.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.0.endpoints
+    }
+
+    /// How PKCE is done, if it is.
+    pub fn pkce(&self) -> Option<PkceMethod> {
+        self.0.pkce
+    }
+
+    /// Exchanges a code for tokens.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidGrant`] when the code is used, older than a minute, or not for this
+    /// redirect URI or verifier; the others by what the server says.
+    pub async fn exchange(
+        &self,
+        http: &dyn TokenHttp,
+        grant: CodeGrant,
+    ) -> Result<TokenSet, OAuthError> {
+        let mut form = vec![
+            ("grant_type", plain("authorization_code")),
+            ("code", grant.code),
+            ("redirect_uri", plain(grant.redirect_uri)),
+        ];
+        if let Some(verifier) = grant.verifier {
+            form.push(("code_verifier", verifier));
+        }
+        self.contained(&mut form);
+        self.obtain(http, form).await
+    }
+
+    /// Renews tokens. What the answer leaves out (refresh token, scopes) is taken over from `old`.
+    ///
+    /// The refresh token in the result replaces the old one: store it before it is used.
+    ///
+    /// # Errors
+    /// [`OAuthError::NotConfigured`] when `old` has no refresh token, [`OAuthError::InvalidGrant`]
+    /// when it is expired, used or revoked; the others by what the server says.
+    pub async fn refresh(
+        &self,
+        http: &dyn TokenHttp,
+        old: &TokenSet,
+    ) -> Result<TokenSet, OAuthError> {
+        let token = old.expose_refresh_token().ok_or(OAuthError::NotConfigured("refresh token"))?;
+        Ok(self.obtain(http, self.refresh_form(token)).await?.after(Some(old)))
+    }
+
+    /// Gets tokens for nothing but a refresh token, such as that of a service app.
+    ///
+    /// # Errors
+    /// As [`refresh`](Self::refresh).
+    pub async fn refresh_with(
+        &self,
+        http: &dyn TokenHttp,
+        refresh_token: &str,
+    ) -> Result<TokenSet, OAuthError> {
+        let set = self.obtain(http, self.refresh_form(refresh_token)).await?;
+        // The answer may leave it out.
+        Ok(match set.expose_refresh_token() {
+            Some(_) => set,
+            None => set.refresh_token(refresh_token),
+        })
+    }
+
+    /// Tokens for the program itself, without a user (`client_credentials`).
+    ///
+    /// # Errors
+    /// [`OAuthError::NotConfigured`] without a secret; the others by what the server says.
+    pub async fn client_credentials(&self, http: &dyn TokenHttp) -> Result<TokenSet, OAuthError> {
+        if self.0.secret.is_none() {
+            return Err(OAuthError::NotConfigured("client secret"));
+        }
+        let default = Scopes::from([Scope::SQUARED_ADMIN]);
+        let scopes = if self.scopes().is_empty() { &default } else { self.scopes() };
+        let mut form =
+            vec![("grant_type", plain("client_credentials")), ("scope", plain(scopes.to_string()))];
+        self.contained(&mut form);
+        self.obtain(http, form).await
+    }
+
+    /// A token with fewer scopes, for a service that should not get all of them.
+    ///
+    /// # Errors
+    /// [`OAuthError::InvalidScope`] when `scopes` are not among the token's; the others by what the
+    /// server says.
+    pub async fn reduce_scopes(
+        &self,
+        http: &dyn TokenHttp,
+        token: &AccessToken,
+        scopes: &Scopes,
+    ) -> Result<TokenSet, OAuthError> {
+        // By its nature sent without client authentication: the token itself is the proof.
+        let form = vec![
+            ("grant_type", plain("urn:cisco:oauth:grant-type:scope-reduction")),
+            ("token", plain(token.expose())),
+            ("scope", plain(scopes.to_string())),
+            ("client_id", plain(self.client_id())),
+            ("self_contained_token", plain("true")),
+        ];
+        let request = TokenRequest::new(self.endpoints().token.clone()).form(form);
+        wire::obtain(http, request, SystemTime::now()).await
+    }
+
+    /// Makes an access token useless.
+    ///
+    /// # Errors
+    /// [`OAuthError::NotConfigured`] when the endpoints name no way to revoke; the others by what
+    /// the server says. A token that is unknown or expired already is no error.
+    pub async fn revoke(
+        &self,
+        http: &dyn TokenHttp,
+        token: &AccessToken,
+    ) -> Result<(), OAuthError> {
+        self.revoke_as(http, token.expose(), "access_token").await
+    }
+
+    /// Makes a whole set useless: its refresh token, then its access token.
+    ///
+    /// # Errors
+    /// As [`revoke`](Self::revoke). Both are tried before the first error is reported.
+    pub async fn revoke_set(&self, http: &dyn TokenHttp, set: &TokenSet) -> Result<(), OAuthError> {
+        let refresh = match set.expose_refresh_token() {
+            Some(token) => self.revoke_as(http, token, "refresh_token").await,
+            None => Ok(()),
+        };
+        let access = self.revoke(http, set.access_token()).await;
+        refresh.and(access)
+    }
+
+    async fn revoke_as(
+        &self,
+        http: &dyn TokenHttp,
+        token: &str,
+        hint: &'static str,
+    ) -> Result<(), OAuthError> {
+        let url = self.endpoints().revoke.clone();
+        let url = url.ok_or(OAuthError::NotConfigured("revoke endpoint"))?;
+        let form = vec![("token", plain(token)), ("token_type_hint", plain(hint))];
+        // The revoke endpoint is the identity broker's, which takes Basic only.
+        let request = self.authenticate(TokenRequest::new(url), form, ClientAuth::Basic);
+        wire::send(http, request).await.map(drop)
+    }
+
+    fn refresh_form(&self, token: &str) -> Vec<(&'static str, SecretString)> {
+        let mut form =
+            vec![("grant_type", plain("refresh_token")), ("refresh_token", plain(token))];
+        if let Some(uri) = self.redirect_uri() {
+            form.push(("redirect_uri", plain(uri)));
+        }
+        form
+    }
+
+    async fn obtain(
+        &self,
+        http: &dyn TokenHttp,
+        form: Vec<(&'static str, SecretString)>,
+    ) -> Result<TokenSet, OAuthError> {
+        let request = TokenRequest::new(self.endpoints().token.clone());
+        let request = self.authenticate(request, form, self.endpoints().client_auth);
+        // The life counts from before the request: the answer's own way took some of it.
+        wire::obtain(http, request, SystemTime::now()).await
+    }
+
+    /// Adds who the client is. A public client, which has no secret, names its id in the form.
+    pub(crate) fn authenticate(
+        &self,
+        request: TokenRequest,
+        mut form: Vec<(&'static str, SecretString)>,
+        how: ClientAuth,
+    ) -> TokenRequest {
+        match (&self.0.secret, how) {
+            (Some(secret), ClientAuth::Basic) => {
+                let value = basic(self.client_id(), secret.expose_secret());
+                request.authorization(value).form(form)
+            }
+            (secret, _) => {
+                form.push(("client_id", plain(self.client_id())));
+                if let Some(secret) = secret {
+                    form.push(("client_secret", secret.clone()));
+                }
+                request.form(form)
+            }
+        }
+    }
+
+    fn contained(&self, form: &mut Vec<(&'static str, SecretString)>) {
+        if self.endpoints().self_contained {
+            form.push(("self_contained_token", plain("true")));
+        }
+    }
+}
+
+impl fmt::Debug for Integration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Integration")
+            .field("client_id", &self.0.client_id)
+            .field("secret", &self.0.secret.is_some())
+            .field("redirect_uri", &self.0.redirect_uri)
+            .field("scopes", &self.0.scopes.to_string())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Makes an [`Integration`].
+#[derive(Clone)]
+#[must_use = "build() makes the integration"]
+pub struct IntegrationBuilder(Config);
+
+impl IntegrationBuilder {
+    /// Sets the client secret. Webex documents it as required, even with PKCE; a program that
+    /// cannot keep a secret may try without. Default: none.
+    pub fn secret(mut self, secret: impl Into<SecretString>) -> Self {
+        self.0.secret = Some(secret.into());
+        self
+    }
+
+    /// Sets where the browser is redirected to; exactly as registered, down to a slash at the end.
+    pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
+        self.0.redirect_uri = Some(uri.into());
+        self
+    }
+
+    /// Sets what to ask for. Default: nothing.
+    pub fn scopes(mut self, scopes: Scopes) -> Self {
+        self.0.scopes = scopes;
+        self
+    }
+
+    /// Sets the authorization server. Default: [`Endpoints::webex`].
+    pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
+        self.0.endpoints = endpoints;
+        self
+    }
+
+    /// Sets how PKCE is done; `None` turns it off, which lets whoever sees a code use it.
+    /// Default: S256.
+    pub fn pkce(mut self, method: Option<PkceMethod>) -> Self {
+        self.0.pkce = method;
+        self
+    }
+
+    /// Makes the integration.
+    pub fn build(self) -> Integration {
+        Integration(Arc::new(self.0))
+    }
+}
+
+impl fmt::Debug for IntegrationBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.clone().build(), f)
+    }
+}
+
+/// The value of HTTP Basic authorization; id and secret form-encoded first (RFC 6749 §2.3.1).
+fn basic(id: &str, secret: &str) -> SecretString {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = SecretString::from(format!("{}:{}", encoded(id), encoded(secret)));
+    SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())))
+}
+
+/// A form value that needs no protection of its own, but travels with those that do.
+pub(crate) fn plain(value: impl Into<String>) -> SecretString {
+    SecretString::from(value.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_shows_no_secret() {
+        let builder = Integration::builder("C1").secret("s3cret-value");
+        let text = format!("{builder:?} {:?}", builder.clone().build());
+        assert!(!text.contains("s3cret") && text.contains("C1"), "{text}");
+    }
+
+    #[test]
+    fn basic_is_that_of_the_standard() {
+        assert_eq!(basic("id", "a:b").expose_secret(), "Basic aWQ6YSUzQWI=");
+    }
+
+    #[test]
+    fn an_authorization_url_configures_everything() {
+        let url = "https://webexapis.com/v1/authorize?client_id=C1&response_type=code\
+                   &redirect_uri=http%3A%2F%2Flocalhost%3A3000%2Fcb&scope=spark%3Aall+spark%3Akms";
+        let integration =
+            Integration::from_authorization_url(&url.parse().unwrap()).unwrap().build();
+        assert_eq!(integration.client_id(), "C1");
+        assert_eq!(integration.redirect_uri(), Some("http://localhost:3000/cb"));
+        assert_eq!(*integration.scopes(), Scopes::meetings());
+        assert_eq!(*integration.endpoints(), Endpoints::webex());
+
+        let url = "https://idbroker.webex.com/idb/oauth2/v1/authorize?client_id=C1";
+        let broker = Integration::from_authorization_url(&url.parse().unwrap()).unwrap().build();
+        assert_eq!(*broker.endpoints(), Endpoints::idbroker());
+        assert!(
+            Integration::from_authorization_url(&"https://x.example/".parse().unwrap()).is_err()
+        );
+    }
+}

@@ -1,0 +1,88 @@
+//! Tokens that the application gets some other way: a backend that mints them, guests.
+
+use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
+
+use thiserror::Error;
+
+use crate::{
+    OAuthError, TokenSet,
+    http::{BoxFuture, TokenHttp},
+};
+
+/// A source of tokens that needs no refresh token: it can always be asked again.
+///
+/// Closures that return a future are sources:
+///
+/// ```
+/// use std::time::Duration;
+/// use webex_auth::{AccessToken, Credentials, ProviderError, TokenSet};
+///
+/// # async fn ask_my_backend() -> Result<String, std::io::Error> { Ok("abc".into()) }
+/// let credentials = Credentials::provider(|| async {
+///     let token = ask_my_backend().await.map_err(ProviderError::temporary)?;
+///     let token = AccessToken::parse(&token).map_err(ProviderError::permanent)?;
+///     Ok(TokenSet::new(token).expires_in(Duration::from_hours(1)))
+/// });
+/// ```
+pub trait TokenProvider: Send + Sync {
+    /// Gets a token. Called once at a time; `http` is the SDK's client, for those who need one.
+    fn provide<'a>(
+        &'a self,
+        http: &'a dyn TokenHttp,
+    ) -> BoxFuture<'a, Result<TokenSet, ProviderError>>;
+}
+
+impl<F, T> TokenProvider for F
+where
+    F: Fn() -> T + Send + Sync,
+    T: Future<Output = Result<TokenSet, ProviderError>> + Send + 'static,
+{
+    fn provide<'a>(
+        &'a self,
+        _: &'a dyn TokenHttp,
+    ) -> BoxFuture<'a, Result<TokenSet, ProviderError>> {
+        Box::pin(self())
+    }
+}
+
+/// Why a source has no token. Its text may be logged, so it must hold no secret.
+#[derive(Clone, Error)]
+#[non_exhaustive]
+pub enum ProviderError {
+    /// It may have one later.
+    #[error("{0}")]
+    Temporary(#[source] Arc<dyn StdError + Send + Sync>),
+    /// It will have none until the user or the program does something.
+    #[error("{0}")]
+    Permanent(#[source] Arc<dyn StdError + Send + Sync>),
+    /// A request to Webex failed.
+    #[error(transparent)]
+    OAuth(#[from] OAuthError),
+}
+
+impl ProviderError {
+    /// It may have one later.
+    pub fn temporary(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Temporary(source.into().into())
+    }
+
+    /// It will have none until the user or the program does something.
+    pub fn permanent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Permanent(source.into().into())
+    }
+
+    pub(crate) fn is_temporary(&self) -> bool {
+        match self {
+            Self::Temporary(_) => true,
+            Self::Permanent(_) => false,
+            Self::OAuth(error) => error.is_transient(),
+        }
+    }
+}
+
+impl fmt::Debug for ProviderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.is_temporary() { "temporary" } else { "permanent" };
+        write!(f, "ProviderError({kind}: {self})")
+    }
+}

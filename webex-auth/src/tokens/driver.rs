@@ -1,0 +1,301 @@
+//! The task that looks after the tokens of one user: it drives a [`Lifecycle`].
+//!
+//! Commands and the ends of jobs go into the machine; what it wants done becomes a job; what it
+//! allows to be used is published. Whoever waits for a token waits here, as a reply to send: a waiter
+//! that goes away changes nothing.
+
+use std::{future::pending, sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time,
+};
+
+use crate::{
+    AccessToken, ReauthReason, TokenError, TokenSet, TokenState,
+    http::BoxFuture,
+    lifecycle::{Action, Answer, Clock, Lifecycle, Outcome},
+    tokens::{
+        Hot, Shared,
+        job::{End, Keeper, Task},
+        life,
+    },
+};
+
+pub(super) type Reply<T> = oneshot::Sender<Result<T, TokenError>>;
+
+/// What handles ask of the driver.
+pub(super) enum Command {
+    Demand(Reply<AccessToken>),
+    Refused(AccessToken, Reply<AccessToken>),
+    Supply(Box<TokenSet>, Reply<()>),
+    SignOut(Reply<()>),
+    NetworkChanged,
+}
+
+pub(super) struct Driver {
+    machine: Lifecycle,
+    /// Here while no job runs: a job takes it along and brings it back.
+    keeper: Option<Keeper>,
+    /// The tokens that the machine knows of.
+    set: Option<TokenSet>,
+    clock: Arc<dyn Clock>,
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedReceiver<Command>,
+    waiters: Vec<Reply<AccessToken>>,
+    /// Jobs that wait for the one under way.
+    tasks: Vec<Task>,
+    /// The machine wants a renewal.
+    renew: bool,
+    /// It is time to try again to store what could not be stored.
+    save: bool,
+}
+
+type Job = BoxFuture<'static, (Keeper, End)>;
+
+impl Driver {
+    pub(super) fn new(
+        machine: Lifecycle,
+        keeper: Keeper,
+        clock: Arc<dyn Clock>,
+        shared: Arc<Shared>,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
+        let set = keeper.set().filter(|_| keeper.is_alone()).cloned();
+        let mut driver = Self {
+            machine,
+            keeper: Some(keeper),
+            set,
+            clock,
+            shared,
+            commands,
+            waiters: Vec::new(),
+            tasks: Vec::new(),
+            renew: false,
+            save: false,
+        };
+        driver.publish();
+        driver
+    }
+
+    /// Runs until all handles are gone and the last job is done.
+    pub(super) async fn run(mut self) {
+        if self.set.is_none() {
+            // The stored tokens, or the first ones.
+            let _ = self.machine.handle_demand(self.clock.now());
+        }
+        let mut job: Option<Job> = None;
+        let mut open = true;
+        loop {
+            self.settle();
+            if job.is_none() {
+                job = self.next_job();
+            }
+            if job.is_none() && !open {
+                return;
+            }
+            let sleep = self.machine.poll_timeout(self.clock.now());
+            tokio::select! {
+                biased;
+                (keeper, end) = until_done(&mut job) => {
+                    job = None;
+                    self.keeper = Some(keeper);
+                    self.job_ended(end);
+                }
+                command = self.commands.recv(), if open => match command {
+                    Some(command) => self.command(command),
+                    None => open = false,
+                },
+                () = sleep_for(sleep), if open => {
+                    self.machine.handle_timeout(self.clock.now());
+                    self.save = true;
+                }
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        let now = self.clock.now();
+        match command {
+            Command::Demand(reply) => {
+                let answer = self.machine.handle_demand(now);
+                self.answer(answer, reply);
+            }
+            Command::Refused(token, reply) => {
+                let held = self.set.as_ref().is_some_and(|set| *set.access_token() == token);
+                let answer = if held {
+                    self.machine.handle_refused(now)
+                } else {
+                    self.machine.handle_demand(now)
+                };
+                self.answer(answer, reply);
+            }
+            Command::Supply(set, reply) => {
+                self.tasks.push(Task::Supply(set, reply));
+            }
+            Command::SignOut(reply) => self.tasks.push(Task::SignOut(reply)),
+            Command::NetworkChanged => self.machine.handle_network_hint(now),
+        }
+    }
+
+    fn answer(&mut self, answer: Answer, reply: Reply<AccessToken>) {
+        let result = match answer {
+            Answer::Wait => return self.waiters.push(reply),
+            Answer::Use => self.set.as_ref().map(|set| set.access_token().clone()),
+            Answer::Later { .. } => {
+                let _ = reply.send(Err(self.unavailable())); // nobody may be waiting any more
+                return;
+            }
+            Answer::Final | Answer::Ended => None,
+        };
+        let _ = reply.send(result.ok_or_else(|| self.no_token()));
+    }
+
+    /// Brings what others see, and those who wait, up to date with the machine.
+    fn settle(&mut self) {
+        while let Some(Action::Renew) = self.machine.poll_action() {
+            self.renew = true;
+        }
+        self.publish();
+        if self.machine.is_usable(self.clock.now()) {
+            let Some(set) = &self.set else { return };
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.send(Ok(set.access_token().clone()));
+            }
+        } else if !self.machine.is_renewing() && !self.waiters.is_empty() {
+            let error = self.no_token();
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.send(Err(error.clone()));
+            }
+        }
+    }
+
+    fn next_job(&mut self) -> Option<Job> {
+        let save =
+            std::mem::take(&mut self.save) && self.keeper.as_ref().is_some_and(Keeper::is_unsaved);
+        let task = if !self.tasks.is_empty() {
+            self.tasks.remove(0)
+        } else if std::mem::take(&mut self.renew) {
+            Task::Renew { replacing: self.set.as_ref().map(|set| set.access_token().clone()) }
+        } else if save {
+            Task::Save
+        } else {
+            return None;
+        };
+        let keeper = self.keeper.take()?;
+        let now = self.clock.now().wall;
+        Some(Box::pin(keeper.run(task, now)))
+    }
+
+    fn job_ended(&mut self, end: End) {
+        let now = self.clock.now();
+        match end {
+            End::Renewed(set) => {
+                let life = life(&set, self.source());
+                self.set = Some(set);
+                self.machine.handle_outcome(now, Outcome::Renewed(life));
+            }
+            End::Supplied(set, reply, result) => {
+                // A renewal that was asked for before would renew the old tokens.
+                self.renew = false;
+                let life = life(&set, self.source());
+                self.set = Some(set);
+                self.machine.handle_tokens(now, life);
+                let _ = reply.send(result);
+            }
+            End::SignedOut(reply, result) => {
+                self.renew = false;
+                self.set = None;
+                self.machine.handle_sign_out(now);
+                let _ = reply.send(result);
+            }
+            End::Saved => {}
+            End::Unchanged => self.machine.handle_outcome(now, Outcome::Unchanged),
+            End::Failed(error) => {
+                tracing::warn!(%error, "the token was not renewed");
+                self.machine.handle_outcome(now, Outcome::Failed(error));
+            }
+            End::Ended(reason) => {
+                tracing::warn!(%reason, "the user has to sign in again");
+                self.set = None;
+                self.machine.handle_outcome(now, Outcome::Ended(reason));
+            }
+        }
+    }
+
+    fn source(&self) -> &crate::credentials::Source {
+        self.keeper.as_ref().expect("a job brings the keeper back").source()
+    }
+
+    fn publish(&mut self) {
+        let usable = self.machine.is_usable(self.clock.now());
+        let token = self
+            .set
+            .as_ref()
+            .filter(|_| usable)
+            .map(|set| Hot { token: set.access_token().clone(), until: set.expires() });
+        *self.shared.hot.write() = token;
+        let state = self.machine.state();
+        self.shared.state.send_if_modified(|shown| {
+            let changed = !same(shown, &state);
+            if changed {
+                tracing::debug!(?state, "token state");
+                *shown = state;
+            }
+            changed
+        });
+    }
+
+    /// What to tell one who cannot be given a token, by the state.
+    fn no_token(&self) -> TokenError {
+        match self.machine.state() {
+            TokenState::ReauthRequired { reason: ReauthReason::Unreachable(error) } => {
+                TokenError::Unavailable { reason: error.to_string() }
+            }
+            TokenState::Degraded { .. } => self.unavailable(),
+            _ => TokenError::Rejected,
+        }
+    }
+
+    fn unavailable(&self) -> TokenError {
+        let reason = match self.machine.state() {
+            TokenState::Degraded { error, .. }
+            | TokenState::ReauthRequired { reason: ReauthReason::Unreachable(error) } => {
+                error.to_string()
+            }
+            _ => String::new(),
+        };
+        TokenError::Unavailable { reason }
+    }
+}
+
+async fn until_done(job: &mut Option<Job>) -> (Keeper, End) {
+    match job {
+        Some(job) => job.await,
+        None => pending().await,
+    }
+}
+
+async fn sleep_for(duration: Option<Duration>) {
+    match duration {
+        Some(duration) => time::sleep(duration).await,
+        None => pending().await,
+    }
+}
+
+/// Whether two states need not be told apart.
+fn same(one: &TokenState, other: &TokenState) -> bool {
+    match (one, other) {
+        (TokenState::Valid { until: one }, TokenState::Valid { until: other }) => one == other,
+        (TokenState::Refreshing, TokenState::Refreshing) => true,
+        (
+            TokenState::Degraded { since: one, error: one_error },
+            TokenState::Degraded { since: other, error: other_error },
+        ) => one == other && one_error.to_string() == other_error.to_string(),
+        (
+            TokenState::ReauthRequired { reason: one },
+            TokenState::ReauthRequired { reason: other },
+        ) => one.to_string() == other.to_string(),
+        _ => false,
+    }
+}

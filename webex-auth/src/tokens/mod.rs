@@ -1,0 +1,324 @@
+//! The tokens of one user, for those who send requests.
+//!
+//! ```text
+//!  Tokens ──current()──► hot: the token, as long as it can be used        (a lock and a clock)
+//!    │ token(), replace(), supply(), sign_out()
+//!    ▼
+//!  driver, one task ──► Lifecycle (decides)
+//!    │
+//!    └─ one job at a time: store lock, stored tokens, authorization server, store
+//! ```
+//!
+//! The task is started with the first request that needs it, or at once when the tokens are made
+//! inside a runtime. It ends when the last handle is dropped, after the job under way.
+
+mod driver;
+mod job;
+
+use std::{fmt, sync::Arc, time::SystemTime};
+
+use parking_lot::{Mutex, RwLock};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot, watch},
+};
+
+use crate::{
+    AccessToken, Credentials, Store, TokenError, TokenHttp, TokenSet, TokenState,
+    credentials::{Seed, Source, parse_seed},
+    lifecycle::{Clock, Life, Lifecycle, SystemClock},
+    tokens::{
+        driver::{Command, Driver, Reply},
+        job::{Keeper, NoHttp},
+    },
+};
+
+/// The tokens of one user: what requests take their token from.
+///
+/// Clones share their state. Renewing goes on whatever happens to the tasks that wait for it.
+#[derive(Clone)]
+pub struct Tokens(Arc<Handle>);
+
+struct Handle {
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    /// The driver, until it is started.
+    waiting: Mutex<Option<Driver>>,
+}
+
+/// What the driver publishes.
+struct Shared {
+    hot: RwLock<Option<Hot>>,
+    state: watch::Sender<TokenState>,
+    /// Virtual time of tests; `None` for the clocks of the system.
+    clock: Option<Arc<dyn Clock>>,
+}
+
+struct Hot {
+    token: AccessToken,
+    until: Option<SystemTime>,
+}
+
+impl Tokens {
+    /// Makes the handle for credentials that need neither network nor store. Does no I/O.
+    ///
+    /// # Errors
+    /// [`TokenError::Empty`] or [`TokenError::Malformed`] for a token that cannot be one;
+    /// [`TokenError::NotConfigured`] for credentials that need a
+    /// [`builder`](Self::builder).
+    pub fn new(credentials: Credentials) -> Result<Self, TokenError> {
+        Self::builder(credentials).build()
+    }
+
+    /// Begins a handle for any credentials.
+    ///
+    /// ```no_run
+    /// use std::sync::Arc;
+    /// use webex_auth::{Credentials, DirectoryStore, Integration, ReqwestHttp, Tokens};
+    ///
+    /// # fn run(integration: Integration) -> Result<(), Box<dyn std::error::Error>> {
+    /// let http = ReqwestHttp::from_builder(reqwest::Client::builder())?;
+    /// let tokens = Tokens::builder(Credentials::stored(integration))
+    ///     .http(Arc::new(http))
+    ///     .store(Arc::new(DirectoryStore::new("/var/lib/app/tokens")), "ada@example.com")
+    ///     .build()?;
+    /// # Ok(()) }
+    /// ```
+    pub fn builder(credentials: Credentials) -> TokensBuilder {
+        TokensBuilder { credentials, http: None, store: None, clock: None, seed: None }
+    }
+
+    /// The token at hand, when it can be used without waiting.
+    ///
+    /// This is the hot path of every request: it takes a lock, reads a clock and counts a reference.
+    pub fn current(&self) -> Option<AccessToken> {
+        let hot = self.0.shared.hot.read();
+        let hot = hot.as_ref()?;
+        let usable = hot.until.is_none_or(|until| self.0.shared.wall() < until);
+        usable.then(|| hot.token.clone())
+    }
+
+    /// The token to use now; waits while one is being obtained.
+    ///
+    /// # Errors
+    /// [`TokenError::Rejected`] when none can be had any more, [`TokenError::Unavailable`] when none
+    /// can be had for now.
+    pub async fn token(&self) -> Result<AccessToken, TokenError> {
+        match self.current() {
+            Some(token) => Ok(token),
+            None => self.ask(Command::Demand).await,
+        }
+    }
+
+    /// Takes note that a server answered 401 to `refused`, and gives a token worth a second try.
+    ///
+    /// When another task has replaced the token meanwhile, that one is given, and nothing is sent.
+    ///
+    /// # Errors
+    /// [`TokenError::Rejected`] when there is none: the 401 is final. [`TokenError::Unavailable`]
+    /// when none can be had for now.
+    pub async fn replace(&self, refused: &AccessToken) -> Result<AccessToken, TokenError> {
+        match self.current() {
+            Some(token) if token != *refused => Ok(token),
+            _ => self.ask(|reply| Command::Refused(refused.clone(), reply)).await,
+        }
+    }
+
+    /// Gives new tokens, after a new sign-in: everything that uses this handle goes on with them.
+    ///
+    /// Waits for a renewal under way, and returns when they are stored and used.
+    ///
+    /// # Errors
+    /// [`TokenError::Unavailable`] when they cannot be stored.
+    pub async fn supply(&self, tokens: TokenSet) -> Result<(), TokenError> {
+        self.ask(|reply| Command::Supply(Box::new(tokens), reply)).await
+    }
+
+    /// Signs out: the tokens are revoked where that is possible, erased from memory and store, and
+    /// not renewed any more.
+    ///
+    /// # Errors
+    /// [`TokenError::Unavailable`] when the store cannot be reached, or when the authorization
+    /// server did not revoke the tokens (which are erased nevertheless).
+    pub async fn sign_out(&self) -> Result<(), TokenError> {
+        self.ask(Command::SignOut).await
+    }
+
+    /// Tells that the network may be back, so that a failed renewal is tried again soon.
+    pub fn network_changed(&self) {
+        self.start();
+        let _ = self.0.commands.send(Command::NetworkChanged); // a stopped driver renews nothing
+    }
+
+    /// How the tokens are doing.
+    pub fn state(&self) -> TokenState {
+        self.0.shared.state.borrow().clone()
+    }
+
+    /// Watches the state from now on.
+    pub fn subscribe(&self) -> TokenStates {
+        TokenStates(self.0.shared.state.subscribe())
+    }
+
+    /// Sends a command to the driver and waits for its reply.
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, TokenError> {
+        self.start();
+        let (reply, answer) = oneshot::channel();
+        self.0.commands.send(command(reply)).map_err(|_| TokenError::Stopped)?;
+        answer.await.map_err(|_| TokenError::Stopped)?
+    }
+
+    /// Starts the driver, if that was not done before and there is a runtime.
+    fn start(&self) {
+        if let Ok(runtime) = runtime::Handle::try_current()
+            && let Some(driver) = self.0.waiting.lock().take()
+        {
+            runtime.spawn(driver.run());
+        }
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Tokens").field(&self.state()).finish()
+    }
+}
+
+/// The changes of a [`TokenState`].
+///
+/// A slow reader misses intermediate states, never the last one.
+#[derive(Debug)]
+pub struct TokenStates(watch::Receiver<TokenState>);
+
+impl TokenStates {
+    /// Waits for a change and gives the new state; `None` when the tokens are gone.
+    pub async fn next(&mut self) -> Option<TokenState> {
+        self.0.changed().await.ok()?;
+        Some(self.0.borrow_and_update().clone())
+    }
+
+    /// Waits until `wanted` holds, which may be at once; `None` when the tokens are gone.
+    pub async fn wait_for(
+        &mut self,
+        wanted: impl FnMut(&TokenState) -> bool,
+    ) -> Option<TokenState> {
+        self.0.wait_for(wanted).await.ok().map(|state| state.clone())
+    }
+}
+
+/// Makes [`Tokens`].
+#[must_use = "build() makes the tokens"]
+pub struct TokensBuilder {
+    credentials: Credentials,
+    http: Option<Arc<dyn TokenHttp>>,
+    store: Option<(Arc<dyn Store>, String)>,
+    clock: Option<Arc<dyn Clock>>,
+    seed: Option<u64>,
+}
+
+impl TokensBuilder {
+    /// Sets how the authorization server is reached. Credentials that can be renewed need it,
+    /// unless they are a provider that brings its own.
+    pub fn http(mut self, http: Arc<dyn TokenHttp>) -> Self {
+        self.http = Some(http);
+        self
+    }
+
+    /// Sets where the tokens are kept, and under which name. Default: in memory only.
+    ///
+    /// All processes that use the same store and name share the tokens, and one of them renews them.
+    pub fn store(mut self, store: Arc<dyn Store>, name: impl Into<String>) -> Self {
+        self.store = Some((store, name.into()));
+        self
+    }
+
+    /// Sets the clock. Default: the system's. For tests on virtual time.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    /// Sets what determines the jitter of renewals. Default: random. For tests.
+    pub fn jitter_seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Makes the handle. Does no I/O; inside a tokio runtime it starts the task that renews the
+    /// tokens, outside the first request does.
+    ///
+    /// # Errors
+    /// [`TokenError::Empty`] or [`TokenError::Malformed`] for a token that cannot be one;
+    /// [`TokenError::NotConfigured`] when something is missing.
+    pub fn build(self) -> Result<Tokens, TokenError> {
+        let Credentials { source, seed } = self.credentials;
+        let http = match (self.http, &source) {
+            (Some(http), _) => http,
+            (None, Source::Nothing | Source::Provider(_)) => Arc::new(NoHttp) as Arc<dyn TokenHttp>,
+            (None, _) => return Err(TokenError::NotConfigured("an HTTP client")),
+        };
+        // A ready-made token is the application's to keep.
+        let store = self.store.filter(|_| !matches!(source, Source::Nothing));
+        if matches!((&seed, &source, &store), (Seed::Nothing, Source::Integration(_), None)) {
+            return Err(TokenError::NotConfigured("a store"));
+        }
+        let set = parse_seed(&seed)?;
+        let refresh_token = match seed {
+            Seed::RefreshToken(token) => Some(token),
+            _ => None,
+        };
+
+        let clock = self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
+        // With a store, its tokens may be later than those given.
+        let renewable = store.is_some() || refresh_token.is_some() || source.can_renew(false);
+        let mut machine = Lifecycle::new(renewable, seed);
+        if let (Some(set), None) = (&set, &store) {
+            machine.handle_tokens(clock.now(), life(set, &source));
+        }
+        let idle = matches!(source, Source::Nothing) && set.as_ref().is_some_and(never_expires);
+
+        let (commands, receiver) = mpsc::unbounded_channel();
+        let shared = Arc::new(Shared {
+            hot: RwLock::new(None),
+            state: watch::Sender::new(machine.state()),
+            clock: self.clock,
+        });
+        let keeper = Keeper::new(source, http, store, set, refresh_token);
+        let driver = Driver::new(machine, keeper, clock, Arc::clone(&shared), receiver);
+        let handle = Handle { shared, commands, waiting: Mutex::new(Some(driver)) };
+        let tokens = Tokens(Arc::new(handle));
+        if !idle {
+            tokens.start();
+        }
+        Ok(tokens)
+    }
+}
+
+impl fmt::Debug for TokensBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TokensBuilder")
+            .field("credentials", &self.credentials)
+            .field("store", &self.store)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn wall(&self) -> SystemTime {
+        self.clock.as_ref().map_or_else(SystemTime::now, |clock| clock.now().wall)
+    }
+}
+
+/// What the machine needs to know of a set.
+fn life(set: &TokenSet, source: &Source) -> Life {
+    Life {
+        issued: set.issued(),
+        expires: set.expires(),
+        renewable: source.can_renew(set.expose_refresh_token().is_some()),
+    }
+}
+
+fn never_expires(set: &TokenSet) -> bool {
+    set.expires().is_none()
+}
