@@ -14,10 +14,10 @@ const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
 /// Cloud and token, as given on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct CloudArguments {
-    /// File with the access token [default: $WEBEX_ACCESS_TOKEN]
+    /// File with the access token [default: the environment's `WEBEX_ACCESS_TOKEN`]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Origin of the cloud, such as https://127.0.0.1:8443 [default: the Webex cloud]
+    /// Origin of the cloud, such as `https://127.0.0.1:8443` [default: the Webex cloud]
     #[arg(long, value_name = "URL")]
     cloud: Option<String>,
     /// PEM file with a root certificate to trust beside the system's

@@ -5,6 +5,7 @@ use std::{
     time::Instant,
 };
 
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 use webex_calling::{LineEvent, Unregistered};
 use webex_meetings::MeetingsEvent;
@@ -14,6 +15,16 @@ use webex_meetings::MeetingsEvent;
 pub(crate) struct Output {
     started: Instant,
     json: bool,
+}
+
+/// An event as programs get it.
+#[derive(Serialize)]
+struct JsonLine {
+    t_ms: f64,
+    source: &'static str,
+    event: &'static str,
+    #[serde(flatten)]
+    payload: Map<String, Value>,
 }
 
 /// One thing to show.
@@ -128,13 +139,11 @@ impl Output {
         let elapsed = self.started.elapsed();
         let Shown { source, event, detail, payload } = shown;
         if self.json {
-            let mut object = Map::new();
             // Microseconds, as a fraction: a start takes milliseconds.
-            object.insert("t_ms".into(), json!(elapsed.as_micros() as f64 / 1000.0));
-            object.insert("source".into(), json!(source));
-            object.insert("event".into(), json!(event));
-            object.extend(payload);
-            print(&Value::Object(object).to_string());
+            #[allow(clippy::cast_precision_loss)] // exact for 285 years
+            let t_ms = elapsed.as_micros() as f64 / 1000.0;
+            let line = JsonLine { t_ms, source, event, payload };
+            print(&serde_json::to_string(&line).unwrap_or_default());
         } else {
             let line =
                 format!("{:9.3} s  {source:<8}  {event:<21} {detail}", elapsed.as_secs_f64());

@@ -125,13 +125,13 @@ impl Endpoint {
             registered(&mut events).await.map(|()| Some(events))
         };
         let ((), events) = tokio::try_join!(meetings, line)?;
+        // The printers have their turn first.
+        tokio::task::yield_now().await;
         output.remark("Registered. Press Ctrl-C to deregister and end.");
         match events {
             // Errors of a registered line are final: otherwise it reconnects by itself.
             Some(mut events) => loop {
-                if let Err(failure) = registered(&mut events).await {
-                    return Err(failure);
-                }
+                registered(&mut events).await?;
             },
             None => std::future::pending().await,
         }

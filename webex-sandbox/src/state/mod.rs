@@ -272,6 +272,18 @@ pub(crate) fn as_text<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S
     to.collect_str(time)
 }
 
+/// The same for what may not have happened yet.
+#[allow(clippy::ref_option)] // serde hands a reference to the field
+pub(crate) fn as_text_or_null<S: Serializer>(
+    time: &Option<Timestamp>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    match time {
+        Some(time) => as_text(time, to),
+        None => to.serialize_none(),
+    }
+}
+
 fn nanos(delay: Duration) -> u64 {
     u64::try_from(delay.as_nanos()).unwrap_or(u64::MAX)
 }

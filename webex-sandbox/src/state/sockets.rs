@@ -55,6 +55,9 @@ pub struct Socket {
     pub received: Vec<Value>,
     /// How it ended; `None` while it is open.
     pub closed: Option<Closed>,
+    /// When it ended.
+    #[serde(serialize_with = "super::as_text_or_null")]
+    pub closed_at: Option<Timestamp>,
 }
 
 /// How a socket ended.
@@ -170,6 +173,7 @@ impl Sockets {
             sequence_number: 0,
             received: Vec::new(),
             closed: None,
+            closed_at: None,
         };
         let entry = Arc::new(SocketEntry { record: Mutex::new(record), commands });
         self.open.insert(self.last_id, Arc::clone(&entry));
@@ -207,6 +211,7 @@ impl Sockets {
             }
         }
         record.closed = Some(how);
+        record.closed_at = Some(Timestamp::now());
         if self.closed.len() == CLOSED_KEPT {
             self.closed.pop_front();
         }

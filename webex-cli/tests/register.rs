@@ -1,0 +1,204 @@
+//! `webex register`, as a user runs it.
+
+mod support;
+
+use std::{net::TcpListener, time::Duration};
+
+use support::{Ended, Webex, ca_file, event};
+use tempfile::TempDir;
+use webex_sandbox::{Mobius, Sandbox, Wdm};
+
+fn assert_in_order(events: &[String], expected: &[&str]) {
+    assert_eq!(events, expected);
+}
+
+fn assert_clean_success(ended: &Ended) {
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    assert_in_order(
+        &ended.events("meetings"),
+        &["meetings:ready", "meetings:registered", "meetings:unregistered"],
+    );
+    assert_in_order(&ended.events("line"), &["connecting", "registered", "unregistered"]);
+}
+
+#[test]
+fn without_arguments_it_registers_with_its_own_sandbox_and_leaves_it_empty() {
+    let mut webex = Webex::run(["register", "--json"], None);
+    webex.wait_for_event("registered");
+    webex.wait_for_event("meetings:registered");
+    webex.signal("INT");
+    let ended = webex.end();
+    assert_clean_success(&ended);
+    assert!(ended.stderr.contains("sandbox inside this program"), "{}", ended.stderr);
+    let left = event(ended.stdout.last().unwrap()).unwrap();
+    assert_eq!(left["event"], "left");
+    for kind in ["devices", "sockets", "lines"] {
+        assert_eq!(left[kind], 0, "{left}");
+    }
+}
+
+#[test]
+fn people_get_readable_lines() {
+    let mut webex = Webex::run(["register"], None);
+    webex.wait_for("invitation", |line| line.contains("Ctrl-C"));
+    webex.signal("INT");
+    let ended = webex.end();
+    let text = ended.stdout.join("\n");
+    for expected in ["meetings:registered", "registered ", "sip:", "0 devices, 0 sockets, 0 lines"]
+    {
+        assert!(text.contains(expected), "no `{expected}` in:\n{text}");
+    }
+    assert!(ended.stdout[0].contains("sandbox"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn terminate_and_the_end_of_for_leave_as_well() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+
+    let mut webex = Webex::register(&sandbox, &ca, &[]);
+    webex.wait_for_event("registered");
+    webex.wait_for_event("meetings:registered");
+    webex.signal("TERM");
+    assert_clean_success(&webex.end());
+
+    assert_clean_success(&Webex::register(&sandbox, &ca, &["--for", "1.5"]).end());
+    let counts = sandbox.counts();
+    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn either_product_alone() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+
+    let mut meetings = Webex::register(&sandbox, &ca, &["--meetings"]);
+    meetings.wait_for_event("meetings:registered");
+    meetings.signal("INT");
+    let ended = meetings.end();
+    assert_eq!(ended.code(), 0);
+    assert_eq!(ended.events("line"), Vec::<String>::new());
+    assert!(sandbox.requests().of(Mobius::register()).is_empty());
+
+    let mut calling = Webex::register(&sandbox, &ca, &["--calling"]);
+    calling.wait_for_event("registered");
+    calling.signal("INT");
+    let ended = calling.end();
+    assert_eq!(ended.code(), 0);
+    assert_eq!(ended.events("meetings"), Vec::<String>::new());
+    assert_in_order(&ended.events("line"), &["connecting", "registered", "unregistered"]);
+    let counts = sandbox.counts();
+    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn interrupted_while_registering_it_leaves_nothing() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    // The device's answer takes a second: the signal comes while it is on its way.
+    sandbox.fail(Wdm::register()).delay(Duration::from_secs(1)).always();
+    let webex = Webex::register(&sandbox, &ca, &[]);
+    sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
+    webex.signal("INT");
+    let ended = webex.end();
+    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    let counts = sandbox.counts();
+    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_wrong_token_is_told_in_one_line_with_what_to_do() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let cloud = sandbox.origin().as_str();
+    let token = "wrong-token_P0A1_0e600000-0000-4000-8000-000000000003";
+    let ended = Webex::run(["register", "--cloud", cloud, "--ca", &ca], Some(token)).end();
+    assert_eq!(ended.code(), 3);
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("--token-file"), "{}", ended.stderr);
+}
+
+#[test]
+fn a_cloud_that_refuses_or_is_silent_is_unreachable() {
+    let token = Some("some-token");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let silent = format!("https://{}", listener.local_addr().unwrap());
+    // A connection is accepted by the system, and nobody ever answers: the connect deadline.
+    let waiting = Webex::run(["register", "--cloud", &silent], token);
+
+    let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = format!("https://{refused}");
+    let started = std::time::Instant::now();
+    let ended = Webex::run(["register", "--cloud", &refused], token).end();
+    assert_eq!(ended.code(), 4, "{}", ended.stderr);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
+
+    let ended = waiting.end();
+    assert_eq!(ended.code(), 4, "{}", ended.stderr);
+    let deadline = webex_core::CONNECT_TIMEOUT;
+    let elapsed = started.elapsed();
+    assert!(elapsed < deadline + Duration::from_secs(5), "{elapsed:?}");
+    drop(listener);
+}
+
+#[test]
+fn wrong_usage_is_told_before_anything_is_done() {
+    for (arguments, token) in [
+        (vec!["register", "--cloud", "https://127.0.0.1:1"], None),
+        (vec!["register", "--cloud", "no url"], Some("t")),
+        (vec!["register", "--token-file", "/does/not/exist"], None),
+        (vec!["register", "--cloud", "https://127.0.0.1:1", "--ca", "/does/not/exist"], Some("t")),
+        (vec!["register", "--for", "soon"], None),
+        (vec!["register", "--no-such-option"], None),
+        (vec!["--log", "===", "register"], None),
+    ] {
+        let ended = Webex::run(arguments.clone(), token).end();
+        assert_eq!(ended.code(), 2, "{arguments:?}: {}", ended.stderr);
+        assert!(!ended.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn no_output_at_any_log_level_shows_the_token() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let cloud = sandbox.origin().as_str();
+    let wrong = "wrong-token-value_P0A1_0e600000-0000-4000-8000-000000000003";
+    for (token, code) in [(sandbox.token(), 0), (wrong, 3)] {
+        let arguments =
+            ["register", "--log", "trace", "--cloud", cloud, "--ca", &ca, "--for", "1.5"];
+        let ended = Webex::run(arguments, Some(token)).end();
+        assert_eq!(ended.code(), code, "{}", ended.stderr);
+        assert!(ended.stderr.contains("webex_core"), "nothing was logged");
+        // The last part is the organisation's id, which is no secret.
+        let secret = token.split('_').next().unwrap();
+        for text in [ended.stdout.join("\n"), ended.stderr] {
+            assert!(!text.contains(secret), "the token is shown:\n{text}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_cold_start_takes_four_request_times() {
+    // Far above what anything but a request can take, so that a busy machine does not matter.
+    let latency = Duration::from_millis(500);
+    let sandbox = Sandbox::builder().latency(latency).start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let mut webex = Webex::register(&sandbox, &ca, &[]);
+    let line = webex.wait_for_event("registered");
+    let meetings = webex.wait_for_event("meetings:registered");
+    for event in [line, meetings] {
+        let t = Duration::from_secs_f64(event["t_ms"].as_f64().unwrap() / 1000.0);
+        assert!(t >= 4 * latency, "the latency is not there: {t:?}");
+        assert!(t < 5 * latency, "a fifth request was waited for: {t:?}");
+    }
+    webex.signal("INT");
+    assert_clean_success(&webex.end());
+}
