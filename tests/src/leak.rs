@@ -62,6 +62,8 @@ impl LeakCheck {
             let layer = LeakLayer.with_filter(LevelFilter::TRACE);
             tracing::subscriber::set_global_default(Registry::default().with(layer))
                 .expect("the leak check needs to be the process's only subscriber");
+            // Libraries that write to `log` instead are heard as well.
+            tracing_log::LogTracer::init().expect("the process has no other logger");
         });
         let check = Self(());
         for secret in secrets {

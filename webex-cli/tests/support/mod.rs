@@ -1,5 +1,7 @@
 //! Runs the `webex` command and reads what it prints, waiting on conditions.
 
+#![allow(dead_code)] // each test uses its part
+
 use std::{
     io::{BufRead, BufReader, Read},
     process::{Child, Command, ExitStatus, Stdio},
@@ -95,6 +97,12 @@ impl Webex {
     pub fn wait_for_event(&mut self, name: &str) -> Value {
         let text = self.wait_for(name, |line| event(line).is_some_and(|e| e["event"] == name));
         event(&text).expect("looked at")
+    }
+
+    /// Waits for `webex sandbox` to tell where it is.
+    pub fn origin(&mut self) -> String {
+        let line = self.wait_for("origin", |line| line.trim_start().starts_with("origin "));
+        line.split_whitespace().last().expect("an address").to_owned()
     }
 
     /// Sends a signal, such as `INT`.

@@ -12,7 +12,7 @@ use futures_util::{Sink, Stream};
 use http::{HeaderMap, HeaderValue};
 use rustls::pki_types::ServerName;
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
@@ -21,7 +21,13 @@ use tokio_tungstenite::{
     tungstenite::{
         Error as WsError, Message, Utf8Bytes,
         client::IntoClientRequest,
-        protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode},
+        protocol::{
+            CloseFrame, WebSocketConfig,
+            frame::{
+                Frame,
+                coding::{CloseCode, Data, OpCode},
+            },
+        },
     },
 };
 use tracing::debug;
@@ -67,12 +73,28 @@ pub(super) async fn open(
         return Err(OpenFailure::Untrusted);
     }
     let (token, stream) = tokio::join!(http.tokens().token(), dial(http, address));
-    let token = token.map_err(|_| OpenFailure::Token)?;
-    let mut socket = Box::new(Socket { stream: stream?, outbox: VecDeque::new() });
+    let (token, mut stream) = (token.map_err(|_| OpenFailure::Token)?, stream?);
     let tracking_id = format!("{}_{}", http.tracking().session(), epoch_ms());
     let id = uuid::Uuid::new_v4().to_string();
-    socket.send(frame::authorization(&id, token.authorization(), &tracking_id));
-    Ok((socket, token))
+    let text = frame::authorization(&id, token.authorization(), &tracking_id);
+    write_unlogged(stream.get_mut(), text).await.map_err(|error| {
+        debug!(%error, "the authorization frame cannot be sent");
+        OpenFailure::Network
+    })?;
+    Ok((Box::new(Socket { stream, outbox: VecDeque::new() }), token))
+}
+
+/// Writes a text frame past the websocket library, which logs every frame that it writes: this one
+/// holds the token. Only for the first frame, while the library has nothing of its own to write.
+async fn write_unlogged(stream: &mut MaybeTls, text: String) -> io::Result<()> {
+    let mut frame = Frame::message(text, OpCode::Data(Data::Text), true);
+    // What clients write is masked (RFC 6455 §5.3); the mask must not be guessable.
+    let [a, b, c, d, ..] = *uuid::Uuid::new_v4().as_bytes();
+    frame.header_mut().mask = Some([a, b, c, d]);
+    let mut bytes = Vec::with_capacity(frame.len());
+    frame.format(&mut bytes).map_err(io::Error::other)?;
+    stream.write_all(&bytes).await?;
+    stream.flush().await
 }
 
 impl Socket {
