@@ -4,6 +4,7 @@ mod builder;
 mod conduct;
 mod control;
 mod error;
+mod identity;
 mod operation;
 mod redact;
 mod reply;
@@ -18,11 +19,13 @@ mod urls;
 
 pub use builder::{Builder, MobiusInstance, MobiusPolicy, MobiusRole, OAuthPolicy, WdmPolicy};
 pub use error::{StartError, WaitTimeout};
+pub use identity::Identity;
 pub use operation::{
     Calliope, ClientLogs, Conversation, Hydra, Locus, Mercury, Metrics, Mobius, OAuth, Operation,
     Other, Region, Service, Target, U2c, UnknownTarget, Wdm,
 };
 pub use sandbox::{Counts, Sandbox};
+pub use services::oauth::OAuthClient;
 pub use state::devices::Device;
 pub use state::faults::{CloseFrame, FaultBuilder, FaultHandle};
 pub use state::lines::Line;

@@ -11,12 +11,13 @@ use axum::routing::{MethodFilter, MethodRouter, on};
 use http::{Request, Uri};
 
 use crate::conduct::{Call, OriginalPath, UNKNOWN, conduct, unknown};
+use crate::control;
 use crate::operation::{
     Calliope, ClientLogs, Conversation, Hydra, Locus, Mercury, Metrics, Mobius, Operation, Region,
     U2c, Wdm,
 };
 use crate::reply::Reply;
-use crate::services::{hydra, mercury, misc, mobius, u2c, wdm};
+use crate::services::{hydra, mercury, misc, mobius, oauth, u2c, wdm};
 use crate::state::World;
 use crate::urls::{Base, host_rewrite};
 
@@ -32,8 +33,10 @@ pub(crate) fn build(world: Arc<World>) -> Router {
         .merge(mercury_socket())
         .merge(rest())
         .merge(calling())
+        .merge(oauth::routes())
         .fallback(nobody)
         .method_not_allowed_fallback(nobody)
+        .nest("/sandbox", control::http::routes(&world))
         .with_state(world)
 }
 

@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::builder::{Builder, Config, MobiusInstance, MobiusPolicy, OAuthPolicy, WdmPolicy};
 use crate::error::{StartError, WaitTimeout};
+use crate::identity::Identity;
 use crate::operation::Target;
 use crate::state::devices::Device;
 use crate::state::faults::FaultBuilder;
@@ -160,6 +161,11 @@ impl Sandbox {
     /// Revokes a token. `false` when it is not known.
     pub fn revoke_token(&self, token: &str) -> bool {
         self.world.revoke_token(token)
+    }
+
+    /// Who signs in, and which clients exist.
+    pub fn identity(&self) -> Identity<'_> {
+        Identity { world: &self.world }
     }
 
     /// How the request log shows this token: tells which one a request carried.

@@ -94,6 +94,11 @@ impl Base {
         host_of(&self.authority)
     }
 
+    /// Scheme and authority, as a browser's `Origin` header has them.
+    pub(crate) fn origin(&self) -> String {
+        format!("{}://{}", self.http(), self.authority)
+    }
+
     /// URL of a catalog service.
     pub(crate) fn service(&self, service: &CatalogService) -> String {
         format!("{}://{}{}", self.http(), self.place(service.host), service.path)
@@ -122,6 +127,11 @@ impl Base {
         }
     }
 
+    /// `…/api/v1` of a Mobius instance when it is asked as a cluster, for discovery.
+    pub(crate) fn mobius_cluster(&self, instance: &MobiusInstance) -> String {
+        format!("{}://{}/api/v1", self.http(), self.place(&instance.host))
+    }
+
     /// Authority of a Mobius cluster, as it appears in `hostCatalog`.
     pub(crate) fn mobius_authority(&self, instance: &MobiusInstance) -> String {
         self.place(&instance.host)
@@ -132,6 +142,11 @@ impl Base {
         let scheme = if self.tls { "wss" } else { "ws" };
         let prefix = if self.hosts { "" } else { "/mercury" };
         format!("{scheme}://{}{prefix}/v1", self.place(MERCURY_HOST))
+    }
+
+    /// Authority of the Mercury service, as it appears in `hostCatalog`.
+    pub(crate) fn mercury_authority(&self) -> String {
+        self.place(MERCURY_HOST)
     }
 
     fn http(&self) -> &'static str {

@@ -5,5 +5,6 @@ pub(crate) mod hydra;
 pub(crate) mod mercury;
 pub(crate) mod misc;
 pub(crate) mod mobius;
+pub(crate) mod oauth;
 pub(crate) mod u2c;
 pub(crate) mod wdm;

@@ -11,6 +11,9 @@ use crate::urls::{Base, CATALOG};
 /// Services a client needs before anybody is signed in.
 const LIMITED: [&str; 6] = ["u2c", "hydra", "idbroker", "identity", "metrics", "clientLogs"];
 
+/// Catalog name of the Mercury websocket service.
+const MERCURY: &str = "mercuryConnectionPartition0";
+
 /// `GET …/limited/catalog`: exactly one selector, no token.
 pub(crate) async fn limited(call: Call) -> Result<Reply, Reply> {
     let selectors = ["orgId", "emailhash", "userId", "mode"];
@@ -58,7 +61,9 @@ fn hostmap(world: &World, base: &Base, full: bool) -> Value {
         add_host(&host, host_entry(&host, 5, Some(service.name)));
     }
     if full {
-        links.insert("mercuryConnectionPartition0".to_owned(), base.mercury().into());
+        links.insert(MERCURY.to_owned(), base.mercury().into());
+        let host = base.mercury_authority();
+        add_host(&host, host_entry(&host, 5, Some(MERCURY)));
         if let Some(first) = world.config.instances.first() {
             let with_ids = !world.mutations.has(Mutation::CatalogWithoutMobiusIds);
             links.insert("mobius".to_owned(), base.mobius(first).into());
@@ -103,13 +108,13 @@ fn v2(world: &World, base: &Base, org_id: &str, full: bool) -> Value {
         add(service.name, vec![base.service(service)]);
     }
     if full {
-        add("mercuryConnectionPartition0", vec![base.mercury()]);
+        add(MERCURY, vec![base.mercury()]);
         if !world.mutations.has(Mutation::CatalogWithoutMobiusIds) {
             let mut urls: Vec<_> = world
                 .config
                 .instances
                 .iter()
-                .map(|instance| format!("https://{}/api/v1", base.mobius_authority(instance)))
+                .map(|instance| base.mobius_cluster(instance))
                 .collect();
             urls.dedup();
             add("mobius", urls);

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use crate::builder::{Config, MobiusInstance, MobiusPolicy, OAuthPolicy, WdmPolicy};
 use crate::operation::Operation;
+use crate::services::oauth::OAuthServer;
 use crate::tasks::Tasks;
 
 use devices::Devices;
@@ -42,6 +43,17 @@ use users::{NewUser, User, Users};
 /// Organization of the default user.
 const DEFAULT_ORG: &str = "0e600000-0000-4000-8000-000000000003";
 
+/// Scopes of ready-made tokens.
+const USER_SCOPES: [&str; 7] = [
+    "spark:all",
+    "spark:kms",
+    "spark:people_read",
+    "spark:webrtc_calling",
+    "spark:calls_read",
+    "spark:calls_write",
+    "spark:xsi",
+];
+
 /// The state of a sandbox, shared by all its tasks.
 pub(crate) struct World {
     pub(crate) config: Config,
@@ -50,6 +62,7 @@ pub(crate) struct World {
     pub(crate) devices: Mutex<Devices>,
     pub(crate) lines: Mutex<Lines>,
     pub(crate) sockets: Mutex<Sockets>,
+    pub(crate) oauth: Mutex<OAuthServer>,
     pub(crate) instances: Vec<Instance>,
     pub(crate) policies: RwLock<Policies>,
     pub(crate) faults: Faults,
@@ -137,6 +150,7 @@ impl World {
             devices: Mutex::default(),
             lines: Mutex::default(),
             sockets: Mutex::default(),
+            oauth: Mutex::new(OAuthServer::new()),
             instances,
             policies: RwLock::new(Policies {
                 mobius: config.mobius.clone(),
@@ -229,10 +243,10 @@ impl World {
 }
 
 impl Access {
-    /// All scopes, no expiry.
+    /// All scopes of a person, no expiry.
     pub(crate) fn unlimited(user: &Arc<User>) -> Self {
-        let scopes = ["spark:all", "spark:kms", "spark:webrtc_calling"].map(str::to_owned).into();
-        Self { user: Some(Arc::clone(user)), scopes, expires: None }
+        let scopes = USER_SCOPES.map(str::to_owned).into();
+        Self { user: Some(Arc::clone(user)), client_id: None, scopes, expires: None }
     }
 }
 

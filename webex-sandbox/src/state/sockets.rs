@@ -194,9 +194,9 @@ impl Sockets {
         }
     }
 
-    /// Moves a socket to those that have ended.
-    pub(crate) fn close(&mut self, id: u64, how: Closed) {
-        let Some(entry) = self.open.remove(&id) else { return };
+    /// Moves a socket to those that have ended. `false` when it is not open.
+    pub(crate) fn close(&mut self, id: u64, how: Closed) -> bool {
+        let Some(entry) = self.open.remove(&id) else { return false };
         let mut record = entry.snapshot();
         for (index, key) in [
             (&mut self.by_device, Some(&record.device_id)),
@@ -216,6 +216,7 @@ impl Sockets {
             self.closed.pop_front();
         }
         self.closed.push_back(record);
+        true
     }
 
     pub(crate) fn get(&self, id: u64) -> Option<Arc<SocketEntry>> {

@@ -20,6 +20,8 @@ const CLUSTER: &str = "SBX1";
 pub(crate) struct Access {
     /// `None` for tokens of a client rather than a person.
     pub(crate) user: Option<Arc<User>>,
+    /// The client it was issued to; `None` for ready-made tokens.
+    pub(crate) client_id: Option<String>,
     pub(crate) scopes: Vec<String>,
     pub(crate) expires: Option<Instant>,
 }
@@ -27,7 +29,7 @@ pub(crate) struct Access {
 /// A refresh token's meaning.
 #[derive(Clone, Debug)]
 pub(crate) struct Refresh {
-    pub(crate) user: Option<Arc<User>>,
+    pub(crate) user: Arc<User>,
     pub(crate) client_id: String,
     pub(crate) scopes: Vec<String>,
     pub(crate) expires: Instant,
@@ -82,6 +84,12 @@ impl Tokens {
         self.refresh.get_mut(token)
     }
 
+    /// The client a token was issued to, if it is known and was issued to one.
+    pub(crate) fn client_of(&self, token: &str) -> Option<&str> {
+        let access = self.access.get(token).and_then(|access| access.client_id.as_deref());
+        access.or_else(|| self.refresh.get(token).map(|refresh| refresh.client_id.as_str()))
+    }
+
     /// Sets the expiry of an access or refresh token to `after` from `now`.
     pub(crate) fn expire(&mut self, token: &str, now: Instant, after: Duration) -> bool {
         let at = now + after;
@@ -114,8 +122,7 @@ impl Tokens {
             self.access.remove(token);
         }
         let before = self.refresh.len();
-        self.refresh
-            .retain(|_, refresh| refresh.user.as_ref().is_none_or(|user| user.id != user_id));
+        self.refresh.retain(|_, refresh| refresh.user.id != user_id);
         list.len() + before - self.refresh.len()
     }
 

@@ -251,16 +251,16 @@ impl MercuryClient {
 
     /// Reads to the end: code and reason of the close frame, `None` when there was none.
     pub async fn closed(&mut self) -> Option<(u16, String)> {
-        loop {
-            match self.stream.next().await {
-                Some(Ok(Message::Close(Some(close)))) => {
-                    return Some((close.code.into(), close.reason.to_string()));
-                }
-                Some(Ok(Message::Close(None))) => return Some((1005, String::new())),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return None,
+        let mut close = None;
+        // Reading on after a close frame answers it.
+        while let Some(Ok(message)) = self.stream.next().await {
+            if let Message::Close(frame) = message {
+                close = Some(frame.map_or((1005, String::new()), |frame| {
+                    (frame.code.into(), frame.reason.to_string())
+                }));
             }
         }
+        close
     }
 
     /// Closes as a client does.

@@ -371,6 +371,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
         };
         if self.socket.send(Message::Close(wire)).await.is_ok() {
+            ended(&self.world, self.id, Closed::Server(close.clone()));
             let goodbye = async { while let Some(Ok(_)) = self.socket.next().await {} };
             let _ = timeout(CLOSE_TIMEOUT, goodbye).await;
         }
@@ -378,10 +379,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// Moves a socket to those that have ended.
+/// Moves a socket to those that have ended, unless it is there already.
 pub(crate) fn ended(world: &World, id: u64, how: Closed) {
-    world.sockets.lock().close(id, how);
-    world.changed(|| Change::SocketClosed { id });
+    let was_open = world.sockets.lock().close(id, how);
+    if was_open {
+        world.changed(|| Change::SocketClosed { id });
+    }
 }
 
 fn envelope(data: &Value) -> Value {
