@@ -102,7 +102,7 @@ async fn a_refused_stream_leaves_others_on_the_connection_alone() {
     assert_eq!(slow.status, 200);
     assert!(refused.is_err());
     let connections: Vec<_> =
-        sandbox.requests().iter().map(|request| request.connection()).collect();
+        sandbox.requests().iter().map(webex_sandbox::Request::connection).collect();
     assert_eq!(connections, [1, 1, 1]);
 }
 
@@ -188,7 +188,7 @@ async fn the_log_is_a_ring_and_goes_to_a_file() {
         client.get(path).await;
     }
     let log = sandbox.requests();
-    assert_eq!(log.iter().map(|r| r.number()).collect::<Vec<_>>(), [2, 3]);
+    assert_eq!(log.iter().map(webex_sandbox::Request::number).collect::<Vec<_>>(), [2, 3]);
     assert_eq!(log.last().unwrap().operation().to_string(), "other.unknown");
     assert_eq!(sandbox.counts().requests, 3);
     let text = std::fs::read_to_string(&path).unwrap();

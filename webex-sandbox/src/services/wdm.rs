@@ -125,8 +125,8 @@ fn device_body(call: &Call) -> Result<Map<String, Value>, Reply> {
     Ok(body)
 }
 
-/// Fields of a device that a client cannot set.
-const SERVER_FIELDS: [&str; 9] = [
+/// Fields of a device that a client cannot set: all that [`device_json`] adds.
+const SERVER_FIELDS: [&str; 21] = [
     "url",
     "webSocketUrl",
     "userId",
@@ -135,7 +135,19 @@ const SERVER_FIELDS: [&str; 9] = [
     "modificationTime",
     "features",
     "services",
+    "serviceHostMap",
     "etag",
+    "capabilities",
+    "deviceSettings",
+    "deviceSettingsString",
+    "callingBehavior",
+    "intranetInactivityDuration",
+    "inNetworkInactivityDuration",
+    "clientMessagingGiphy",
+    "clientMessagingLinkPreview",
+    "ecmEnabledForAllUsers",
+    "ecmSupportedStorageProviders",
+    "mediaCluster",
 ];
 
 fn lifetime(ttl: Option<u64>, durable: Duration) -> Duration {

@@ -1,6 +1,7 @@
 //! The device grant: a code is shown here and confirmed elsewhere.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::StatusCode;
 use http::header::CACHE_CONTROL;
@@ -20,6 +21,9 @@ use crate::state::{Change, World};
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// Letters of user codes: no vowels, so no words.
 const USER_CODE_LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
+
+/// How long an expired code is still told to be expired, rather than unknown.
+const REMEMBERED: Duration = Duration::from_mins(5);
 
 /// A device code that waits for its user.
 #[derive(Debug)]
@@ -73,7 +77,7 @@ pub(crate) async fn authorize(call: Call) -> Result<Reply, Reply> {
         scopes,
         user_code,
         expires,
-        forget_at: expires + policy.device_code_lifetime,
+        forget_at: expires + REMEMBERED,
         last_poll: None,
         decision: Decision::Pending,
     };

@@ -135,7 +135,7 @@ impl OAuthServer {
     /// Forgets codes whose time is up.
     fn prune(&mut self, now: Instant) {
         self.codes.retain(|_, code| now < code.expires);
-        // An expired device code still has to be told so; it is forgotten one life later.
+        // An expired device code still has to be told so; it is forgotten later.
         self.device_codes.retain(|_, code| now < code.forget_at);
     }
 }
