@@ -21,9 +21,11 @@
 //! ```
 
 mod credentials;
+mod device;
 mod guest;
 mod http;
 pub mod lifecycle;
+mod loopback;
 pub mod meetings_xml;
 mod oauth;
 mod org;
@@ -37,11 +39,15 @@ mod token;
 mod token_set;
 mod tokens;
 
+#[cfg(feature = "browser")]
+pub use self::loopback::open_browser;
 pub use self::{
     credentials::{Credentials, TokenError},
+    device::{DeviceError, DevicePrompt, DeviceSignIn, DeviceState},
     guest::{BadIssuerSecret, Guest, GuestIssuer, JwtGuest},
     http::{BoxFuture, ReqwestHttp, TokenHttp, TokenReply, TokenRequest, TransportError},
     lifecycle::{ReauthReason, RenewError, TokenState},
+    loopback::{LoopbackError, LoopbackListener},
     oauth::{
         authorize::{
             Authorization, AuthorizationRequest, Authorizations, CodeGrant, Redirect, RedirectError,

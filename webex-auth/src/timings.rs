@@ -62,6 +62,9 @@ pub const AUTHORIZATION: Duration = Duration::from_mins(10);
 /// Pause between two polls of a device sign-in when the server names none (RFC 8628 §3.5).
 pub const DEVICE_POLL: Duration = Duration::from_secs(5);
 
+/// Shortest pause between two polls, whatever the server names.
+pub const DEVICE_POLL_MIN: Duration = Duration::from_secs(1);
+
 /// Added to the pause each time the server says that polls come too fast (RFC 8628 §3.5).
 pub const DEVICE_SLOW_DOWN: Duration = Duration::from_secs(5);
 

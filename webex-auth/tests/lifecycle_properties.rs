@@ -193,7 +193,7 @@ impl World {
                 let issued = now.wall - Duration::from_millis(*late);
                 self.hold(*life, *late);
                 self.over = false;
-                Outcome::Renewed(self.life(issued, *life))
+                Outcome::Renewed(Self::life(issued, *life))
             }
             Ending::Unchanged => Outcome::Unchanged,
             Ending::NoAnswer => Outcome::Failed(no_answer()),
@@ -211,7 +211,7 @@ impl World {
         self.in_flight = false;
         self.over = false;
         self.hold(life, 0);
-        let life = self.life(now.wall, life);
+        let life = Self::life(now.wall, life);
         self.machine.handle_tokens(now, life);
         self.take_actions();
     }
@@ -221,7 +221,7 @@ impl World {
         self.token = Some(Token { issued, life, refused: false });
     }
 
-    fn life(&self, issued: SystemTime, life: Option<u64>) -> Life {
+    fn life(issued: SystemTime, life: Option<u64>) -> Life {
         let expires = life.map(|life| issued + Duration::from_millis(life));
         Life { issued, expires, renewable: true }
     }

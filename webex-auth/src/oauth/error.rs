@@ -132,7 +132,10 @@ impl OAuthError {
         }));
         match reply.status() {
             400 | 401 | 403 => Self::from_code(code.as_deref().unwrap_or_default(), details),
-            428 => Self::AuthorizationPending(details),
+            428 => match Self::from_code(code.as_deref().unwrap_or_default(), details) {
+                Self::Refused(details) => Self::AuthorizationPending(details),
+                error => error,
+            },
             429 => Self::RateLimited(details),
             _ => Self::Http(details),
         }

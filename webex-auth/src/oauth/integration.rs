@@ -278,6 +278,10 @@ impl Integration {
         wire::obtain(http, request, SystemTime::now()).await
     }
 
+    pub(crate) fn has_secret(&self) -> bool {
+        self.0.secret.is_some()
+    }
+
     /// Adds who the client is. A public client, which has no secret, names its id in the form.
     pub(crate) fn authenticate(
         &self,

@@ -1,0 +1,328 @@
+//! Signing in on another device (RFC 8628): the program shows a short code and a link, the user opens
+//! the link on a phone, and the program polls until the user has decided.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//! use webex_auth::{DeviceState, Integration, TokenHttp};
+//!
+//! # async fn run(integration: Integration, http: Arc<dyn TokenHttp>) -> Result<(), Box<dyn std::error::Error>> {
+//! let mut sign_in = integration.device_sign_in(http).await?;
+//! println!("open {} and enter {}", sign_in.prompt().link(), sign_in.prompt().code());
+//! while let Some(state) = sign_in.next().await {
+//!     match state {
+//!         DeviceState::Waiting { time_left } => println!("{} s left", time_left.as_secs()),
+//!         DeviceState::SignedIn(tokens) => println!("done: {tokens:?}"),
+//!         DeviceState::Failed(error) => println!("{error}"),
+//!         _ => {}
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+
+mod machine;
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use futures_util::{Stream, stream};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio::time::{self, Instant};
+use url::Url;
+
+use crate::{
+    ClientAuth, Integration, OAuthError, TokenSet,
+    device::machine::{Schedule, Verdict},
+    http::{BoxFuture, TokenHttp, TokenRequest, TransportError},
+    oauth::{integration::plain, wire},
+    timings,
+};
+
+/// How a device sign-in goes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum DeviceState {
+    /// The user has not decided yet. Comes at the start and after each poll.
+    Waiting {
+        /// How long the code is still good.
+        time_left: Duration,
+    },
+    /// The server was not reached; polling goes on, less often.
+    Unreachable {
+        /// How the last poll failed.
+        error: OAuthError,
+        /// How long the code is still good.
+        time_left: Duration,
+    },
+    /// The user agreed. The last state.
+    SignedIn(TokenSet),
+    /// It failed. The last state.
+    Failed(DeviceError),
+}
+
+/// Why a device sign-in failed.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The user refused.
+    #[error("the user refused: ask again only when the user wants to")]
+    Denied,
+    /// The code was not entered in time.
+    #[error("the code was not entered in time: start the sign-in anew")]
+    Expired,
+    /// The server refused.
+    #[error("the sign-in was refused")]
+    Refused(#[source] OAuthError),
+}
+
+/// What to show to the user.
+#[derive(Clone)]
+pub struct DevicePrompt {
+    code: SecretString,
+    link: Url,
+    link_with_code: Option<Url>,
+    life: Duration,
+}
+
+impl DevicePrompt {
+    /// The code to enter. Whoever has it in time can decide over the sign-in: show it to the user
+    /// only.
+    pub fn code(&self) -> &str {
+        self.code.expose_secret()
+    }
+
+    /// The page on which the code is entered.
+    pub fn link(&self) -> &Url {
+        &self.link
+    }
+
+    /// The same page with the code filled in, where the server gives one. As secret as the code.
+    pub fn link_with_code(&self) -> Option<&Url> {
+        self.link_with_code.as_ref()
+    }
+
+    /// How long the code is good from the start.
+    pub fn life(&self) -> Duration {
+        self.life
+    }
+
+    /// The link (with the code, where there is one) as a QR code of text lines, for a dark terminal.
+    /// As secret as the code.
+    ///
+    /// `None` when the link is too long for a QR code.
+    #[cfg(feature = "qr")]
+    pub fn qr(&self) -> Option<String> {
+        use qrcode::{QrCode, render::unicode::Dense1x2};
+
+        let link = self.link_with_code.as_ref().unwrap_or(&self.link);
+        let code = QrCode::new(link.as_str()).ok()?;
+        let (dark, light) = (Dense1x2::Light, Dense1x2::Dark); // the terminal is the dark side
+        Some(code.render::<Dense1x2>().dark_color(dark).light_color(light).build())
+    }
+}
+
+impl fmt::Debug for DevicePrompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DevicePrompt")
+            .field("link", &self.link.as_str())
+            .field("life", &self.life)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A device sign-in under way. Dropping it cancels it.
+pub struct DeviceSignIn {
+    integration: Integration,
+    http: Arc<dyn TokenHttp>,
+    device_code: SecretString,
+    prompt: DevicePrompt,
+    started: Instant,
+    schedule: Schedule,
+    phase: Phase,
+    /// Outlives a cancelled [`next`](Self::next): its answer may be the tokens, which come once.
+    poll: Option<BoxFuture<'static, Result<TokenSet, OAuthError>>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Begun,
+    Polling,
+    Over,
+}
+
+impl Integration {
+    /// Begins a sign-in on another device, with the integration's scopes.
+    ///
+    /// # Errors
+    /// [`OAuthError::NotConfigured`] when the endpoints know no device sign-in; the others by what
+    /// the server says.
+    pub async fn device_sign_in(
+        &self,
+        http: Arc<dyn TokenHttp>,
+    ) -> Result<DeviceSignIn, OAuthError> {
+        let missing = OAuthError::NotConfigured("device sign-in endpoint");
+        let url = self.endpoints().device_authorize.clone().ok_or(missing)?;
+        // By its nature without client authentication.
+        let form = vec![
+            ("client_id", plain(self.client_id())),
+            ("scope", plain(self.scopes().to_string())),
+        ];
+        let started = Instant::now();
+        let reply = wire::send(&*http, TokenRequest::new(url).form(form)).await?;
+        let answer: DeviceAnswer = serde_json::from_str(reply.body())
+            .map_err(|_| OAuthError::BadAnswer("it is no device code"))?;
+        let life = Duration::from_secs(answer.expires_in.ok_or(EXPIRES_IN)?);
+        let prompt = DevicePrompt {
+            code: answer.user_code,
+            link: answer.verification_uri,
+            link_with_code: answer.verification_uri_complete,
+            life,
+        };
+        Ok(DeviceSignIn {
+            integration: self.clone(),
+            http,
+            device_code: answer.device_code,
+            prompt,
+            started,
+            schedule: Schedule::new(answer.interval.map(Duration::from_secs), life),
+            phase: Phase::Begun,
+            poll: None,
+        })
+    }
+}
+
+const EXPIRES_IN: OAuthError = OAuthError::BadAnswer("`expires_in` is missing");
+
+impl DeviceSignIn {
+    /// What to show to the user.
+    pub fn prompt(&self) -> &DevicePrompt {
+        &self.prompt
+    }
+
+    /// How long the code is still good.
+    pub fn time_left(&self) -> Duration {
+        self.schedule.time_left(self.started.elapsed())
+    }
+
+    /// Waits for the next state; `None` after the last. Can be cancelled and called again
+    /// without losing anything.
+    pub async fn next(&mut self) -> Option<DeviceState> {
+        match self.phase {
+            Phase::Begun => {
+                self.phase = Phase::Polling;
+                return Some(DeviceState::Waiting { time_left: self.time_left() });
+            }
+            Phase::Polling => {}
+            Phase::Over => return None,
+        }
+        if self.poll.is_none() {
+            let Some(pause) = self.schedule.pause(self.started.elapsed()) else {
+                time::sleep(self.time_left()).await;
+                self.phase = Phase::Over;
+                return Some(DeviceState::Failed(DeviceError::Expired));
+            };
+            time::sleep(pause).await;
+        }
+        let poll = match &mut self.poll {
+            Some(poll) => poll,
+            none => none.insert(Box::pin(poll(
+                self.integration.clone(),
+                Arc::clone(&self.http),
+                self.device_code.clone(),
+            ))),
+        };
+        let answer = poll.await;
+        self.poll = None;
+        let error = match answer {
+            Ok(tokens) => {
+                self.phase = Phase::Over;
+                return Some(DeviceState::SignedIn(tokens));
+            }
+            Err(error) => error,
+        };
+        let lost = matches!(error, OAuthError::Transport(_) | OAuthError::Http(_));
+        Some(match self.schedule.handle_error(self.started.elapsed(), error.clone()) {
+            Verdict::Wait if lost => {
+                DeviceState::Unreachable { error, time_left: self.time_left() }
+            }
+            Verdict::Wait => DeviceState::Waiting { time_left: self.time_left() },
+            Verdict::Over(error) => {
+                self.phase = Phase::Over;
+                DeviceState::Failed(error)
+            }
+        })
+    }
+
+    /// Waits until it is over.
+    ///
+    /// # Errors
+    /// [`DeviceError`] when the user refused, was too slow, or the server refused.
+    pub async fn finish(mut self) -> Result<TokenSet, DeviceError> {
+        loop {
+            match self.next().await {
+                Some(DeviceState::SignedIn(tokens)) => return Ok(tokens),
+                Some(DeviceState::Failed(error)) => return Err(error),
+                Some(_) => {}
+                None => return Err(DeviceError::Expired),
+            }
+        }
+    }
+
+    /// The states as a stream.
+    pub fn into_stream(self) -> impl Stream<Item = DeviceState> + Send {
+        stream::unfold(self, |mut sign_in| async move {
+            let state = sign_in.next().await?;
+            Some((state, sign_in))
+        })
+    }
+}
+
+impl fmt::Debug for DeviceSignIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DeviceSignIn")
+            .field("prompt", &self.prompt)
+            .field("time_left", &self.time_left())
+            .finish_non_exhaustive()
+    }
+}
+
+/// One poll.
+async fn poll(
+    integration: Integration,
+    http: Arc<dyn TokenHttp>,
+    device_code: SecretString,
+) -> Result<TokenSet, OAuthError> {
+    let missing = OAuthError::NotConfigured("device sign-in endpoint");
+    let url = integration.endpoints().device_token.clone().ok_or(missing)?;
+    let mut form = vec![
+        ("grant_type", plain("urn:ietf:params:oauth:grant-type:device_code")),
+        ("device_code", device_code),
+    ];
+    // Webex wants Basic here, whatever the other endpoints take, and the client id besides.
+    if integration.has_secret() {
+        form.push(("client_id", plain(integration.client_id())));
+    }
+    let request = integration.authenticate(TokenRequest::new(url), form, ClientAuth::Basic);
+    let poll = wire::obtain(&*http, request, SystemTime::now());
+    time::timeout(timings::REQUEST, poll)
+        .await
+        .unwrap_or(Err(OAuthError::Transport(TransportError::Timeout)))
+}
+
+/// The answer of the device endpoint (RFC 8628 §3.2).
+#[derive(Deserialize)]
+struct DeviceAnswer {
+    device_code: SecretString,
+    user_code: SecretString,
+    #[serde(alias = "verification_url")]
+    verification_uri: Url,
+    verification_uri_complete: Option<Url>,
+    #[serde(default, deserialize_with = "wire::number")]
+    expires_in: Option<u64>,
+    #[serde(default, deserialize_with = "wire::number")]
+    interval: Option<u64>,
+}
