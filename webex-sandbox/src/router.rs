@@ -37,6 +37,7 @@ pub(crate) fn build(world: Arc<World>) -> Router {
         .fallback(nobody)
         .method_not_allowed_fallback(nobody)
         .nest("/sandbox", control::http::routes(&world))
+        .route("/sandbox/", control::http::root(&world))
         .with_state(world)
 }
 

@@ -23,6 +23,7 @@ impl Client {
 async fn the_overview_tells_what_a_client_needs() {
     let (sandbox, client) = plain().await;
     let overview = client.get("/sandbox").await.json();
+    assert_eq!(client.get("/sandbox/").await.json()["counts"], overview["counts"]);
     assert_eq!(overview["default_user"]["token"], sandbox.token());
     assert_eq!(overview["default_user"]["id"], sandbox.user().id);
     assert_eq!(overview["counts"]["users"], 1);

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{FromRequest, Path, Request, State};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, patch, post, put};
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use axum::{Json, Router};
 use bytes::Bytes;
 use http::StatusCode;
@@ -58,6 +58,11 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .route("/policies", patch(change_policies))
         .fallback(nothing_here)
         .layer(from_fn_with_state(Arc::clone(world), guard))
+}
+
+/// `/sandbox/`, which nesting leaves out: the overview again.
+pub(crate) fn root(world: &Arc<World>) -> MethodRouter<Arc<World>> {
+    get(query::overview).layer(from_fn_with_state(Arc::clone(world), guard))
 }
 
 /// Answer of a control call, or why it was refused.
