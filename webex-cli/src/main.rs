@@ -19,7 +19,7 @@ mod signals;
 use std::{process::ExitCode, time::Instant};
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{filter::Targets, prelude::*};
 
 use crate::exit::Failure;
 
@@ -59,9 +59,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&arguments.log)
-        .map_err(|error| Failure::usage(format!("--log: {error}")))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let filter: Targets =
+        arguments.log.parse().map_err(|error| Failure::usage(format!("--log: {error}")))?;
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
+    tracing_subscriber::registry().with(layer).init();
     // One thread: a registration waits for the network, not for a processor.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
