@@ -49,6 +49,9 @@ pub const SLEEP_CHECK: Duration = Duration::from_mins(1);
 /// process that died.
 pub const LOCK_LEASE: Duration = Duration::from_secs(30);
 
+/// One command to a store on another machine, connecting included.
+pub const STORE_REQUEST: Duration = Duration::from_secs(5);
+
 /// Between two attempts to take a refresh lock that another process holds.
 pub const LOCK_POLL: Duration = Duration::from_millis(20);
 

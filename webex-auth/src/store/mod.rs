@@ -10,6 +10,8 @@
 
 mod directory;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 
 use std::{error::Error as StdError, fmt, path::PathBuf, sync::Arc};
 
@@ -18,6 +20,8 @@ use thiserror::Error;
 
 use crate::http::BoxFuture;
 
+#[cfg(feature = "redis")]
+pub use self::redis::RedisStore;
 pub use self::{directory::DirectoryStore, memory::MemoryStore};
 
 /// A place for named secrets.
