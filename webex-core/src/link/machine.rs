@@ -103,10 +103,13 @@ impl Machine {
         self.settle(now);
     }
 
-    /// Gives everything up; `reason` goes into the close frame.
+    /// Gives everything up; `reason` goes into the close frame. Tries again what was not confirmed.
     pub(super) fn down(&mut self, now: Instant, reason: &str) {
         self.wanted = false;
         reason.clone_into(&mut self.reason);
+        if self.phase() == Phase::Left {
+            self.device.unwant();
+        }
         self.settle(now);
     }
 

@@ -1,0 +1,222 @@
+//! The Meetings device against the sandbox: what the user sees and what is left in the cloud.
+
+use std::time::Duration;
+
+use webex_core::{Credentials, Endpoints, ErrorKind, Phase, Subscription, Transport, Webex};
+use webex_meetings::{Meetings, MeetingsError, MeetingsEvent, MeetingsState};
+use webex_sandbox::{Mercury, Sandbox, U2c, Wdm};
+
+/// Longest wait for anything that should happen at once.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn client(sandbox: &Sandbox, token: &str) -> Webex {
+    let ca = sandbox.ca_pem().unwrap().as_bytes();
+    Webex::builder()
+        .credentials(Credentials::access_token(token))
+        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
+        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
+        .build()
+        .unwrap()
+}
+
+async fn start() -> (Sandbox, Webex, Meetings) {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox, sandbox.token());
+    let meetings = Meetings::new(&webex);
+    (sandbox, webex, meetings)
+}
+
+async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
+    tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("open")
+}
+
+fn assert_empty(sandbox: &Sandbox) {
+    let counts = sandbox.counts();
+    assert_eq!((counts.devices, counts.sockets), (0, 0));
+}
+
+#[tokio::test]
+async fn ready_register_unregister_with_the_documented_events() {
+    let (sandbox, webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    meetings.ready().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Ready);
+
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    assert_eq!(meetings.state(), MeetingsState::Registered);
+    assert_eq!(webex.link().state().phase, Phase::Up);
+    assert_eq!((sandbox.counts().devices, sandbox.counts().sockets), (1, 1));
+
+    meetings.register().await.unwrap();
+    meetings.unregister().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Unregistered);
+    assert_eq!(meetings.state(), MeetingsState::Unregistered);
+    assert_empty(&sandbox);
+    meetings.unregister().await.unwrap();
+    assert_eq!(events.try_next(), None, "what is so already makes no event");
+    assert_eq!(sandbox.requests().of(Wdm::register()).count(), 1);
+
+    // And again.
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn the_requests_are_those_of_the_protocol() {
+    let (sandbox, _webex, meetings) = start().await;
+    meetings.register().await.unwrap();
+    let catalog = sandbox.requests().of(U2c::postauth());
+    assert_eq!(catalog.first().unwrap().query_value("format").as_deref(), Some("hostmap"));
+    assert!(sandbox.requests().of(U2c::limited()).is_empty(), "not needed with a token");
+
+    let requests = sandbox.requests().of(Wdm::register());
+    let device = requests.first().unwrap();
+    assert_eq!(device.query_value("includeUpstreamServices").as_deref(), Some("all"));
+    assert_eq!(device.json()["deviceType"], "WEB");
+    assert_eq!(device.json()["ttl"], 1800);
+    assert!(device.header("spark-user-agent").unwrap().starts_with("webex-native/"));
+    assert_eq!(device.header("cisco-no-http-redirect"), Some("true"));
+    assert_eq!(device.header("cisco-device-url"), None, "there is none yet");
+
+    let [socket] = &sandbox.sockets()[..] else { panic!("{:?}", sandbox.sockets()) };
+    for parameter in ["outboundWireFormat=text", "bufferStates=true", "aliasHttpStatus=true"] {
+        assert!(socket.query.contains(parameter), "{}", socket.query);
+    }
+    // The first ping follows the authorization at once.
+    let id = socket.id;
+    let pinged = |s: &Sandbox| s.sockets().iter().any(|socket| socket.id == id && socket.pings > 0);
+    sandbox.wait_for(pinged).await.unwrap();
+    // Everything the server sent with an id is acknowledged.
+    sandbox
+        .wait_for(|s| s.sockets().iter().all(|socket| socket.unacknowledged.is_empty()))
+        .await
+        .unwrap();
+
+    meetings.unregister().await.unwrap();
+    let requests = sandbox.requests().of(Wdm::unregister());
+    let url = requests.first().unwrap().header("cisco-device-url").unwrap().to_owned();
+    assert!(url.contains(requests.first().unwrap().path()), "{url}");
+}
+
+#[tokio::test]
+async fn a_failed_registration_is_told_with_its_cause_and_leaves_nothing() {
+    let (sandbox, _webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+
+    let fault = sandbox.fail(U2c::postauth()).with(503).once();
+    let error = meetings.register().await.unwrap_err();
+    assert!(matches!(error, MeetingsError::Link(_)), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Server, "{error}");
+    assert_eq!(fault.fired(), 1);
+
+    sandbox.fail(Wdm::register()).with(403).once();
+    let error = meetings.register().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+
+    // The device is there, the socket refused for good: the device goes again.
+    sandbox.fail(Mercury::connect()).close(4403, "not entitled").once();
+    let error = meetings.register().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+    assert_eq!(meetings.state(), MeetingsState::Unregistered);
+    sandbox.wait_for(|s| s.counts().devices == 0).await.unwrap();
+
+    assert_eq!(events.try_next(), None);
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+}
+
+#[tokio::test]
+async fn a_withdrawn_registration_leaves_nothing() {
+    let (sandbox, _webex, meetings) = start().await;
+    sandbox.fail(Wdm::register()).delay(Duration::from_millis(300)).always();
+    let registering = tokio::spawn({
+        let meetings = meetings.clone();
+        async move { meetings.register().await }
+    });
+    sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
+    assert_eq!(meetings.state(), MeetingsState::Registering);
+    registering.abort();
+    assert!(registering.await.unwrap_err().is_cancelled());
+    sandbox.wait_for(|s| s.requests().of(Wdm::unregister()).count() == 1).await.unwrap();
+    sandbox.wait_for(|s| s.counts().devices == 0).await.unwrap();
+    assert_eq!(meetings.state(), MeetingsState::Unregistered);
+}
+
+#[tokio::test]
+async fn many_callers_make_one_registration() {
+    let (sandbox, _webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    let calls = (0..20).map(|_| {
+        let meetings = meetings.clone();
+        tokio::spawn(async move { meetings.register().await })
+    });
+    for call in calls.collect::<Vec<_>>() {
+        call.await.unwrap().unwrap();
+    }
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    assert_eq!(events.try_next(), None);
+    for operation in [U2c::postauth(), Wdm::register()] {
+        assert_eq!(sandbox.requests().of(operation).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_lost_socket_is_told_and_comes_back() {
+    let (sandbox, webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    for (code, reason) in [(1001, "going away"), (4404, "registration not found")] {
+        let [socket] = &sandbox.sockets()[..] else { panic!("{:?}", sandbox.sockets()) };
+        assert!(sandbox.close_socket(socket.id, code, reason));
+        assert_eq!(next(&mut events).await, MeetingsEvent::NetworkDisconnected);
+        assert_eq!(next(&mut events).await, MeetingsEvent::NetworkConnected);
+    }
+    // 4404 says that the registration is unknown: the device was asked for its present address.
+    assert_eq!(sandbox.requests().of(Wdm::refresh()).count(), 1);
+    assert_eq!(meetings.state(), MeetingsState::Registered);
+    assert_eq!(webex.link().state().phase, Phase::Up);
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn an_unconfirmed_unregistration_is_told_and_can_be_repeated() {
+    let (sandbox, _webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    sandbox.fail(Wdm::unregister()).with(503).once();
+    let error = meetings.unregister().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Server, "{error}");
+    assert_eq!(sandbox.counts().devices, 1);
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+    assert_eq!(meetings.state(), MeetingsState::Unregistered);
+
+    // A device that is gone already is as good as deleted.
+    meetings.register().await.unwrap();
+    sandbox.fail(Wdm::unregister()).with(404).once();
+    meetings.unregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn dropping_everything_gives_the_device_up() {
+    let (sandbox, webex, meetings) = start().await;
+    meetings.register().await.unwrap();
+    assert_eq!(sandbox.counts().devices, 1);
+    drop((webex, meetings));
+    sandbox.wait_for(|s| s.counts().devices == 0 && s.counts().sockets == 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_token_is_unauthorized() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let meetings = Meetings::new(&client(&sandbox, "unknown_P0A1_org"));
+    assert_eq!(meetings.ready().await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    assert_eq!(meetings.register().await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    assert_empty(&sandbox);
+}
