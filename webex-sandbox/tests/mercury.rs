@@ -75,6 +75,14 @@ async fn an_unknown_registration_is_4404_or_404() {
 }
 
 #[tokio::test]
+async fn the_close_of_a_client_is_answered_with_its_own_code() {
+    let t = setup().await;
+    let mut socket = t.socket().await;
+    let answer = socket.close(3050, "meetings unregister").await;
+    assert_eq!(answer, Some((3050, "meetings unregister".into())));
+}
+
+#[tokio::test]
 async fn without_authorization_the_socket_is_closed_with_1008() {
     let sandbox = Sandbox::builder()
         .plain(true)

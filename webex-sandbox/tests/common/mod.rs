@@ -263,11 +263,11 @@ impl MercuryClient {
         close
     }
 
-    /// Closes as a client does.
-    pub async fn close(&mut self, code: u16, reason: &'static str) {
+    /// Closes as a client does; gives the close frame of the answer, as [`Self::closed`].
+    pub async fn close(&mut self, code: u16, reason: &'static str) -> Option<(u16, String)> {
         use tokio_tungstenite::tungstenite::protocol::CloseFrame;
         let frame = CloseFrame { code: code.into(), reason: reason.into() };
         self.stream.close(Some(frame)).await.unwrap();
-        while let Some(Ok(_)) = self.stream.next().await {}
+        self.closed().await
     }
 }

@@ -108,9 +108,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             None => self.serve().await,
         };
         ended(&self.world, self.id, how.clone());
-        if self.silent && matches!(how, Closed::Client(_)) {
+        if !matches!(how, Closed::Client(_)) {
+            return;
+        }
+        if self.silent {
             // Dropping the connection would be an answer.
             sleep(SILENT_LINGER).await;
+        } else {
+            // The close frame that answers the client's is queued. A browser that does not get it
+            // reports 1006 in place of the code the client gave.
+            let _ = timeout(CLOSE_TIMEOUT, self.socket.flush()).await;
         }
     }
 
