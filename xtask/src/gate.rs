@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::workspace::{self, Workspace};
-use crate::{deny, house, setup};
+use crate::{deny, house, interop, setup};
 
 /// Lines to repeat in the summary.
 pub(crate) type Notes = Vec<String>;
@@ -29,6 +29,7 @@ const STEPS: &[Step] = &[
     Step { name: "clippy", alone: "cargo xtask lint", run: clippy },
     Step { name: "documentation", alone: "cargo xtask docs", run: docs },
     Step { name: "tests", alone: "cargo test --workspace", run: tests },
+    Step { name: "interop", alone: "cargo xtask interop", run: interop::run },
 ];
 
 /// Runs every step in order.

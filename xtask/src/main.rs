@@ -8,6 +8,7 @@ mod bench;
 mod deny;
 mod gate;
 mod house;
+mod interop;
 mod links;
 mod setup;
 mod workspace;
@@ -67,6 +68,11 @@ const COMMANDS: &[Command] = &[
         name: "header",
         help: "rewrite include/webex.h from the source of webex-ffi",
         run: |ws, args| no_arguments(args).and_then(|()| header(ws)),
+    },
+    Command {
+        name: "interop",
+        help: "the official client and others on the sandbox; with a pattern, only scenarios so named",
+        run: interop::scenarios,
     },
     Command {
         name: "bench",

@@ -2,7 +2,8 @@
 //!
 //! The same search is the gate's first step, so that a missing tool is told at once and never
 //! quietly leaves a check out. Debian packages come from `.ci/apt-packages`, the toolchain's parts
-//! from `rust-toolchain.toml`, and cargo-deny from its registry in the one version the gate uses.
+//! from `rust-toolchain.toml`, cargo-deny from its registry in the one version the gate uses, and the
+//! packages of the interop suite as its lock files say.
 
 use std::fs;
 use std::path::Path;
@@ -10,6 +11,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::gate::Notes;
+use crate::interop;
 use crate::workspace::{self, Workspace};
 
 /// The cargo-deny the gate uses. Its configuration format changes between minor versions.
@@ -36,6 +38,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
         let package = format!("cargo-deny@{DENY_VERSION}");
         workspace::run(workspace.cargo("install").args(["--locked", "--debug", &package]))?;
     }
+    interop::install(workspace)?;
     check(workspace)?;
     println!("everything the gate needs is here");
     Ok(())
@@ -68,6 +71,8 @@ struct Missing {
     packages: Vec<String>,
     components: Vec<&'static str>,
     deny: bool,
+    /// Of the clients that are not ours.
+    interop: Vec<String>,
 }
 
 impl Missing {
@@ -77,6 +82,7 @@ impl Missing {
         if self.deny {
             names.push(format!("cargo-deny {DENY_VERSION}"));
         }
+        names.extend(self.interop.iter().cloned());
         names
     }
 }
@@ -94,7 +100,12 @@ fn missing(workspace: &Workspace) -> Result<Missing> {
         .filter(|(command, _)| !workspace::succeeds(workspace.cargo(command).arg("--version")))
         .map(|(_, component)| component)
         .collect();
-    Ok(Missing { packages, components, deny: !has_deny(workspace) })
+    Ok(Missing {
+        packages,
+        components,
+        deny: !has_deny(workspace),
+        interop: interop::missing(workspace),
+    })
 }
 
 /// The package names of the list: `#` begins a remark.
@@ -165,8 +176,9 @@ mod tests {
             packages: vec!["valgrind".to_owned()],
             components: vec!["clippy"],
             deny: true,
+            interop: vec!["npm packages".to_owned()],
         };
-        assert_eq!(missing.names(), ["valgrind", "clippy", "cargo-deny 0.20.2"]);
+        assert_eq!(missing.names(), ["valgrind", "clippy", "cargo-deny 0.20.2", "npm packages"]);
         assert!(Missing::default().names().is_empty());
     }
 }

@@ -1,0 +1,55 @@
+// What a client reports, in order, and waiting for it.
+
+import { EventEmitter, once } from 'node:events';
+
+/** How long to wait for a report, milliseconds. */
+const PATIENCE_MS = 30_000;
+
+export class Reports {
+  #who;
+  #all = [];
+  #read = 0;
+  #ended;
+  #changes = new EventEmitter();
+
+  /** `who` reports is told in errors. */
+  constructor(who) {
+    this.#who = who;
+  }
+
+  add(name, detail) {
+    this.#all.push({ name, detail });
+    this.#changes.emit('change');
+  }
+
+  /** Nothing more will come, and why. */
+  end(why) {
+    this.#ended = why;
+    this.#changes.emit('change');
+  }
+
+  get all() {
+    return this.#all;
+  }
+
+  get names() {
+    return this.#all.map(({ name }) => name);
+  }
+
+  /** The first report called `name` after those that earlier waits gave; its detail. */
+  async until(name) {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    for (;;) {
+      const at = this.#all.findIndex((report, index) => index >= this.#read && report.name === name);
+      if (at >= 0) {
+        this.#read = at + 1;
+        return this.#all[at].detail;
+      }
+      if (this.#ended || signal.aborted) {
+        const heard = JSON.stringify(this.#all, null, 1);
+        throw new Error(`${this.#who} never reported ${name} (${this.#ended ?? 'in time'}): ${heard}`);
+      }
+      await once(this.#changes, 'change', { signal }).catch(() => {});
+    }
+  }
+}

@@ -1,0 +1,38 @@
+// Where the programs are that the scenarios run. A missing one is an error that says what to do.
+
+import { access } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+/** The folder of this suite. */
+export const SUITE = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** The root of the workspace. */
+export const ROOT = resolve(SUITE, '../..');
+
+/** The `webex` command: `$WEBEX_BIN`, or the debug build of the workspace. */
+export async function webexBinary() {
+  const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
+  const path = process.env.WEBEX_BIN ?? resolve(ROOT, target, 'debug/webex');
+  return present(path, 'cargo build -p webex-cli');
+}
+
+/** Chromium: `$CHROMIUM`, or the Debian package's. */
+export async function chromium() {
+  return present(process.env.CHROMIUM ?? '/usr/bin/chromium', 'cargo xtask setup');
+}
+
+/** A browser bundle of the official package. */
+export async function bundle(name) {
+  return present(join(SUITE, 'node_modules/webex/umd', name), 'cargo xtask setup');
+}
+
+/** `path`, if it is there. */
+export async function present(path, remedy) {
+  try {
+    await access(path);
+  } catch {
+    throw new Error(`${path} is missing; run \`${remedy}\``);
+  }
+  return path;
+}
