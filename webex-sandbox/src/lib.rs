@@ -1,4 +1,17 @@
-//! A stand-in Webex cloud for tests and first steps: U2C, WDM, Mercury, Mobius, faults.
+#![doc = include_str!("../../docs/sandbox.md")]
+//!
+//! # How it is built
+//!
+//! ```text
+//! server ──► router ──► conduct ──► services ──► state::World ◄── Sandbox (typed control)
+//! (TLS,      (path →    (log,       (one module  (one lock per    control::http (/sandbox)
+//!  HTTP)      operation) faults,     each)         concern)
+//!                        latency)
+//! ```
+//!
+//! `router` gives each request its [`Operation`]; `conduct` does to every request what is common to all;
+//! the service's handler answers it from the `World`. Both control surfaces change that same `World`, and
+//! every change wakes [`Sandbox::wait_for`].
 
 mod builder;
 mod conduct;

@@ -5,6 +5,9 @@
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan};
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
@@ -26,7 +29,7 @@ impl Tls {
     /// Makes an authority and a leaf for loopback, the Webex domains and `extra_names`.
     pub(crate) fn generate(extra_names: &[String]) -> Result<Self, StartError> {
         let ca_key = KeyPair::generate()?;
-        let mut ca = CertificateParams::new(Vec::new())?;
+        let mut ca = valid_for_a_year(CertificateParams::new(Vec::new())?);
         ca.distinguished_name = common_name("Webex sandbox authority");
         ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -41,7 +44,7 @@ impl Tls {
         }
         names.extend(extra_names.iter().cloned());
         let leaf_key = KeyPair::generate()?;
-        let mut leaf = CertificateParams::new(names)?;
+        let mut leaf = valid_for_a_year(CertificateParams::new(names)?);
         leaf.distinguished_name = common_name("Webex sandbox");
         leaf.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         leaf.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -56,6 +59,19 @@ impl Tls {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self { ca_pem, config: Arc::new(config) })
     }
+}
+
+/// From yesterday, for a year: some systems refuse certificates that live for more than 13 months.
+fn valid_for_a_year(mut params: CertificateParams) -> CertificateParams {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+    let date = |date: Date| {
+        // Months and days of a calendar are positive and small.
+        let part = |part: i8| u8::try_from(part).unwrap_or(1);
+        rcgen::date_time_ymd(date.year().into(), part(date.month()), part(date.day()))
+    };
+    params.not_before = date(today.saturating_sub(1.day()));
+    params.not_after = date(today.saturating_add(1.year()));
+    params
 }
 
 fn common_name(name: &str) -> DistinguishedName {

@@ -85,7 +85,7 @@ impl Refused {
         if found {
             Ok(StatusCode::NO_CONTENT)
         } else {
-            Err(Self::new(StatusCode::NOT_FOUND, "There is none of this name."))
+            Err(Self::new(StatusCode::NOT_FOUND, "Nothing has that name or id."))
         }
     }
 }

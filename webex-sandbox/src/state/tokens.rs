@@ -1,8 +1,8 @@
 //! Access and refresh tokens.
 //!
 //! A token is `{random}_{cluster}_{org id}`: three fields, the third of which tells a client its
-//! organization. Expired tokens are found when they are used; each user's list is capped, so memory
-//! stays bounded.
+//! organization. Whether one has expired is looked at when it is used; how many access tokens a user
+//! can have is capped.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

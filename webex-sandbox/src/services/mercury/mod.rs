@@ -11,7 +11,7 @@ use http::header::{
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use crate::conduct::Call;
 use crate::reply::Reply;
@@ -20,6 +20,10 @@ use crate::state::faults::CloseFrame;
 
 use session::{Options, Session};
 
+/// Frames are small and sockets may be many.
+const READ_BUFFER: usize = 4 * 1024;
+/// Largest frame accepted from a client.
+const MESSAGE_LIMIT: usize = 1024 * 1024;
 /// Close codes by which Mercury tells an HTTP status.
 const ALIAS_BASE: u16 = 4000;
 
@@ -60,7 +64,11 @@ pub(crate) async fn connect(mut call: Call) -> Result<Reply, Reply> {
         match upgrade.await {
             Ok(stream) => {
                 let stream = TokioIo::new(stream);
-                let socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
+                let limits = WebSocketConfig::default()
+                    .read_buffer_size(READ_BUFFER)
+                    .max_message_size(Some(MESSAGE_LIMIT));
+                let socket =
+                    WebSocketStream::from_raw_socket(stream, Role::Server, Some(limits)).await;
                 Session::new(world, entry, commands, socket, connection, base, options)
                     .run(refusal)
                     .await;
