@@ -345,6 +345,20 @@ async fn a_refresh_token_can_stay_or_rotate() {
 }
 
 #[tokio::test]
+async fn a_refresh_token_is_bound_to_its_client() {
+    let t = T::start().await;
+    t.sandbox.identity().add_client(OAuthClient::confidential("other", "pw"));
+    let refresh_token = text(&t.tokens().await, "refresh_token");
+    let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.as_str())];
+    let as_other = t.client.form_as(TOKEN, &fields, Some(("other", "pw"))).await;
+    assert_error(&as_other, 400, "invalid_grant");
+    // Nor can another client revoke it.
+    let revoke = [("token", refresh_token.as_str())];
+    t.client.form_as("/idb/oauth2/v1/revoke", &revoke, Some(("other", "pw"))).await;
+    assert_eq!(t.refresh(&refresh_token).await.status, 200);
+}
+
+#[tokio::test]
 async fn the_answer_to_a_refresh_can_be_odd() {
     let t = T::start().await;
     let first = t.tokens().await;
