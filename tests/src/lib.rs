@@ -3,3 +3,4 @@
 //! Nothing here may depend on a crate of the SDK: the crates' own tests use it.
 
 pub mod leak;
+pub mod process;

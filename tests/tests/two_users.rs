@@ -18,7 +18,7 @@ struct Endpoint {
     meetings: Meetings,
     calling: CallingClient,
     line_events: Subscription<LineEvent>,
-    link_events: Subscription<LinkEvent>,
+    user_events: Subscription<LinkEvent>,
 }
 
 async fn register(sandbox: &Sandbox, transport: &Transport, user: &User) -> Endpoint {
@@ -30,7 +30,7 @@ async fn register(sandbox: &Sandbox, transport: &Transport, user: &User) -> Endp
         .unwrap();
     let meetings = Meetings::new(&webex);
     let mut events = meetings.subscribe();
-    let link_events = webex.link().subscribe();
+    let user_events = webex.link().subscribe();
     let (registered, calling) =
         tokio::join!(meetings.register(), CallingClient::new(&webex, CallingConfig::default()));
     registered.unwrap();
@@ -40,7 +40,7 @@ async fn register(sandbox: &Sandbox, transport: &Transport, user: &User) -> Endp
     let mut line_events = line.subscribe();
     line.register();
     until(&mut line_events, |event| matches!(event, LineEvent::Registered(_))).await;
-    Endpoint { webex, meetings, calling, line_events, link_events }
+    Endpoint { webex, meetings, calling, line_events, user_events }
 }
 
 async fn until<E: Lossy>(events: &mut Subscription<E>, wanted: impl Fn(&E) -> bool) -> E {
@@ -84,7 +84,7 @@ async fn two_users_register_at_once_and_do_not_see_each_other() {
     sandbox.push_event(&ann, &json!({"eventType": "test.first"}));
     sandbox.push_event(&bob, &json!({"eventType": "test.second"}));
     for (events, expected) in
-        [(&mut first.link_events, "test.first"), (&mut second.link_events, "test.second")]
+        [(&mut first.user_events, "test.first"), (&mut second.user_events, "test.second")]
     {
         let event = until(
             events,

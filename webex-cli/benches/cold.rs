@@ -8,14 +8,17 @@
 mod support;
 
 use std::{
-    env, fs, thread,
+    env,
+    fmt::Write,
+    fs, thread,
     time::{Duration, Instant},
 };
 
 use serde_json::Value;
-use support::Webex;
+use support::{origin, webex};
 use tempfile::TempDir;
 use webex_core::{Auth, Credentials, Endpoints, Request, Transport};
+use webex_tests::process::Process;
 
 /// Cold starts per latency.
 const RUNS: usize = 30;
@@ -66,7 +69,7 @@ fn main() {
 
 /// A sandbox in another process.
 struct Cloud {
-    _process: Webex,
+    _process: Process,
     folder: TempDir,
     origin: String,
 }
@@ -76,7 +79,7 @@ impl Cloud {
         let folder = TempDir::new().expect("a scratch folder");
         let path = |name| folder.path().join(name).to_str().expect("a plain path").to_owned();
         let (ca, token, latency) = (path("ca.pem"), path("token"), latency_ms.to_string());
-        let mut process = Webex::run(
+        let mut process = webex(
             [
                 "sandbox",
                 "--listen",
@@ -90,7 +93,7 @@ impl Cloud {
             ],
             None,
         );
-        let origin = process.origin();
+        let origin = origin(&mut process);
         Self { _process: process, folder, origin }
     }
 
@@ -102,7 +105,7 @@ impl Cloud {
     fn register(&self) -> (f64, f64) {
         let (ca, token) = (self.path("ca.pem"), self.path("token"));
         let started = Instant::now();
-        let mut webex = Webex::run(
+        let mut webex = webex(
             ["register", "--json", "--cloud", &self.origin, "--ca", &ca, "--token-file", &token],
             None,
         );
@@ -154,8 +157,9 @@ impl Cloud {
         let mut text = String::new();
         for request in own {
             let word = |name: &str| request[name].as_str().unwrap_or("-").to_owned();
-            text += &format!(
-                "{:>9.2}  {:<6} {:<24} {}\n",
+            let _ = writeln!(
+                text,
+                "{:>9.2}  {:<6} {:<24} {}",
                 at(request) - first,
                 word("method"),
                 format!("{} {}", word("service"), word("operation")),

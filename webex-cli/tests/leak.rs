@@ -6,7 +6,7 @@ mod support;
 
 use std::{fs, time::Duration};
 
-use support::Webex;
+use support::{origin, webex};
 use tempfile::TempDir;
 use webex_calling::{CallingClient, CallingConfig, LineEvent};
 use webex_core::{Credentials, Endpoints, ErrorKind, Transport};
@@ -29,24 +29,24 @@ async fn a_whole_life_is_logged_without_the_token() {
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (ca, token) = (path("ca.pem"), path("token"));
     let sandbox = ["sandbox", "--listen", "127.0.0.1:0", "--ca-out", &ca, "--token-out", &token];
-    let mut sandbox = Webex::run(sandbox, None);
-    let origin = sandbox.origin();
+    let mut sandbox = webex(sandbox, None);
+    let origin = origin(&mut sandbox);
     let (ca, token) = (fs::read(ca).unwrap(), fs::read_to_string(token).unwrap());
     let wrong = "wrong-token-value_P0A1_0e600000-0000-4000-8000-000000000003";
     let secret = |token: &str| token.split('_').next().unwrap().to_owned();
     let leaks = LeakCheck::install([secret(token.trim()), secret(wrong)]);
 
-    let webex = client(&origin, &ca, &token);
-    let meetings = Meetings::new(&webex);
+    let user = client(&origin, &ca, &token);
+    let meetings = Meetings::new(&user);
     meetings.register().await.unwrap();
-    let calling = CallingClient::new(&webex, CallingConfig::default()).await.unwrap();
+    let calling = CallingClient::new(&user, CallingConfig::default()).await.unwrap();
     let line = calling.lines().remove(0);
     let mut events = line.subscribe();
     line.register();
     let registered =
         async { while !matches!(events.next().await, Some(LineEvent::Registered(_))) {} };
     tokio::time::timeout(Duration::from_secs(30), registered).await.unwrap();
-    leaks.assert_absent("the client", format!("{webex:?} {meetings:?} {calling:?} {line:?}"));
+    leaks.assert_absent("the client", format!("{user:?} {meetings:?} {calling:?} {line:?}"));
     calling.deregister().await.unwrap();
     meetings.unregister().await.unwrap();
 

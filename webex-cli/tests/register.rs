@@ -4,9 +4,10 @@ mod support;
 
 use std::{net::TcpListener, time::Duration};
 
-use support::{Ended, Webex, ca_file, event};
+use support::{ca_file, register, webex};
 use tempfile::TempDir;
 use webex_sandbox::{Mobius, Sandbox, Wdm};
+use webex_tests::process::{Ended, event};
 
 fn assert_in_order(events: &[String], expected: &[&str]) {
     assert_eq!(events, expected);
@@ -23,7 +24,7 @@ fn assert_clean_success(ended: &Ended) {
 
 #[test]
 fn without_arguments_it_registers_with_its_own_sandbox_and_leaves_it_empty() {
-    let mut webex = Webex::run(["register", "--json"], None);
+    let mut webex = webex(["register", "--json"], None);
     webex.wait_for_event("registered");
     webex.wait_for_event("meetings:registered");
     webex.signal("INT");
@@ -39,7 +40,7 @@ fn without_arguments_it_registers_with_its_own_sandbox_and_leaves_it_empty() {
 
 #[test]
 fn people_get_readable_lines() {
-    let mut webex = Webex::run(["register"], None);
+    let mut webex = webex(["register"], None);
     webex.wait_for("invitation", |line| line.contains("Ctrl-C"));
     webex.signal("INT");
     let ended = webex.end();
@@ -57,13 +58,13 @@ async fn terminate_and_the_end_of_for_leave_as_well() {
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
 
-    let mut webex = Webex::register(&sandbox, &ca, &[]);
+    let mut webex = register(&sandbox, &ca, &[]);
     webex.wait_for_event("registered");
     webex.wait_for_event("meetings:registered");
     webex.signal("TERM");
     assert_clean_success(&webex.end());
 
-    assert_clean_success(&Webex::register(&sandbox, &ca, &["--for", "1.5"]).end());
+    assert_clean_success(&register(&sandbox, &ca, &["--for", "1.5"]).end());
     let counts = sandbox.counts();
     assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
 }
@@ -74,7 +75,7 @@ async fn either_product_alone() {
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
 
-    let mut meetings = Webex::register(&sandbox, &ca, &["--meetings"]);
+    let mut meetings = register(&sandbox, &ca, &["--meetings"]);
     meetings.wait_for_event("meetings:registered");
     meetings.signal("INT");
     let ended = meetings.end();
@@ -82,7 +83,7 @@ async fn either_product_alone() {
     assert_eq!(ended.events("line"), Vec::<String>::new());
     assert!(sandbox.requests().of(Mobius::register()).is_empty());
 
-    let mut calling = Webex::register(&sandbox, &ca, &["--calling"]);
+    let mut calling = register(&sandbox, &ca, &["--calling"]);
     calling.wait_for_event("registered");
     calling.signal("INT");
     let ended = calling.end();
@@ -100,7 +101,7 @@ async fn interrupted_while_registering_it_leaves_nothing() {
     let ca = ca_file(&sandbox, &folder);
     // The device's answer takes a second: the signal comes while it is on its way.
     sandbox.fail(Wdm::register()).delay(Duration::from_secs(1)).always();
-    let webex = Webex::register(&sandbox, &ca, &[]);
+    let webex = register(&sandbox, &ca, &[]);
     sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
     webex.signal("INT");
     let ended = webex.end();
@@ -116,7 +117,7 @@ async fn a_wrong_token_is_told_in_one_line_with_what_to_do() {
     let ca = ca_file(&sandbox, &folder);
     let cloud = sandbox.origin().as_str();
     let token = "wrong-token_P0A1_0e600000-0000-4000-8000-000000000003";
-    let ended = Webex::run(["register", "--cloud", cloud, "--ca", &ca], Some(token)).end();
+    let ended = webex(["register", "--cloud", cloud, "--ca", &ca], Some(token)).end();
     assert_eq!(ended.code(), 3);
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("--token-file"), "{}", ended.stderr);
@@ -128,12 +129,12 @@ fn a_cloud_that_refuses_or_is_silent_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("https://{}", listener.local_addr().unwrap());
     // A connection is accepted by the system, and nobody ever answers: the connect deadline.
-    let waiting = Webex::run(["register", "--cloud", &silent], token);
+    let waiting = webex(["register", "--cloud", &silent], token);
 
     let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let refused = format!("https://{refused}");
     let started = std::time::Instant::now();
-    let ended = Webex::run(["register", "--cloud", &refused], token).end();
+    let ended = webex(["register", "--cloud", &refused], token).end();
     assert_eq!(ended.code(), 4, "{}", ended.stderr);
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert_eq!(ended.stderr.lines().count(), 1, "{}", ended.stderr);
@@ -157,7 +158,7 @@ fn wrong_usage_is_told_before_anything_is_done() {
         (vec!["register", "--no-such-option"], None),
         (vec!["--log", "===", "register"], None),
     ] {
-        let ended = Webex::run(arguments.clone(), token).end();
+        let ended = webex(arguments.clone(), token).end();
         assert_eq!(ended.code(), 2, "{arguments:?}: {}", ended.stderr);
         assert!(!ended.stderr.is_empty(), "{arguments:?}");
     }
@@ -173,7 +174,7 @@ async fn no_output_at_any_log_level_shows_the_token() {
     for (token, code) in [(sandbox.token(), 0), (wrong, 3)] {
         let arguments =
             ["register", "--log", "trace", "--cloud", cloud, "--ca", &ca, "--for", "1.5"];
-        let ended = Webex::run(arguments, Some(token)).end();
+        let ended = webex(arguments, Some(token)).end();
         assert_eq!(ended.code(), code, "{}", ended.stderr);
         assert!(ended.stderr.contains("webex_core"), "nothing was logged");
         // The last part is the organisation's id, which is no secret.
@@ -191,7 +192,7 @@ async fn a_cold_start_takes_four_request_times() {
     let sandbox = Sandbox::builder().latency(latency).start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
-    let mut webex = Webex::register(&sandbox, &ca, &[]);
+    let mut webex = register(&sandbox, &ca, &[]);
     let line = webex.wait_for_event("registered");
     let meetings = webex.wait_for_event("meetings:registered");
     for event in [line, meetings] {

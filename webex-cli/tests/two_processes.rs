@@ -6,7 +6,7 @@ use std::fs;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use support::Webex;
+use support::{origin, webex};
 use tempfile::TempDir;
 use webex_core::{Auth, Credentials, Endpoints, Request, Transport};
 
@@ -32,7 +32,7 @@ async fn keeps_the_line_alive_and_leaves_in_order() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (ca, token, log) = (path("ca.pem"), path("token"), path("requests.jsonl"));
-    let mut sandbox = Webex::run(
+    let mut sandbox = webex(
         [
             "sandbox",
             "--listen",
@@ -48,7 +48,7 @@ async fn keeps_the_line_alive_and_leaves_in_order() {
         ],
         None,
     );
-    let origin = sandbox.origin();
+    let origin = origin(&mut sandbox);
     let register = [
         "register",
         "--cloud",
@@ -61,7 +61,7 @@ async fn keeps_the_line_alive_and_leaves_in_order() {
         "--for",
         "8",
     ];
-    let ended = Webex::run(register, None).end();
+    let ended = webex(register, None).end();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     assert_eq!(
         ended.events("meetings"),
