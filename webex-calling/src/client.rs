@@ -93,9 +93,9 @@ impl CallingClient {
             _ => KEEPALIVE_THRESHOLD,
         };
         let http = webex.http().clone();
-        let transport: Arc<dyn MobiusTransport> =
-            Arc::new(HttpTransport::new(http, webex.link().clone(), config.service));
         let (servers, lease) = (Arc::new(servers), Arc::new(lease));
+        let transport: Arc<dyn MobiusTransport> =
+            Arc::new(HttpTransport::new(http, Arc::clone(&lease), config.service));
         let line = Line::start(Setup {
             transport,
             servers: Arc::clone(&servers),

@@ -94,7 +94,10 @@ fn is_domain(domain: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        ServiceIndicator::{Calling, ContactCenter, GuestCalling},
+        *,
+    };
 
     #[test]
     fn checks_the_domain() {
@@ -114,7 +117,6 @@ mod tests {
             service: ServiceData { indicator, domain: domain.to_owned() },
             location: None,
         };
-        use ServiceIndicator::{Calling, ContactCenter, GuestCalling};
         assert_eq!(config(Calling, "").validate(), Ok(()));
         assert_eq!(config(GuestCalling, "").validate(), Ok(()));
         assert_eq!(config(ContactCenter, "").validate(), Err(ConfigError::DomainMissing));

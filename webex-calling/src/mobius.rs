@@ -4,12 +4,12 @@
 //! exists today. Mobius also speaks a websocket, which will be a second implementation: the line
 //! does not know the difference.
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use url::Url;
-use webex_core::{Http, HttpError, Link, Request};
+use webex_core::{Http, HttpError, Lease, Request};
 
 use crate::config::ServiceData;
 
@@ -94,13 +94,13 @@ struct RegisterRequest<'a> {
 #[derive(Debug, Clone)]
 pub(crate) struct HttpTransport {
     http: Http,
-    link: Link,
-    service_data: ServiceData,
+    lease: Arc<Lease>,
+    service_data: Arc<ServiceData>,
 }
 
 impl HttpTransport {
-    pub(crate) fn new(http: Http, link: Link, service_data: ServiceData) -> Self {
-        Self { http, link, service_data }
+    pub(crate) fn new(http: Http, lease: Arc<Lease>, service_data: ServiceData) -> Self {
+        Self { http, lease, service_data: Arc::new(service_data) }
     }
 }
 
@@ -109,17 +109,22 @@ const CALLING: &str = "calling/web/";
 
 impl MobiusTransport for HttpTransport {
     fn register(&self, server: &Url) -> MobiusFuture<Registration> {
-        let (http, url) = (self.http.clone(), below(server, "device"));
-        // The device of this moment: it may have been registered anew since the line was made.
-        let device = self.link.state().device;
-        let (user_id, client_device_uri) = match &device {
-            Some(device) => (device.user_id.as_str(), device.url.as_str()),
-            None => ("", ""),
-        };
-        let service_data = &self.service_data;
-        let body = RegisterRequest { user_id, client_device_uri, service_data };
-        let request = mobius(Request::post(url).json(&body));
-        Box::pin(async move { http.send(request).await?.json() })
+        let url = below(server, "device");
+        let (http, lease) = (self.http.clone(), Arc::clone(&self.lease));
+        let service_data = Arc::clone(&self.service_data);
+        Box::pin(async move {
+            // The device of this moment: it may have been registered anew since the line was made.
+            let device = lease.device().await.map_err(|error| HttpError::NoDevice {
+                kind: error.kind(),
+                reason: error.to_string(),
+            })?;
+            let body = RegisterRequest {
+                user_id: &device.user_id,
+                client_device_uri: device.url.as_str(),
+                service_data: &service_data,
+            };
+            http.send(mobius(Request::post(url).json(&body))).await?.json()
+        })
     }
 
     fn keepalive(&self, device: &MobiusDevice) -> MobiusFuture<()> {

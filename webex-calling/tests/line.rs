@@ -156,8 +156,13 @@ async fn deregistering_while_registering_leaves_nothing() {
     assert_eq!(sandbox.counts().lines, 0);
     calling.deregister().await.unwrap();
     assert_empty(&sandbox);
+    assert_eq!(names(&mut events).await, ["unregistered"]);
+
+    // The client is closed, and its device gone: a line has nothing to register with.
     line.register();
-    let LineEvent::Unregistered(_) = next(&mut events).await else { panic!() };
+    let LineEvent::Error(error) = next(&mut events).await else { panic!() };
+    assert_eq!(error.error_kind(), ErrorKind::InvalidState);
+    assert_eq!(sandbox.requests().of(Mobius::register()).count(), 1);
 }
 
 #[tokio::test]

@@ -93,6 +93,14 @@ pub enum HttpError {
     /// There was no token to send.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The request has to name the user's device, and there is none.
+    #[error("the user's device is not registered: {reason}")]
+    NoDevice {
+        /// What to do about it.
+        kind: ErrorKind,
+        /// Why there is none.
+        reason: String,
+    },
     /// The answer is not what the protocol says.
     #[error("{host} sent an answer that is not understood: {reason}")]
     Body {
@@ -119,6 +127,7 @@ impl HttpError {
             Self::Network { .. } => ErrorKind::Network,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Token(_) => ErrorKind::Unauthorized,
+            Self::NoDevice { kind, .. } => *kind,
             Self::Body { .. } | Self::Redirect { .. } => ErrorKind::Protocol,
         }
     }

@@ -49,7 +49,7 @@ pub(super) fn start(
         publish,
         events,
         request: None,
-        _lease: setup.lease,
+        lease: setup.lease,
     };
     tokio::spawn(driver.run(inbox));
     receiver
@@ -62,7 +62,7 @@ struct Driver {
     events: Arc<Hub<LineEvent>>,
     /// The request under way. The machine never asks for a second one but to replace a keepalive.
     request: Option<Pin<Box<dyn Future<Output = News> + Send>>>,
-    _lease: Arc<Lease>,
+    lease: Arc<Lease>,
 }
 
 /// What came of a request.
@@ -86,7 +86,7 @@ impl Driver {
             tokio::select! {
                 biased;
                 command = inbox.recv(), if farewell.is_none() => match command {
-                    Some(Command::Register) => self.machine.register(now()),
+                    Some(Command::Register) => self.register(),
                     Some(Command::Deregister) => self.machine.deregister(now()),
                     None => {
                         farewell = Some(Instant::now() + FAREWELL);
@@ -101,6 +101,15 @@ impl Driver {
         }
         if self.machine.state() == LineState::Deregistering {
             warn!("the line ended before the server confirmed that it is deregistered");
+        }
+    }
+
+    fn register(&mut self) {
+        if self.lease.is_held() {
+            self.machine.register(now());
+        } else {
+            // The client has been deregistered, and its device with it.
+            self.events.emit(&LineEvent::Error(LineError::closed()));
         }
     }
 
