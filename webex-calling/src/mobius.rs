@@ -1,7 +1,7 @@
 //! Mobius, the calling service: wire types and the transport they travel on.
 //!
-//! [`MobiusTransport`] is what a line needs from the network; [`HttpTransport`] is the one that
-//! exists today. Mobius also speaks a websocket, which will be a second implementation: the line
+//! [`MobiusTransport`] is what a line needs from the network; HTTP carries it today.
+//! Mobius also speaks a websocket, which will be a second implementation: the line
 //! does not know the difference.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};

@@ -2,7 +2,7 @@
 //!
 //! Products do not own the device; they hold a [`Lease`]. The first lease brings the link up, the
 //! last one released takes it down, so that Meetings and Calling can share a device without
-//! knowing each other. One task per user (the [`driver`]) owns both; it is started by the first
+//! knowing each other. One task per user (the driver) owns both; it is started by the first
 //! lease and ends when all handles are gone, after giving up what is left in the cloud.
 //!
 //! ```text

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
 /// A frame to the server. The authorization frame is not among them: it holds the token, which the
-/// machine never sees; see [`authorization`].
+/// machine never sees; the driver writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ClientFrame {
