@@ -1,6 +1,19 @@
-//! The deadlines of a state machine.
+//! The deadlines of a state machine, and the clock of those who drive one.
 
 use std::time::Instant;
+
+/// The present time, for a machine. tokio's clock, so that tests can pause it.
+pub fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// Sleeps until the deadline; for ever without one.
+pub async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
 
 /// The timers of one machine: at most one deadline per timer, soonest first when asked.
 ///

@@ -4,15 +4,16 @@ use std::{
     future::{Future, pending},
     pin::Pin,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
-use webex_core::{HttpError, Lease, events::Hub};
+use webex_core::{
+    HttpError, Lease,
+    events::Hub,
+    timer::{now, sleep_until},
+};
 
 use super::{Command, LineError, LineEvent, Snapshot};
 use crate::{
@@ -78,18 +79,17 @@ impl Driver {
         loop {
             self.carry_out();
             let idle = matches!(self.machine.state(), LineState::Idle | LineState::Failed);
-            if farewell.is_some_and(|farewell| idle || Instant::now() >= farewell) {
+            if farewell.is_some_and(|farewell| idle || now() >= farewell) {
                 break;
             }
-            let timer = self.machine.poll_timeout().map(Instant::from_std);
-            let deadline = timer.into_iter().chain(farewell).min();
+            let deadline = self.machine.poll_timeout().into_iter().chain(farewell).min();
             tokio::select! {
                 biased;
                 command = inbox.recv(), if farewell.is_none() => match command {
                     Some(Command::Register) => self.register(),
                     Some(Command::Deregister) => self.machine.deregister(now()),
                     None => {
-                        farewell = Some(Instant::now() + FAREWELL);
+                        farewell = Some(now() + FAREWELL);
                         if !idle {
                             self.machine.deregister(now());
                         }
@@ -169,21 +169,9 @@ impl Driver {
     }
 }
 
-/// The present time. tokio's clock, so that tests can pause it.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}
-
 async fn answer(request: &mut Option<Pin<Box<dyn Future<Output = News> + Send>>>) -> News {
     match request {
         Some(request) => request.await,
-        None => pending().await,
-    }
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => pending().await,
     }
 }

@@ -1,18 +1,15 @@
 //! The task of one link: carries out what the machine asks for, and tells it what came of it.
 
 use std::{
-    future::{Future, pending, poll_fn},
+    future::{Future, poll_fn},
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::{Stream, stream::FuturesUnordered};
-use tokio::{
-    sync::{mpsc, watch},
-    time::Instant,
-};
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 use webex_auth::AccessToken;
 
@@ -29,6 +26,7 @@ use crate::{
         frame::ServerFrame,
         machine::{self as mercury, ConnId, OpenFailure},
     },
+    timer::{now, sleep_until},
     webex::Core,
 };
 
@@ -79,13 +77,10 @@ impl Driver {
         loop {
             self.carry_out();
             self.report();
-            let deadline = match (self.machine.poll_timeout().map(Instant::from_std), farewell) {
-                (Some(timer), Some(farewell)) => Some(timer.min(farewell)),
-                (timer, farewell) => timer.or(farewell),
-            };
+            let deadline = self.machine.poll_timeout().into_iter().chain(farewell).min();
             if let Some(farewell) = farewell {
                 let gone = matches!(self.machine.phase(), Phase::Down | Phase::Left);
-                if gone || Instant::now() >= farewell {
+                if gone || now() >= farewell {
                     break;
                 }
             }
@@ -95,7 +90,7 @@ impl Driver {
                     if let Some(command) = command {
                         self.obey(command);
                     } else {
-                        farewell = Some(Instant::now() + FAREWELL);
+                        farewell = Some(now() + FAREWELL);
                         self.machine.down(now(), "client closed");
                     }
                 }
@@ -292,18 +287,6 @@ async fn register(core: &Arc<Core>) -> Result<Arc<Device>, LinkError> {
 
 fn failure_of(kind: ErrorKind) -> Failure {
     if kind == ErrorKind::NotFound { Failure::NotFound } else { Failure::Other }
-}
-
-/// The present time. tokio's clock, so that tests can pause it.
-fn now() -> std::time::Instant {
-    Instant::now().into_std()
-}
-
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => pending().await,
-    }
 }
 
 /// What came of something the driver had begun.
