@@ -1,1 +1,45 @@
-//! The C ABI of the Webex SDK.
+//! The C ABI of the Webex SDK: what `include/webex.h` declares.
+//!
+//! The header is made from these modules; `docs/ffi.md` is the contract on one page. In short:
+//!
+//! - Objects are [handles](crate::client::ClientHandle): numbers. A stale or wrong one gives
+//!   [`Status::InvalidHandle`](status::Status::InvalidHandle), never undefined behaviour.
+//! - A call that may take time returns at once with a request id; an
+//!   [event](event::EventKind::Completed) with the same id tells how it ended.
+//! - Events are delivered by a thread of the library, or fetched.
+//!
+//! # Safety
+//! Every function is `unsafe` for Rust, and all ask the same of their caller:
+//!
+//! - a pointer is NULL, or points to what its type says, for as long as the call lasts; results are
+//!   written once, on success;
+//! - texts are NUL-terminated;
+//! - a struct that begins with `struct_size` is as long as it says;
+//! - a callback, and the `user_data` it is given, may be used on another thread until
+//!   `free_user_data` has been called;
+//! - what `webex_string_free` gets came from this library, and gets there once.
+//!
+//! NULL where there must be something, texts that are not UTF-8, unknown numbers and misaligned
+//! pointers are refused with a status.
+//!
+//! # How it is made
+//! ```text
+//!   C ──► export! ──► client, meetings, calling ──► handle (registry)
+//!         (guard)             │                        │
+//!                             ▼                        ▼
+//!                     pump: one task per client ──► outbox ──► dispatcher thread ──► callbacks
+//! ```
+
+pub mod calling;
+pub mod client;
+pub mod error;
+pub mod event;
+mod handle;
+mod macros;
+pub mod meetings;
+pub mod outbox;
+mod pointer;
+mod pump;
+mod runtime;
+pub mod status;
+pub mod version;

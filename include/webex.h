@@ -1,0 +1,716 @@
+/*
+ * The Webex SDK for C: registers Meetings devices and Calling lines.
+ *
+ * How to use it, what may be freed when, and which thread calls what: docs/ffi.md.
+ * Made from the source of webex-ffi by `cargo xtask header`; edit that, not this file.
+ */
+
+#ifndef WEBEX_H
+#define WEBEX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/** The version of this header; `webex_version` tells that of the library. */
+#define WEBEX_VERSION "0.1.0"
+/** Changes when something of this header changes its meaning. */
+#define WEBEX_VERSION_MAJOR 0
+/** Grows when something is added. */
+#define WEBEX_VERSION_MINOR 1
+/** Grows with each release that changes neither. */
+#define WEBEX_VERSION_PATCH 0
+
+/*
+ * Whether a pointer may be NULL, for compilers that check it and for Swift. To the library NULL
+ * where it may not be is no crash, but a status.
+ */
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wnullability-extension"
+#pragma clang diagnostic ignored "-Wfixed-enum-extension"
+#define WEBEX_NONNULL _Nonnull
+#define WEBEX_NULLABLE _Nullable
+#else
+#define WEBEX_NONNULL
+#define WEBEX_NULLABLE
+#endif
+
+/* An enum of 32 bits on every compiler, whose numbers may grow. */
+#if defined(__clang__)
+#define WEBEX_ENUM(name)                                                                           \
+    enum __attribute__((enum_extensibility(open))) name : int32_t;                                 \
+    typedef enum name name;                                                                        \
+    enum __attribute__((enum_extensibility(open))) name : int32_t
+#elif defined(__cplusplus) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
+#define WEBEX_ENUM(name)                                                                           \
+    enum name : int32_t;                                                                           \
+    typedef enum name name;                                                                        \
+    enum name : int32_t
+#else
+#define WEBEX_ENUM(name)                                                                           \
+    typedef int32_t name;                                                                          \
+    enum
+#endif
+
+/**
+ * A time limit that never ends.
+ */
+#define WEBEX_FOREVER 4294967295
+
+/**
+ * Flag of `webex_client_options`: accept any certificate, so that anyone on the network path can
+ * read the token. For a sandbox on this machine only.
+ */
+#define WEBEX_CLIENT_INSECURE 1
+
+/**
+ * How a call or an operation ended. Zero is success.
+ *
+ * Numbers are never reused; later versions add some, so handle unknown ones as failures. Below 16
+ * the program used this interface wrongly or the SDK is broken; from 16 on something happened that
+ * the program can react to.
+ */
+WEBEX_ENUM(webex_status) {
+    /**
+     * Success.
+     */
+    WEBEX_STATUS_OK = 0,
+    /**
+     * The handle is none, was freed, or is of another kind.
+     */
+    WEBEX_STATUS_INVALID_HANDLE = 1,
+    /**
+     * An argument is NULL where it must not be, not UTF-8, out of range, or of a version that this
+     * library does not know.
+     */
+    WEBEX_STATUS_INVALID_ARGUMENT = 2,
+    /**
+     * The SDK failed inside. This is a bug; the object may be of no use any more.
+     */
+    WEBEX_STATUS_PANIC = 3,
+    /**
+     * The operating system refused something the SDK needs, such as a thread; or the failure is of
+     * a kind that has no number yet. The message tells.
+     */
+    WEBEX_STATUS_INTERNAL = 4,
+    /**
+     * The service does not accept the token, and no other can be had. Sign in again.
+     */
+    WEBEX_STATUS_UNAUTHORIZED = 16,
+    /**
+     * The user may not do this. Retrying does not help; an administrator might.
+     */
+    WEBEX_STATUS_FORBIDDEN = 17,
+    /**
+     * What was asked for does not exist (any more).
+     */
+    WEBEX_STATUS_NOT_FOUND = 18,
+    /**
+     * Too many requests. Wait; the JSON of the event has `retryAfterMs` where the service named a
+     * time.
+     */
+    WEBEX_STATUS_RATE_LIMITED = 19,
+    /**
+     * The service could not be reached. Retrying helps once the network is back.
+     */
+    WEBEX_STATUS_NETWORK = 20,
+    /**
+     * It took longer than allowed.
+     */
+    WEBEX_STATUS_TIMEOUT = 21,
+    /**
+     * The service failed. Retrying later helps.
+     */
+    WEBEX_STATUS_SERVER = 22,
+    /**
+     * The service refused the request as wrong.
+     */
+    WEBEX_STATUS_REJECTED = 23,
+    /**
+     * The program withdrew the operation, or freed its object.
+     */
+    WEBEX_STATUS_CANCELLED = 24,
+    /**
+     * Not possible in the present state.
+     */
+    WEBEX_STATUS_INVALID_STATE = 25,
+    /**
+     * The service sent something that does not follow the protocol.
+     */
+    WEBEX_STATUS_PROTOCOL = 26,
+    /**
+     * The options are wrong.
+     */
+    WEBEX_STATUS_CONFIGURATION = 27,
+};
+
+/**
+ * What happened. Later versions add numbers: ignore those that you do not know.
+ */
+WEBEX_ENUM(webex_event_kind) {
+    /**
+     * An asynchronous call has ended; `request_id` tells which, `status` how. Never dropped.
+     */
+    WEBEX_EVENT_KIND_COMPLETED = 1,
+    /**
+     * Events were dropped because they were not read in time. JSON: `{"lost": number}`. Read the
+     * states anew.
+     */
+    WEBEX_EVENT_KIND_LOST = 2,
+    /**
+     * An event that has no number yet; its name tells.
+     */
+    WEBEX_EVENT_KIND_OTHER = 3,
+    /**
+     * `meetings:ready`: the device can be registered.
+     */
+    WEBEX_EVENT_KIND_MEETINGS_READY = 16,
+    /**
+     * `meetings:registered`: the device is registered and events arrive.
+     */
+    WEBEX_EVENT_KIND_MEETINGS_REGISTERED = 17,
+    /**
+     * `meetings:unregistered`: the device is unregistered.
+     */
+    WEBEX_EVENT_KIND_MEETINGS_UNREGISTERED = 18,
+    /**
+     * `network:disconnected`: the event socket is gone; it is being opened anew.
+     */
+    WEBEX_EVENT_KIND_NETWORK_DISCONNECTED = 19,
+    /**
+     * `network:connected`: the event socket is back.
+     */
+    WEBEX_EVENT_KIND_NETWORK_CONNECTED = 20,
+    /**
+     * `connecting`: registration of the line has begun.
+     */
+    WEBEX_EVENT_KIND_LINE_CONNECTING = 32,
+    /**
+     * `registered`: the line is registered. JSON: the properties of the line.
+     */
+    WEBEX_EVENT_KIND_LINE_REGISTERED = 33,
+    /**
+     * `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
+     * "already_gone" | "not_reachable" | "lost"}`.
+     */
+    WEBEX_EVENT_KIND_LINE_UNREGISTERED = 34,
+    /**
+     * `error`: registration has ended without success, or was lost for good. JSON: `status`,
+     * `type` and `msg` as documented for line errors, and `kind`; where known `httpStatus`,
+     * `mobiusCode`, `trackingId`, `retryAfterMs`.
+     */
+    WEBEX_EVENT_KIND_LINE_ERROR = 35,
+    /**
+     * `reconnecting`: a keepalive was not answered. JSON: `{"missed": number, "of": number}`.
+     */
+    WEBEX_EVENT_KIND_LINE_RECONNECTING = 36,
+    /**
+     * `reconnected`: keepalives are answered again.
+     */
+    WEBEX_EVENT_KIND_LINE_RECONNECTED = 37,
+    /**
+     * `server_failed`: one server did not take the line; the next one is tried. JSON: `server`,
+     * and `error` as for the event `error`.
+     */
+    WEBEX_EVENT_KIND_LINE_SERVER_FAILED = 38,
+};
+
+/**
+ * Where an event comes from. Later versions add numbers.
+ */
+WEBEX_ENUM(webex_source) {
+    /**
+     * The client itself.
+     */
+    WEBEX_SOURCE_CLIENT = 1,
+    /**
+     * The client's Meetings device.
+     */
+    WEBEX_SOURCE_MEETINGS = 2,
+    /**
+     * A calling object; `object` is its handle.
+     */
+    WEBEX_SOURCE_CALLING = 3,
+    /**
+     * A line; `object` is its handle.
+     */
+    WEBEX_SOURCE_LINE = 4,
+};
+
+/**
+ * Where the Meetings device is. Later versions add numbers.
+ */
+WEBEX_ENUM(webex_meetings_phase) {
+    /**
+     * Not registered.
+     */
+    WEBEX_MEETINGS_PHASE_UNREGISTERED = 0,
+    /**
+     * Being registered.
+     */
+    WEBEX_MEETINGS_PHASE_REGISTERING = 1,
+    /**
+     * Registered: events arrive.
+     */
+    WEBEX_MEETINGS_PHASE_REGISTERED = 2,
+    /**
+     * Being unregistered.
+     */
+    WEBEX_MEETINGS_PHASE_UNREGISTERING = 3,
+    /**
+     * In a state that has no number yet.
+     */
+    WEBEX_MEETINGS_PHASE_OTHER = 4,
+};
+
+/**
+ * Where the registration of a line is. Later versions add numbers.
+ */
+WEBEX_ENUM(webex_line_phase) {
+    /**
+     * Not registered, and not meant to be.
+     */
+    WEBEX_LINE_PHASE_IDLE = 0,
+    /**
+     * A server is being asked.
+     */
+    WEBEX_LINE_PHASE_CONNECTING = 1,
+    /**
+     * Waiting before servers are asked again.
+     */
+    WEBEX_LINE_PHASE_WAITING = 2,
+    /**
+     * Registered.
+     */
+    WEBEX_LINE_PHASE_REGISTERED = 3,
+    /**
+     * Giving up the registration.
+     */
+    WEBEX_LINE_PHASE_DEREGISTERING = 4,
+    /**
+     * Given up after a final error; `webex_line_register` tries again.
+     */
+    WEBEX_LINE_PHASE_FAILED = 5,
+    /**
+     * In a state that has no number yet.
+     */
+    WEBEX_LINE_PHASE_OTHER = 6,
+};
+
+/**
+ * The documented status of a line.
+ */
+WEBEX_ENUM(webex_line_activity) {
+    /**
+     * Not registered; so is every line at first.
+     */
+    WEBEX_LINE_ACTIVITY_INACTIVE = 0,
+    /**
+     * Registered.
+     */
+    WEBEX_LINE_ACTIVITY_ACTIVE = 1,
+};
+
+/**
+ * Which calling service a user has.
+ */
+WEBEX_ENUM(webex_calling_service) {
+    /**
+     * Webex Calling.
+     */
+    WEBEX_CALLING_SERVICE_CALLING = 0,
+    /**
+     * Webex Contact Center; needs a domain.
+     */
+    WEBEX_CALLING_SERVICE_CONTACT_CENTER = 1,
+    /**
+     * Calling as a guest.
+     */
+    WEBEX_CALLING_SERVICE_GUEST_CALLING = 2,
+};
+
+/**
+ * What a client is made with. Set `struct_size`, and leave at zero what you do not need. The texts
+ * are copied.
+ */
+typedef struct webex_client_options {
+    /**
+     * Size of the struct in bytes: `sizeof(webex_client_options)`.
+     */
+    uint32_t struct_size;
+    /**
+     * `WEBEX_CLIENT_INSECURE`, or 0.
+     */
+    uint32_t flags;
+    /**
+     * The user's access token, with or without `Bearer`. A secret: it appears in no event, message
+     * or log. Required.
+     */
+    const char *WEBEX_NONNULL access_token;
+    /**
+     * A cloud that serves everything from one origin, such as `https://127.0.0.1:8443`: the
+     * sandbox. NULL for the Webex cloud.
+     */
+    const char *WEBEX_NULLABLE cloud_origin;
+    /**
+     * Path of a PEM file of root certificates to trust beside the operating system's, or NULL. Read
+     * once, by `webex_client_new`.
+     */
+    const char *WEBEX_NULLABLE ca_file;
+    /**
+     * Root certificates to trust, as PEM text, or NULL: for programs whose assets have no paths.
+     */
+    const char *WEBEX_NULLABLE ca_pem;
+    /**
+     * The name that administrators see for the user's device; NULL for `webex-native`.
+     */
+    const char *WEBEX_NULLABLE device_name;
+} webex_client_options;
+
+/**
+ * Handle of a client. 0 is none.
+ */
+typedef uint64_t webex_client;
+
+/**
+ * An event. Everything in it is borrowed: copy what you keep.
+ *
+ * Given to a callback it lives until the callback returns; `struct_size` is then the size of the
+ * library's version of the struct: look at a field that a later version added only when it is
+ * inside.
+ */
+typedef struct webex_event {
+    /**
+     * Size of the struct in bytes.
+     */
+    uint32_t struct_size;
+    /**
+     * What happened: one of `webex_event_kind`.
+     */
+    webex_event_kind kind;
+    /**
+     * Where: one of `webex_source`.
+     */
+    webex_source source;
+    /**
+     * How it ended, for the events that end something; otherwise `WEBEX_STATUS_OK`.
+     */
+    webex_status status;
+    /**
+     * The asynchronous call that has ended; 0 for other events.
+     */
+    uint64_t request_id;
+    /**
+     * The client.
+     */
+    webex_client client;
+    /**
+     * The handle of the line or calling object; otherwise that of the client.
+     */
+    uint64_t object;
+    /**
+     * The documented name of the event, such as `meetings:registered`; `completed` for the end of
+     * an asynchronous call. Never NULL.
+     */
+    const char *WEBEX_NONNULL name;
+    /**
+     * What went wrong, in English, for a log; NULL unless `status` is a failure.
+     */
+    const char *WEBEX_NULLABLE message;
+    /**
+     * The details: a JSON object, NUL-terminated UTF-8, `{}` when there are none. A failed call has
+     * `kind` and `message` in it, and where known `trackingId` and `retryAfterMs`. Never NULL.
+     */
+    const char *WEBEX_NONNULL json;
+    /**
+     * Length of `json` in bytes, without the NUL.
+     */
+    size_t json_len;
+} webex_event;
+
+/**
+ * Gets the events of a client, one after the other. `event` is borrowed for the call. Any function
+ * may be called from it, those that free the client or the subscription included. It runs on a
+ * thread of the library, which it may block; an exception must not leave it.
+ */
+typedef void (*webex_event_callback)(const struct webex_event *WEBEX_NONNULL event,
+                                     void *WEBEX_NULLABLE user_data);
+
+/**
+ * Called once with the `user_data` of a subscription when no callback will get it any more.
+ */
+typedef void (*webex_free_user_data)(void *WEBEX_NULLABLE user_data);
+
+/**
+ * Handle of a subscription. 0 is none.
+ */
+typedef uint64_t webex_subscription;
+
+/**
+ * How to use calling. Set `struct_size`, and leave at zero what you do not need. The texts are
+ * copied.
+ */
+typedef struct webex_calling_options {
+    /**
+     * Size of the struct in bytes: `sizeof(webex_calling_options)`.
+     */
+    uint32_t struct_size;
+    /**
+     * One of `webex_calling_service`.
+     */
+    int32_t service;
+    /**
+     * Domain of the service, such as `rtw.prod-us.rtmsprod.net`, or NULL. Contact Center needs it.
+     */
+    const char *WEBEX_NULLABLE service_domain;
+    /**
+     * Region code, such as `US-EAST`, when it is known together with the country: saves asking for
+     * it. Otherwise NULL.
+     */
+    const char *WEBEX_NULLABLE region;
+    /**
+     * Country code, such as `US`, together with the region; otherwise NULL.
+     */
+    const char *WEBEX_NULLABLE country;
+} webex_calling_options;
+
+/**
+ * Handle of a calling object. 0 is none.
+ */
+typedef uint64_t webex_calling;
+
+/**
+ * Handle of a line. 0 is none. It ends with its calling object; there is nothing to free.
+ */
+typedef uint64_t webex_line;
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * The version of the library, such as `0.1.0`. Compare it with `WEBEX_VERSION` to learn whether the
+ * header is of the same version. Never NULL; lives as long as the library.
+ */
+const char *WEBEX_NONNULL webex_version(void);
+
+/**
+ * The stable lower-case name of a status, such as `invalid_handle`; `unknown` for a number that is
+ * none. Never NULL; the text lives as long as the library.
+ */
+const char *WEBEX_NONNULL webex_status_name(int32_t status);
+
+/**
+ * The status of the last call on this thread that failed; 0 when none did. A call that succeeds
+ * leaves it as it was.
+ */
+int32_t webex_last_error_status(void);
+
+/**
+ * What went wrong in the last call on this thread that failed, in English, for a log; NULL when
+ * none did. Holds no secret. Lives until the next call on this thread that fails.
+ */
+const char *WEBEX_NULLABLE webex_last_error_message(void);
+
+/**
+ * The tracking id to quote to Webex support about the last call on this thread that failed; NULL
+ * when the failure has none. Lives until the next call on this thread that fails.
+ */
+const char *WEBEX_NULLABLE webex_last_error_tracking_id(void);
+
+/**
+ * Makes a client of one user, and gives its handle. Does no network I/O.
+ *
+ * Free it with `webex_client_free`.
+ */
+webex_status webex_client_new(const struct webex_client_options *WEBEX_NONNULL options,
+                              webex_client *WEBEX_NONNULL client);
+
+/**
+ * Frees a client and everything that belongs to it: calling objects, lines, subscriptions.
+ *
+ * Returns at once, with calls under way too: they are dropped, without an event. It may be called
+ * from a callback. `free_user_data` tells when no callback will run any more. What is still
+ * registered is given up in the background, as far as the process lives long enough for that; use
+ * `webex_client_shutdown` before to be sure.
+ */
+webex_status webex_client_free(webex_client client);
+
+/**
+ * Deregisters the lines, then the device, and waits for that for at most `timeout_ms`
+ * milliseconds (`WEBEX_FOREVER`: without a limit). Calls under way are cancelled first.
+ *
+ * `WEBEX_STATUS_TIMEOUT` when it takes longer; it goes on in the background then. Any other failure
+ * is the first that was met; everything was tried all the same. The client has to be freed
+ * afterwards in any case.
+ */
+webex_status webex_client_shutdown(webex_client client,
+                                   uint32_t timeout_ms);
+
+/**
+ * Cancels an asynchronous call of this client. Its event follows, with `WEBEX_STATUS_CANCELLED`,
+ * or with its result when it ends at the same moment.
+ *
+ * `WEBEX_STATUS_NOT_FOUND` when it has ended already.
+ */
+webex_status webex_client_cancel(webex_client client,
+                                 uint64_t request_id);
+
+/**
+ * Calls `callback` with every event of the client: those of its Meetings device, its lines, and
+ * the ends of its asynchronous calls.
+ *
+ * Callbacks of one client run one after the other, on a thread of the library. Events from before
+ * the first subscription are delivered to it, so that nothing is missed.
+ *
+ * `free_user_data`, unless NULL, is called with `user_data` exactly once: after the last callback
+ * has returned, or before this function returns when it fails. Use it to release what `user_data`
+ * points to; nothing else tells that no callback is running.
+ *
+ * `subscription` gets the handle for `webex_unsubscribe`; it may be NULL: the subscription then
+ * ends with the client.
+ */
+webex_status webex_client_subscribe(webex_client client,
+                                    webex_event_callback WEBEX_NONNULL callback,
+                                    void *WEBEX_NULLABLE user_data,
+                                    webex_free_user_data WEBEX_NULLABLE free_user_data,
+                                    webex_subscription *WEBEX_NULLABLE subscription);
+
+/**
+ * Ends a subscription. Returns at once; a callback that is running on another thread ends by
+ * itself, and `free_user_data` follows.
+ */
+webex_status webex_unsubscribe(webex_subscription subscription);
+
+/**
+ * Waits for the next event of a client, for at most `timeout_ms` milliseconds (0: not at all,
+ * `WEBEX_FOREVER`: without a limit). For programs with a loop of their own; a client with a
+ * subscription gives `WEBEX_STATUS_INVALID_STATE`.
+ *
+ * Set `struct_size` of `event` before; afterwards it says how much was written. The texts of the
+ * event live until the next call of this function on this thread.
+ *
+ * `WEBEX_STATUS_TIMEOUT` when there was none, `WEBEX_STATUS_CANCELLED` when the client was freed
+ * meanwhile.
+ */
+webex_status webex_client_next_event(webex_client client,
+                                     uint32_t timeout_ms,
+                                     struct webex_event *WEBEX_NONNULL event);
+
+/**
+ * Begins to wait until the device can be registered. The event `meetings:ready` tells, then the
+ * end of the call.
+ *
+ * `request_id`, here and elsewhere, gets the id of the call, which its event will carry. It is
+ * written before the event can be delivered. NULL when the program does not want it.
+ */
+webex_status webex_meetings_ready(webex_client client,
+                                  uint64_t *WEBEX_NULLABLE request_id);
+
+/**
+ * Begins to register the device: service catalog, device, event socket. The event
+ * `meetings:registered` tells, then the end of the call. A device that is registered already is
+ * left as it is, without the former event.
+ */
+webex_status webex_meetings_register(webex_client client,
+                                     uint64_t *WEBEX_NULLABLE request_id);
+
+/**
+ * Begins to unregister the device. The event `meetings:unregistered` tells, then the end of the
+ * call. The device itself is deleted unless calling still needs it.
+ */
+webex_status webex_meetings_unregister(webex_client client,
+                                       uint64_t *WEBEX_NULLABLE request_id);
+
+/**
+ * Where the device is now.
+ */
+webex_status webex_meetings_state(webex_client client,
+                                  webex_meetings_phase *WEBEX_NONNULL phase);
+
+/**
+ * Makes a calling object of a client and begins to start it: brings up the user's device and finds
+ * the calling servers. `calling` gets its handle at once; it has lines once the call has ended
+ * well. `options` may be NULL.
+ *
+ * Free it with `webex_calling_free`, also when the start fails.
+ */
+webex_status webex_calling_new(webex_client client,
+                               const struct webex_calling_options *WEBEX_NULLABLE options,
+                               webex_calling *WEBEX_NONNULL calling,
+                               uint64_t *WEBEX_NULLABLE request_id);
+
+/**
+ * Frees a calling object and its lines. Returns at once, also while it starts: the start is
+ * cancelled then. Lines that are registered are given up in the background; use
+ * `webex_calling_deregister` before to be sure.
+ */
+webex_status webex_calling_free(webex_calling calling);
+
+/**
+ * Begins to deregister all lines, and then gives up the user's device unless Meetings still needs
+ * it. The calling object is of no use afterwards: free it, and make a new one to register again.
+ */
+webex_status webex_calling_deregister(webex_calling calling,
+                                      uint64_t *WEBEX_NULLABLE request_id);
+
+/**
+ * How many lines a calling object has. `WEBEX_STATUS_INVALID_STATE` before it has started.
+ */
+webex_status webex_calling_line_count(webex_calling calling,
+                                      size_t *WEBEX_NONNULL count);
+
+/**
+ * The handle of a line, by its place from 0. `WEBEX_STATUS_INVALID_STATE` before the calling object
+ * has started, `WEBEX_STATUS_NOT_FOUND` when it has fewer lines.
+ */
+webex_status webex_calling_line(webex_calling calling,
+                                size_t index,
+                                webex_line *WEBEX_NONNULL line);
+
+/**
+ * Begins to register a line, and keeps it registered until `webex_line_deregister`. Returns at
+ * once; the events `registered` and `error` tell. Does nothing when the line is registered or being
+ * registered.
+ */
+webex_status webex_line_register(webex_line line);
+
+/**
+ * Begins to deregister a line, in whatever state it is: cancels what is under way and gives up what
+ * exists. Returns at once; the event `unregistered` tells.
+ */
+webex_status webex_line_deregister(webex_line line);
+
+/**
+ * Where the registration of a line is now, in finer terms than `webex_line_status`.
+ */
+webex_status webex_line_state(webex_line line,
+                              webex_line_phase *WEBEX_NONNULL phase);
+
+/**
+ * Whether a line is registered, as documented.
+ */
+webex_status webex_line_status(webex_line line,
+                               webex_line_activity *WEBEX_NONNULL status);
+
+/**
+ * The properties of a line as JSON, with their documented names. `json` gets a text that has to be
+ * freed with `webex_string_free`.
+ */
+webex_status webex_line_info(webex_line line,
+                             char *WEBEX_NULLABLE *WEBEX_NONNULL json);
+
+/**
+ * Frees a text that a function of this library gave to keep. NULL is allowed.
+ */
+void webex_string_free(char *WEBEX_NULLABLE text);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#if defined(__clang__)
+#pragma clang diagnostic pop
+#endif
+
+#endif  /* WEBEX_H */

@@ -1,0 +1,382 @@
+//! Clients: one Webex user each, with its Meetings device, its calling objects and its events.
+
+use std::{
+    ffi::c_void,
+    fs,
+    future::Future,
+    mem::offset_of,
+    sync::{
+        Arc,
+        mpsc::{RecvTimeoutError, channel},
+    },
+    time::Duration,
+};
+
+use macro_rules_attribute::apply;
+use parking_lot::Mutex;
+use safer_ffi::{c_char, derive_ReprC};
+use tokio::sync::mpsc;
+use webex_core::{Credentials, DeviceConfig, Endpoints, Webex};
+use webex_meetings::Meetings;
+
+use crate::{
+    calling::{self, Calling},
+    error::Failure,
+    event::{Event, Source},
+    handle::{self, Kind, Object},
+    macros::export,
+    outbox::{EventCallback, FreeUserData, Outbox, Subscriber, UserData},
+    pointer::{self, Out, Versioned, VersionedOut},
+    pump::{Call, Command, Listener, OpenCalls, Outcome, Pump},
+    runtime::{Trust, runtime, transport},
+    status::Status,
+};
+
+/// Handle of a client. 0 is none.
+pub type ClientHandle = u64;
+
+/// Handle of a subscription. 0 is none.
+pub type SubscriptionHandle = u64;
+
+/// A time limit that never ends.
+pub const WEBEX_FOREVER: u32 = 0xFFFF_FFFF;
+
+/// Flag of `webex_client_options`: accept any certificate, so that anyone on the network path can
+/// read the token. For a sandbox on this machine only.
+pub const WEBEX_CLIENT_INSECURE: u32 = 1;
+
+/// What a client is made with. Set `struct_size`, and leave at zero what you do not need. The texts
+/// are copied.
+#[derive_ReprC]
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct ClientOptions {
+    /// Size of the struct in bytes: `sizeof(webex_client_options)`.
+    pub struct_size: u32,
+    /// `WEBEX_CLIENT_INSECURE`, or 0.
+    pub flags: u32,
+    /// The user's access token, with or without `Bearer`. A secret: it appears in no event, message
+    /// or log. Required.
+    pub access_token: *const c_char,
+    /// A cloud that serves everything from one origin, such as `https://127.0.0.1:8443`: the
+    /// sandbox. NULL for the Webex cloud.
+    pub cloud_origin: *const c_char,
+    /// Path of a PEM file of root certificates to trust beside the operating system's, or NULL. Read
+    /// once, by `webex_client_new`.
+    pub ca_file: *const c_char,
+    /// Root certificates to trust, as PEM text, or NULL: for programs whose assets have no paths.
+    pub ca_pem: *const c_char,
+    /// The name that administrators see for the user's device; NULL for `webex-native`.
+    pub device_name: *const c_char,
+}
+
+// SAFETY: `repr(C)`, begins with a `u32`; zero is a value of integers and pointers.
+unsafe impl Versioned for ClientOptions {
+    const FIRST_SIZE: usize = offset_of!(ClientOptions, device_name) + size_of::<*const c_char>();
+}
+
+/// Makes a client of one user, and gives its handle. Does no network I/O.
+///
+/// Free it with `webex_client_free`.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_client_new(
+    options: *const ClientOptions,
+    client: *mut ClientHandle,
+) -> Status {
+    // SAFETY: C promises valid pointers, see the crate's documentation.
+    let (options, client) =
+        unsafe { (pointer::read(options, "options")?, Out::new(client, "client")?) };
+    // SAFETY: C promises valid texts in the struct.
+    let webex = unsafe { build(&options) }?;
+    client.write(Client::start(webex)?);
+    Ok(())
+}
+
+/// Frees a client and everything that belongs to it: calling objects, lines, subscriptions.
+///
+/// Returns at once, with calls under way too: they are dropped, without an event. It may be called
+/// from a callback. `free_user_data` tells when no callback will run any more. What is still
+/// registered is given up in the background, as far as the process lives long enough for that; use
+/// `webex_client_shutdown` before to be sure.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_client_free(client: ClientHandle) -> Status {
+    handle::remove::<Client>(client)?.close();
+    Ok(())
+}
+
+/// Deregisters the lines, then the device, and waits for that for at most `timeout_ms`
+/// milliseconds (`WEBEX_FOREVER`: without a limit). Calls under way are cancelled first.
+///
+/// `WEBEX_STATUS_TIMEOUT` when it takes longer; it goes on in the background then. Any other failure
+/// is the first that was met; everything was tried all the same. The client has to be freed
+/// afterwards in any case.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_client_shutdown(client: ClientHandle, timeout_ms: u32) -> Status {
+    let client = handle::get::<Client>(client)?;
+    client.open.cancel_all();
+    let (done, outcome) = channel();
+    runtime()?.spawn(async move {
+        // Nobody listens after the time limit.
+        let _ = done.send(client.sign_off().await);
+    });
+    let Some(limit) = limit(timeout_ms) else {
+        return outcome.recv().unwrap_or_else(|_| Err(Failure::panic()));
+    };
+    outcome.recv_timeout(limit).unwrap_or_else(|error| match error {
+        RecvTimeoutError::Timeout => {
+            let message = format!("not deregistered within {timeout_ms} ms");
+            Err(Failure::new(Status::Timeout, message))
+        }
+        RecvTimeoutError::Disconnected => Err(Failure::panic()),
+    })
+}
+
+/// Cancels an asynchronous call of this client. Its event follows, with `WEBEX_STATUS_CANCELLED`,
+/// or with its result when it ends at the same moment.
+///
+/// `WEBEX_STATUS_NOT_FOUND` when it has ended already.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_client_cancel(client: ClientHandle, request_id: u64) -> Status {
+    if handle::get::<Client>(client)?.open.cancel(request_id) {
+        return Ok(());
+    }
+    Err(Failure::new(Status::NotFound, "no such call is under way"))
+}
+
+/// Calls `callback` with every event of the client: those of its Meetings device, its lines, and
+/// the ends of its asynchronous calls.
+///
+/// Callbacks of one client run one after the other, on a thread of the library. Events from before
+/// the first subscription are delivered to it, so that nothing is missed.
+///
+/// `free_user_data`, unless NULL, is called with `user_data` exactly once: after the last callback
+/// has returned, or before this function returns when it fails. Use it to release what `user_data`
+/// points to; nothing else tells that no callback is running.
+///
+/// `subscription` gets the handle for `webex_unsubscribe`; it may be NULL: the subscription then
+/// ends with the client.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_client_subscribe(
+    client: ClientHandle,
+    callback: EventCallback,
+    user_data: *mut c_void,
+    free_user_data: FreeUserData,
+    subscription: *mut SubscriptionHandle,
+) -> Status {
+    let user_data = UserData::new(user_data, free_user_data);
+    // SAFETY: C promises valid pointers, see the crate's documentation.
+    let out = unsafe { Out::optional(subscription, "subscription") }?;
+    let callback = callback.ok_or_else(|| Failure::argument("callback", "is NULL"))?;
+    let client = handle::get::<Client>(client)?;
+    let (id, _) = handle::insert(|_| Subscription { client: Arc::clone(&client) })?;
+    let begun = client
+        .adopt(id)
+        .and_then(|()| client.outbox.subscribe(Subscriber { id, callback, user_data }));
+    if let Err(failure) = begun {
+        // Gone already when the client was freed at the same moment.
+        let _ = handle::remove::<Subscription>(id);
+        return Err(failure);
+    }
+    if let Some(out) = out {
+        out.write(id);
+    }
+    Ok(())
+}
+
+/// Ends a subscription. Returns at once; a callback that is running on another thread ends by
+/// itself, and `free_user_data` follows.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_unsubscribe(subscription: SubscriptionHandle) -> Status {
+    let ended = handle::remove::<Subscription>(subscription)?;
+    ended.client.disown(subscription);
+    ended.client.outbox.unsubscribe(subscription);
+    Ok(())
+}
+
+/// Waits for the next event of a client, for at most `timeout_ms` milliseconds (0: not at all,
+/// `WEBEX_FOREVER`: without a limit). For programs with a loop of their own; a client with a
+/// subscription gives `WEBEX_STATUS_INVALID_STATE`.
+///
+/// Set `struct_size` of `event` before; afterwards it says how much was written. The texts of the
+/// event live until the next call of this function on this thread.
+///
+/// `WEBEX_STATUS_TIMEOUT` when there was none, `WEBEX_STATUS_CANCELLED` when the client was freed
+/// meanwhile.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_client_next_event(
+    client: ClientHandle,
+    timeout_ms: u32,
+    event: *mut Event,
+) -> Status {
+    // SAFETY: C promises a valid pointer, see the crate's documentation.
+    let event = unsafe { VersionedOut::new(event, "event") }?;
+    let client = handle::get::<Client>(client)?;
+    let message = client.outbox.next(limit(timeout_ms))?;
+    event.write(&message.view());
+    LATEST.set(Some(message));
+    Ok(())
+}
+
+thread_local! {
+    /// The event that C has last been given on this thread, and may still read.
+    static LATEST: std::cell::RefCell<Option<crate::event::Message>> =
+        const { std::cell::RefCell::new(None) };
+}
+
+/// One user. The functions of the other modules find what they need here.
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) handle: u64,
+    pub(crate) webex: Webex,
+    pub(crate) meetings: Meetings,
+    outbox: Arc<Outbox>,
+    open: Arc<OpenCalls>,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Handles that end with the client; `None` once it is freed.
+    children: Mutex<Option<Vec<u64>>>,
+}
+
+impl Object for Client {
+    const KIND: Kind = Kind::Client;
+}
+
+impl Client {
+    fn start(webex: Webex) -> Result<u64, Failure> {
+        let runtime = runtime()?;
+        let (handle, _) = handle::insert(|handle| {
+            let (commands, inbox) = mpsc::unbounded_channel();
+            let (outbox, open) = (Arc::new(Outbox::new(handle)), Arc::<OpenCalls>::default());
+            let meetings = Meetings::new(&webex);
+            let pump = Pump {
+                client: handle,
+                inbox,
+                outbox: Arc::clone(&outbox),
+                open: Arc::clone(&open),
+                listeners: vec![Listener::Meetings(meetings.subscribe())],
+            };
+            runtime.spawn(pump.run());
+            let children = Mutex::new(Some(Vec::new()));
+            Self { handle, webex, meetings, outbox, open, commands, children }
+        })?;
+        Ok(handle)
+    }
+
+    /// Begins an asynchronous call and gives its id; `request_id` is written before anything can
+    /// happen, so that whoever hears of its end knows it.
+    pub(crate) fn begin(
+        &self,
+        place: (Source, u64),
+        request_id: Option<Out<u64>>,
+        work: impl Future<Output = Outcome> + Send + 'static,
+    ) -> Result<u64, Failure> {
+        self.outbox.open_call()?;
+        let (id, cancelled) = self.open.begin();
+        if let Some(request_id) = request_id {
+            request_id.write(id);
+        }
+        let call = Call { id, place, work: Box::pin(work), cancelled };
+        self.send(Command::Run(call));
+        Ok(id)
+    }
+
+    pub(crate) fn cancel(&self, request_id: u64) {
+        self.open.cancel(request_id);
+    }
+
+    /// Tells the pump. It is gone only when the client is being freed: nothing is left to do then.
+    pub(crate) fn send(&self, command: Command) {
+        let _ = self.commands.send(command);
+    }
+
+    /// Makes a handle end with this client.
+    pub(crate) fn adopt(&self, child: u64) -> Result<(), Failure> {
+        self.children.lock().as_mut().ok_or_else(Failure::freed)?.push(child);
+        Ok(())
+    }
+
+    /// A handle has ended by itself.
+    pub(crate) fn disown(&self, child: u64) {
+        if let Some(children) = self.children.lock().as_mut() {
+            children.retain(|known| *known != child);
+        }
+    }
+
+    fn close(&self) {
+        self.outbox.close();
+        let children = self.children.lock().take().unwrap_or_default();
+        for child in children {
+            // A child is one or the other, or has been freed at the same moment.
+            if calling::end(child).is_err() {
+                let _ = handle::remove::<Subscription>(child);
+            }
+        }
+        self.send(Command::Close);
+    }
+
+    async fn sign_off(&self) -> Result<(), Failure> {
+        let children = self.children.lock().clone().unwrap_or_default();
+        let mut outcome = Ok(());
+        for calling in children.into_iter().filter_map(|child| handle::get::<Calling>(child).ok()) {
+            outcome = outcome.and(calling.sign_off().await);
+        }
+        outcome.and(self.meetings.unregister().await.map_err(Failure::from))
+    }
+}
+
+/// A subscription, as its handle finds it. The callback itself is the dispatcher's.
+struct Subscription {
+    client: Arc<Client>,
+}
+
+impl Object for Subscription {
+    const KIND: Kind = Kind::Subscription;
+}
+
+/// # Safety
+/// The texts in the options are NULL or NUL-terminated.
+unsafe fn build(options: &ClientOptions) -> Result<Webex, Failure> {
+    if options.flags & !WEBEX_CLIENT_INSECURE != 0 {
+        return Err(Failure::argument("flags", "has bits that this version does not know"));
+    }
+    // SAFETY: NULL or NUL-terminated, as promised.
+    let (token, origin, ca_file, ca_pem, device_name) = unsafe {
+        (
+            pointer::text(options.access_token, "access_token")?,
+            pointer::optional_text(options.cloud_origin, "cloud_origin")?,
+            pointer::optional_text(options.ca_file, "ca_file")?,
+            pointer::optional_text(options.ca_pem, "ca_pem")?,
+            pointer::optional_text(options.device_name, "device_name")?,
+        )
+    };
+    let mut roots = Vec::new();
+    if let Some(path) = ca_file {
+        roots.push(fs::read(path).map_err(|error| {
+            Failure::new(Status::Configuration, format!("`ca_file` {path} cannot be read: {error}"))
+        })?);
+    }
+    roots.extend(ca_pem.map(|pem| pem.as_bytes().to_vec()));
+    let accept_invalid = options.flags & WEBEX_CLIENT_INSECURE != 0;
+    let mut device = DeviceConfig::default();
+    if let Some(name) = device_name {
+        name.clone_into(&mut device.name);
+    }
+    let endpoints = origin.map(Endpoints::at).transpose()?.unwrap_or_default();
+    let webex = Webex::builder()
+        .credentials(Credentials::access_token(token))
+        .endpoints(endpoints)
+        .transport(transport(Trust { roots, accept_invalid })?)
+        .device(device)
+        .build()?;
+    Ok(webex)
+}
+
+fn limit(timeout_ms: u32) -> Option<Duration> {
+    (timeout_ms != WEBEX_FOREVER).then(|| Duration::from_millis(timeout_ms.into()))
+}

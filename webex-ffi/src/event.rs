@@ -1,0 +1,325 @@
+//! Events: what C sees, and how the SDK's own become one.
+//!
+//! A `Message` owns the text of an event while it waits in the queue of its client; an [`Event`]
+//! is the view of it that a callback gets.
+
+use std::{
+    ffi::{CStr, CString},
+    mem::offset_of,
+    ptr,
+};
+
+use safer_ffi::{c_char, derive_ReprC};
+use serde_json::{Map, Value, json};
+use webex_calling::{LineError, LineEvent, Unregistered};
+use webex_meetings::MeetingsEvent;
+
+use crate::{
+    client::ClientHandle,
+    error::{Failure, c_text},
+    pointer::Versioned,
+    status::Status,
+};
+
+/// What happened. Later versions add numbers: ignore those that you do not know.
+#[derive_ReprC]
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// An asynchronous call has ended; `request_id` tells which, `status` how. Never dropped.
+    Completed = 1,
+    /// Events were dropped because they were not read in time. JSON: `{"lost": number}`. Read the
+    /// states anew.
+    Lost = 2,
+    /// An event that has no number yet; its name tells.
+    Other = 3,
+    /// `meetings:ready`: the device can be registered.
+    MeetingsReady = 16,
+    /// `meetings:registered`: the device is registered and events arrive.
+    MeetingsRegistered = 17,
+    /// `meetings:unregistered`: the device is unregistered.
+    MeetingsUnregistered = 18,
+    /// `network:disconnected`: the event socket is gone; it is being opened anew.
+    NetworkDisconnected = 19,
+    /// `network:connected`: the event socket is back.
+    NetworkConnected = 20,
+    /// `connecting`: registration of the line has begun.
+    LineConnecting = 32,
+    /// `registered`: the line is registered. JSON: the properties of the line.
+    LineRegistered = 33,
+    /// `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
+    /// "already_gone" | "not_reachable" | "lost"}`.
+    LineUnregistered = 34,
+    /// `error`: registration has ended without success, or was lost for good. JSON: `status`,
+    /// `type` and `msg` as documented for line errors, and `kind`; where known `httpStatus`,
+    /// `mobiusCode`, `trackingId`, `retryAfterMs`.
+    LineError = 35,
+    /// `reconnecting`: a keepalive was not answered. JSON: `{"missed": number, "of": number}`.
+    LineReconnecting = 36,
+    /// `reconnected`: keepalives are answered again.
+    LineReconnected = 37,
+    /// `server_failed`: one server did not take the line; the next one is tried. JSON: `server`,
+    /// and `error` as for the event `error`.
+    LineServerFailed = 38,
+}
+
+/// Where an event comes from. Later versions add numbers.
+#[derive_ReprC]
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Source {
+    /// The client itself.
+    Client = 1,
+    /// The client's Meetings device.
+    Meetings = 2,
+    /// A calling object; `object` is its handle.
+    Calling = 3,
+    /// A line; `object` is its handle.
+    Line = 4,
+}
+
+/// An event. Everything in it is borrowed: copy what you keep.
+///
+/// Given to a callback it lives until the callback returns; `struct_size` is then the size of the
+/// library's version of the struct: look at a field that a later version added only when it is
+/// inside.
+#[derive_ReprC]
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    /// Size of the struct in bytes.
+    pub struct_size: u32,
+    /// What happened: one of `webex_event_kind`.
+    pub kind: EventKind,
+    /// Where: one of `webex_source`.
+    pub source: Source,
+    /// How it ended, for the events that end something; otherwise `WEBEX_STATUS_OK`.
+    pub status: Status,
+    /// The asynchronous call that has ended; 0 for other events.
+    pub request_id: u64,
+    /// The client.
+    pub client: ClientHandle,
+    /// The handle of the line or calling object; otherwise that of the client.
+    pub object: u64,
+    /// The documented name of the event, such as `meetings:registered`; `completed` for the end of
+    /// an asynchronous call. Never NULL.
+    pub name: *const c_char,
+    /// What went wrong, in English, for a log; NULL unless `status` is a failure.
+    pub message: *const c_char,
+    /// The details: a JSON object, NUL-terminated UTF-8, `{}` when there are none. A failed call has
+    /// `kind` and `message` in it, and where known `trackingId` and `retryAfterMs`. Never NULL.
+    pub json: *const c_char,
+    /// Length of `json` in bytes, without the NUL.
+    pub json_len: usize,
+}
+
+// SAFETY: `repr(C)` and begins with a `u32`. It is only written to C, never read, so that the enums
+// need no zero value.
+unsafe impl Versioned for Event {
+    const FIRST_SIZE: usize = offset_of!(Event, json_len) + size_of::<usize>();
+}
+
+/// An event that owns its text.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) kind: EventKind,
+    source: Source,
+    status: Status,
+    request_id: u64,
+    client: u64,
+    object: u64,
+    name: CString,
+    problem: Option<CString>,
+    json: CString,
+}
+
+impl Message {
+    fn new(
+        kind: EventKind,
+        source: Source,
+        client: u64,
+        name: &str,
+        json: Map<String, Value>,
+    ) -> Self {
+        Self {
+            kind,
+            source,
+            status: Status::Ok,
+            request_id: 0,
+            client,
+            object: client,
+            name: c_text(name),
+            problem: None,
+            json: c_text(Value::Object(json).to_string()),
+        }
+    }
+
+    /// An asynchronous call has ended.
+    pub(crate) fn completed(
+        client: u64,
+        request_id: u64,
+        (source, object): (Source, u64),
+        outcome: &Result<(), Failure>,
+    ) -> Self {
+        let json = outcome.as_ref().err().map(Failure::to_json).unwrap_or_default();
+        let message = Self::new(EventKind::Completed, source, client, "completed", json);
+        let message = Self { request_id, object, ..message };
+        match outcome {
+            Ok(()) => message,
+            Err(failure) => message.failed(failure),
+        }
+    }
+
+    /// Events of the queue were dropped.
+    pub(crate) fn lost(client: u64, count: u64) -> Self {
+        let json = object(json!({ "lost": count }));
+        Self::new(EventKind::Lost, Source::Client, client, "events:lost", json)
+    }
+
+    /// An event of the Meetings device.
+    pub(crate) fn meetings(client: u64, event: MeetingsEvent) -> Self {
+        let (kind, json) = match event {
+            MeetingsEvent::Ready => (EventKind::MeetingsReady, Map::new()),
+            MeetingsEvent::Registered => (EventKind::MeetingsRegistered, Map::new()),
+            MeetingsEvent::Unregistered => (EventKind::MeetingsUnregistered, Map::new()),
+            MeetingsEvent::NetworkDisconnected => (EventKind::NetworkDisconnected, Map::new()),
+            MeetingsEvent::NetworkConnected => (EventKind::NetworkConnected, Map::new()),
+            MeetingsEvent::Lost(count) => (EventKind::Lost, object(json!({ "lost": count }))),
+            _ => (EventKind::Other, Map::new()),
+        };
+        Self::new(kind, Source::Meetings, client, event.name(), json)
+    }
+
+    /// An event of a line.
+    pub(crate) fn line(client: u64, line: u64, event: &LineEvent) -> Self {
+        let mut failure = None;
+        let (kind, json) = match event {
+            LineEvent::Connecting => (EventKind::LineConnecting, Map::new()),
+            LineEvent::Registered(info) => (
+                EventKind::LineRegistered,
+                object(serde_json::to_value(&**info).unwrap_or_default()),
+            ),
+            LineEvent::Unregistered(how) => {
+                if let Unregistered::NotReachable(error) = how {
+                    failure = Some(Failure::new(error.kind().into(), error.to_string()));
+                }
+                (EventKind::LineUnregistered, object(json!({ "reason": how.name() })))
+            }
+            LineEvent::Error(error) => {
+                failure = Some(Failure::from(error));
+                (EventKind::LineError, line_error(error))
+            }
+            LineEvent::Reconnecting { missed, of } => {
+                (EventKind::LineReconnecting, object(json!({ "missed": missed, "of": of })))
+            }
+            LineEvent::Reconnected => (EventKind::LineReconnected, Map::new()),
+            LineEvent::ServerFailed { server, error } => {
+                failure = Some(Failure::from(error));
+                let json = json!({ "server": server.as_str(), "error": line_error(error) });
+                (EventKind::LineServerFailed, object(json))
+            }
+            LineEvent::Lost(count) => (EventKind::Lost, object(json!({ "lost": count }))),
+            _ => (EventKind::Other, Map::new()),
+        };
+        let message = Self::new(kind, Source::Line, client, event.name(), json);
+        let message = Self { object: line, ..message };
+        match failure {
+            Some(failure) => message.failed(&failure),
+            None => message,
+        }
+    }
+
+    fn failed(self, failure: &Failure) -> Self {
+        let problem = Some(c_text(failure.message.as_str()));
+        Self { status: failure.status, problem, ..self }
+    }
+
+    /// What C sees; borrows from this message.
+    pub(crate) fn view(&self) -> Event {
+        let pointer = |text: &CStr| text.as_ptr().cast::<c_char>();
+        Event {
+            struct_size: size_of::<Event>() as u32,
+            kind: self.kind,
+            source: self.source,
+            status: self.status,
+            request_id: self.request_id,
+            client: self.client,
+            object: self.object,
+            name: pointer(&self.name),
+            message: self.problem.as_deref().map_or(ptr::null(), pointer),
+            json: pointer(&self.json),
+            json_len: self.json.as_bytes().len(),
+        }
+    }
+}
+
+/// The documented form of a line error, and what is known beside it.
+fn line_error(error: &LineError) -> Map<String, Value> {
+    let mut json = object(serde_json::to_value(error.documented()).unwrap_or_default());
+    for (key, value) in Failure::from(error).to_json() {
+        // The message is there as `msg`.
+        if key != "message" {
+            json.insert(key, value);
+        }
+    }
+    if let Some(status) = error.http_status {
+        json.insert("httpStatus".to_owned(), json!(status));
+    }
+    if let Some(code) = error.mobius_code {
+        json.insert("mobiusCode".to_owned(), json!(code));
+    }
+    json
+}
+
+fn object(json: Value) -> Map<String, Value> {
+    match json {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: u64 = 7;
+
+    fn json_of(message: &Message) -> Value {
+        serde_json::from_slice(message.json.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_end_of_a_call_says_which_and_how() {
+        let place = (Source::Calling, 9);
+        let ended = Message::completed(CLIENT, 3, place, &Ok(()));
+        let event = ended.view();
+        assert_eq!((event.request_id, event.object, event.status), (3, 9, Status::Ok));
+        assert!(event.message.is_null());
+        assert_eq!((json_of(&ended), event.json_len), (json!({}), 2));
+
+        let ended = Message::completed(CLIENT, 4, place, &Err(Failure::freed()));
+        assert_eq!(ended.view().status, Status::Cancelled);
+        assert_eq!(ended.problem.as_deref(), Some(c"the client was freed"));
+        assert_eq!(json_of(&ended)["kind"], "cancelled");
+    }
+
+    #[test]
+    fn events_keep_their_documented_names() {
+        let ready = Message::meetings(CLIENT, MeetingsEvent::Ready);
+        assert_eq!(
+            (ready.kind, ready.name.as_c_str()),
+            (EventKind::MeetingsReady, c"meetings:ready")
+        );
+        let connecting = Message::line(CLIENT, 9, &LineEvent::Connecting);
+        assert_eq!(connecting.name.as_c_str(), c"connecting");
+        assert_eq!((connecting.client, connecting.object), (CLIENT, 9));
+        let lost = Message::line(CLIENT, 9, &LineEvent::Lost(5));
+        assert_eq!((lost.kind, json_of(&lost)), (EventKind::Lost, json!({ "lost": 5 })));
+    }
+
+    #[test]
+    fn a_keepalive_that_was_missed_is_counted() {
+        let event = LineEvent::Reconnecting { missed: 2, of: 5 };
+        assert_eq!(json_of(&Message::line(CLIENT, 9, &event)), json!({ "missed": 2, "of": 5 }));
+    }
+}

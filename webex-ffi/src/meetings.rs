@@ -1,0 +1,110 @@
+//! The Meetings device of a client: ready, register, unregister.
+
+use macro_rules_attribute::apply;
+use safer_ffi::derive_ReprC;
+use webex_meetings::{MeetingsError, MeetingsState};
+
+use crate::{
+    client::{Client, ClientHandle},
+    error::Failure,
+    event::Source,
+    handle,
+    macros::export,
+    pointer::Out,
+    pump::Outcome,
+    status::Status,
+};
+
+/// Where the Meetings device is. Later versions add numbers.
+#[derive_ReprC]
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum MeetingsPhase {
+    /// Not registered.
+    Unregistered = 0,
+    /// Being registered.
+    Registering = 1,
+    /// Registered: events arrive.
+    Registered = 2,
+    /// Being unregistered.
+    Unregistering = 3,
+    /// In a state that has no number yet.
+    Other = 4,
+}
+
+/// Begins to wait until the device can be registered. The event `meetings:ready` tells, then the
+/// end of the call.
+///
+/// `request_id`, here and elsewhere, gets the id of the call, which its event will carry. It is
+/// written before the event can be delivered. NULL when the program does not want it.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_meetings_ready(
+    client: ClientHandle,
+    request_id: *mut u64,
+) -> Status {
+    // SAFETY: C promises a valid pointer, see the crate's documentation.
+    let request_id = unsafe { Out::optional(request_id, "request_id") }?;
+    begin(client, request_id, |meetings| async move { meetings.ready().await })
+}
+
+/// Begins to register the device: service catalog, device, event socket. The event
+/// `meetings:registered` tells, then the end of the call. A device that is registered already is
+/// left as it is, without the former event.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_meetings_register(
+    client: ClientHandle,
+    request_id: *mut u64,
+) -> Status {
+    // SAFETY: C promises a valid pointer, see the crate's documentation.
+    let request_id = unsafe { Out::optional(request_id, "request_id") }?;
+    begin(client, request_id, |meetings| async move { meetings.register().await })
+}
+
+/// Begins to unregister the device. The event `meetings:unregistered` tells, then the end of the
+/// call. The device itself is deleted unless calling still needs it.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_meetings_unregister(
+    client: ClientHandle,
+    request_id: *mut u64,
+) -> Status {
+    // SAFETY: C promises a valid pointer, see the crate's documentation.
+    let request_id = unsafe { Out::optional(request_id, "request_id") }?;
+    begin(client, request_id, |meetings| async move { meetings.unregister().await })
+}
+
+/// Where the device is now.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_meetings_state(
+    client: ClientHandle,
+    phase: *mut MeetingsPhase,
+) -> Status {
+    // SAFETY: C promises a valid pointer, see the crate's documentation.
+    let phase = unsafe { Out::new(phase, "phase") }?;
+    phase.write(match handle::get::<Client>(client)?.meetings.state() {
+        MeetingsState::Unregistered => MeetingsPhase::Unregistered,
+        MeetingsState::Registering => MeetingsPhase::Registering,
+        MeetingsState::Registered => MeetingsPhase::Registered,
+        MeetingsState::Unregistering => MeetingsPhase::Unregistering,
+        _ => MeetingsPhase::Other,
+    });
+    Ok(())
+}
+
+fn begin<F>(
+    client: ClientHandle,
+    request_id: Option<Out<u64>>,
+    work: impl FnOnce(webex_meetings::Meetings) -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(), MeetingsError>> + Send + 'static,
+{
+    let client = handle::get::<Client>(client)?;
+    let work = work(client.meetings.clone());
+    let work = async move { Outcome::Plain(work.await.map_err(Failure::from)) };
+    client.begin((Source::Meetings, client.handle), request_id, work)?;
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! The task of one client: runs its asynchronous calls and passes on its events.
+//!
+//! Both go through one task, so that their order is kept: by the time C is told that a call has
+//! ended, it has been told what happened during the call.
+//!
+//! ```text
+//!   webex_meetings_register ── Call ──►┐                       ┌─► completed
+//!                                      ├─ pump (one per client)┤
+//!   hubs of Meetings and lines ───────►┘                       └─► events  ──► outbox
+//! ```
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    panic::AssertUnwindSafe,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use futures_util::{FutureExt, StreamExt, future::select_all, stream::FuturesUnordered};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, oneshot};
+use tracing::debug;
+use webex_calling::{CallingClient, LineEvent};
+use webex_core::Subscription;
+use webex_meetings::MeetingsEvent;
+
+use crate::{
+    calling::Calling,
+    error::Failure,
+    event::{Message, Source},
+    outbox::Outbox,
+    status::Status,
+};
+
+/// What an asynchronous call does.
+pub(crate) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// What came of it.
+pub(crate) enum Outcome {
+    Plain(Result<(), Failure>),
+    /// The calling client that a calling object waited for.
+    Calling(Arc<Calling>, Result<CallingClient, Failure>),
+}
+
+/// What the pump is told.
+pub(crate) enum Command {
+    Run(Call),
+    /// Pass on no more events of the lines of this calling object.
+    Forget {
+        calling: u64,
+    },
+    /// The client was freed: drop everything.
+    Close,
+}
+
+/// An asynchronous call under way.
+pub(crate) struct Call {
+    pub(crate) id: u64,
+    /// What it is about: goes into its event.
+    pub(crate) place: (Source, u64),
+    pub(crate) work: Work,
+    pub(crate) cancelled: oneshot::Receiver<()>,
+}
+
+/// The asynchronous calls of a client that can still be cancelled.
+#[derive(Debug, Default)]
+pub(crate) struct OpenCalls(Mutex<HashMap<u64, oneshot::Sender<()>>>);
+
+impl OpenCalls {
+    /// A new call: its id, unique in the process and never 0, and what tells it of cancelling.
+    pub(crate) fn begin(&self) -> (u64, oneshot::Receiver<()>) {
+        static LAST_ID: AtomicU64 = AtomicU64::new(0);
+        let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
+        let (cancel, cancelled) = oneshot::channel();
+        self.0.lock().insert(id, cancel);
+        (id, cancelled)
+    }
+
+    /// Cancels a call; `false` when it has ended or never was.
+    pub(crate) fn cancel(&self, id: u64) -> bool {
+        let cancel = self.0.lock().remove(&id);
+        cancel.is_some_and(|cancel| cancel.send(()).is_ok())
+    }
+
+    pub(crate) fn cancel_all(&self) {
+        for (_, cancel) in std::mem::take(&mut *self.0.lock()) {
+            // One that has just ended needs no cancelling.
+            let _ = cancel.send(());
+        }
+    }
+
+    fn ended(&self, id: u64) {
+        self.0.lock().remove(&id);
+    }
+}
+
+/// See the [module documentation](self).
+pub(crate) struct Pump {
+    pub(crate) client: u64,
+    pub(crate) inbox: mpsc::UnboundedReceiver<Command>,
+    pub(crate) outbox: Arc<Outbox>,
+    pub(crate) open: Arc<OpenCalls>,
+    pub(crate) listeners: Vec<Listener>,
+}
+
+/// A stream of events that the pump passes on.
+pub(crate) enum Listener {
+    Meetings(Subscription<MeetingsEvent>),
+    Line { calling: u64, line: u64, events: Subscription<LineEvent> },
+}
+
+impl Pump {
+    /// Runs until the client is freed.
+    pub(crate) async fn run(mut self) {
+        let mut work = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                biased;
+                command = self.inbox.recv() => match command {
+                    Some(Command::Run(call)) => work.push(run(call)),
+                    Some(Command::Forget { calling }) => self.forget(calling),
+                    Some(Command::Close) | None => break,
+                },
+                Some(ended) = work.next(), if !work.is_empty() => self.finish(ended),
+                (listener, message) = heard(self.client, &mut self.listeners) => match message {
+                    Some(message) => self.outbox.push(message),
+                    None => drop(self.listeners.swap_remove(listener)),
+                },
+            }
+        }
+        debug!(client = self.client, calls = work.len(), "client closed");
+    }
+
+    fn finish(&mut self, ended: Ended) {
+        let outcome = match ended.outcome {
+            Outcome::Plain(outcome) => outcome,
+            Outcome::Calling(calling, Ok(client)) => {
+                calling.ready(client).map(|lines| self.listeners.extend(lines))
+            }
+            Outcome::Calling(_, Err(failure)) => Err(failure),
+        };
+        for listener in &mut self.listeners {
+            while let Some(message) = listener.try_next(self.client) {
+                self.outbox.push(message);
+            }
+        }
+        self.open.ended(ended.id);
+        self.outbox.push(Message::completed(self.client, ended.id, ended.place, &outcome));
+    }
+
+    fn forget(&mut self, gone: u64) {
+        self.listeners.retain(
+            |listener| !matches!(listener, Listener::Line { calling, .. } if *calling == gone),
+        );
+    }
+}
+
+/// A call that has ended.
+struct Ended {
+    id: u64,
+    place: (Source, u64),
+    outcome: Outcome,
+}
+
+/// Runs a call to its end: by itself, by cancelling, or by a panic that must not end the pump.
+async fn run(call: Call) -> Ended {
+    let Call { id, place, work, cancelled } = call;
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let outcome = tokio::select! {
+        biased;
+        outcome = work => outcome.unwrap_or_else(|_| Outcome::Plain(Err(Failure::panic()))),
+        _ = cancelled => {
+            Outcome::Plain(Err(Failure::new(Status::Cancelled, "the call was cancelled")))
+        }
+    };
+    Ended { id, place, outcome }
+}
+
+/// The next event of any listener, and which one it was; `None` when that one has ended.
+async fn heard(client: u64, listeners: &mut [Listener]) -> (usize, Option<Message>) {
+    if listeners.is_empty() {
+        return std::future::pending().await;
+    }
+    let next = listeners.iter_mut().map(|listener| Box::pin(listener.next(client)));
+    let (message, listener, _) = select_all(next).await;
+    (listener, message)
+}
+
+impl Listener {
+    async fn next(&mut self, client: u64) -> Option<Message> {
+        match self {
+            Self::Meetings(events) => {
+                events.next().await.map(|event| Message::meetings(client, event))
+            }
+            Self::Line { line, events, .. } => {
+                events.next().await.map(|event| Message::line(client, *line, &event))
+            }
+        }
+    }
+
+    fn try_next(&mut self, client: u64) -> Option<Message> {
+        match self {
+            Self::Meetings(events) => {
+                events.try_next().map(|event| Message::meetings(client, event))
+            }
+            Self::Line { line, events, .. } => {
+                events.try_next().map(|event| Message::line(client, *line, &event))
+            }
+        }
+    }
+}

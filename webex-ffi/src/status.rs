@@ -1,0 +1,150 @@
+//! The outcome of a call, as a number.
+
+use std::ffi::CStr;
+
+use macro_rules_attribute::apply;
+use safer_ffi::{c_char, derive_ReprC};
+use webex_core::ErrorKind;
+
+use crate::macros::export;
+
+/// How a call or an operation ended. Zero is success.
+///
+/// Numbers are never reused; later versions add some, so handle unknown ones as failures. Below 16
+/// the program used this interface wrongly or the SDK is broken; from 16 on something happened that
+/// the program can react to.
+#[derive_ReprC]
+#[repr(i32)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// Success.
+    Ok = 0,
+    /// The handle is none, was freed, or is of another kind.
+    InvalidHandle = 1,
+    /// An argument is NULL where it must not be, not UTF-8, out of range, or of a version that this
+    /// library does not know.
+    InvalidArgument = 2,
+    /// The SDK failed inside. This is a bug; the object may be of no use any more.
+    Panic = 3,
+    /// The operating system refused something the SDK needs, such as a thread; or the failure is of
+    /// a kind that has no number yet. The message tells.
+    Internal = 4,
+    /// The service does not accept the token, and no other can be had. Sign in again.
+    Unauthorized = 16,
+    /// The user may not do this. Retrying does not help; an administrator might.
+    Forbidden = 17,
+    /// What was asked for does not exist (any more).
+    NotFound = 18,
+    /// Too many requests. Wait; the JSON of the event has `retryAfterMs` where the service named a
+    /// time.
+    RateLimited = 19,
+    /// The service could not be reached. Retrying helps once the network is back.
+    Network = 20,
+    /// It took longer than allowed.
+    Timeout = 21,
+    /// The service failed. Retrying later helps.
+    Server = 22,
+    /// The service refused the request as wrong.
+    Rejected = 23,
+    /// The program withdrew the operation, or freed its object.
+    Cancelled = 24,
+    /// Not possible in the present state.
+    InvalidState = 25,
+    /// The service sent something that does not follow the protocol.
+    Protocol = 26,
+    /// The options are wrong.
+    Configuration = 27,
+}
+
+impl Status {
+    /// All of them, with their names.
+    const NAMES: &'static [(Self, &'static CStr)] = &[
+        (Self::Ok, c"ok"),
+        (Self::InvalidHandle, c"invalid_handle"),
+        (Self::InvalidArgument, c"invalid_argument"),
+        (Self::Panic, c"panic"),
+        (Self::Internal, c"internal"),
+        (Self::Unauthorized, c"unauthorized"),
+        (Self::Forbidden, c"forbidden"),
+        (Self::NotFound, c"not_found"),
+        (Self::RateLimited, c"rate_limited"),
+        (Self::Network, c"network"),
+        (Self::Timeout, c"timeout"),
+        (Self::Server, c"server"),
+        (Self::Rejected, c"rejected"),
+        (Self::Cancelled, c"cancelled"),
+        (Self::InvalidState, c"invalid_state"),
+        (Self::Protocol, c"protocol"),
+        (Self::Configuration, c"configuration"),
+    ];
+
+    /// A stable lower-case name.
+    pub fn name(self) -> &'static CStr {
+        name(self as i32)
+    }
+}
+
+impl From<ErrorKind> for Status {
+    fn from(kind: ErrorKind) -> Self {
+        match kind {
+            ErrorKind::Unauthorized => Self::Unauthorized,
+            ErrorKind::Forbidden => Self::Forbidden,
+            ErrorKind::NotFound => Self::NotFound,
+            ErrorKind::RateLimited { .. } => Self::RateLimited,
+            ErrorKind::Network => Self::Network,
+            ErrorKind::Timeout => Self::Timeout,
+            ErrorKind::Server => Self::Server,
+            ErrorKind::Rejected => Self::Rejected,
+            ErrorKind::Cancelled => Self::Cancelled,
+            ErrorKind::InvalidState => Self::InvalidState,
+            ErrorKind::Protocol => Self::Protocol,
+            ErrorKind::Configuration => Self::Configuration,
+            _ => Self::Internal,
+        }
+    }
+}
+
+/// The stable lower-case name of a status, such as `invalid_handle`; `unknown` for a number that is
+/// none. Never NULL; the text lives as long as the library.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_status_name(status: i32) -> *const c_char {
+    name(status).as_ptr().cast()
+}
+
+fn name(status: i32) -> &'static CStr {
+    let known = Status::NAMES.iter().find(|(known, _)| *known as i32 == status);
+    known.map_or(c"unknown", |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_the_sdk() {
+        for kind in [
+            ErrorKind::Unauthorized,
+            ErrorKind::Forbidden,
+            ErrorKind::NotFound,
+            ErrorKind::RateLimited { retry_after: None },
+            ErrorKind::Network,
+            ErrorKind::Timeout,
+            ErrorKind::Server,
+            ErrorKind::Rejected,
+            ErrorKind::Cancelled,
+            ErrorKind::InvalidState,
+            ErrorKind::Protocol,
+            ErrorKind::Configuration,
+        ] {
+            assert_eq!(Status::from(kind).name().to_str(), Ok(kind.name()));
+        }
+    }
+
+    #[test]
+    fn an_unknown_number_has_a_name_too() {
+        for number in [-1, 5, 15, 28, i32::MAX, i32::MIN] {
+            assert_eq!(name(number), c"unknown", "{number}");
+        }
+    }
+}
