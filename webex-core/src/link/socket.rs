@@ -35,7 +35,6 @@ use url::Url;
 use webex_auth::AccessToken;
 
 use crate::{
-    error::{ErrorKind, retry_after, token_kind},
     http::{Http, Transport},
     mercury::{close::Close, frame, machine::OpenFailure},
 };
@@ -74,12 +73,7 @@ pub(super) async fn open(
         return Err(OpenFailure::Untrusted);
     }
     let (token, stream) = tokio::join!(http.tokens().token(), dial(http, address));
-    let token = token.map_err(|error| match token_kind(&error) {
-        ErrorKind::Unauthorized => OpenFailure::Token,
-        // It may be had later: one more reason to try again, not to give up.
-        _ => OpenFailure::Network,
-    })?;
-    let mut stream = stream?;
+    let (token, mut stream) = (token.map_err(|_| OpenFailure::Token)?, stream?);
     let tracking_id = format!("{}_{}", http.tracking().session(), epoch_ms());
     let id = uuid::Uuid::new_v4().to_string();
     let text = frame::authorization(&id, token.authorization(), &tracking_id);
@@ -177,7 +171,7 @@ async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<MaybeTls>, O
         Err(WsError::Http(response)) => {
             let status = response.status().as_u16();
             debug!(status, "socket upgrade refused");
-            Err(OpenFailure::Status { status, retry_after: wait(response.headers()) })
+            Err(OpenFailure::Status { status, retry_after: retry_after(response.headers()) })
         }
         Err(error) => {
             debug!(%error, "socket upgrade failed");
@@ -218,8 +212,8 @@ fn epoch_ms() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
 }
 
-fn wait(headers: &HeaderMap<HeaderValue>) -> Option<Duration> {
-    retry_after(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?)
+fn retry_after(headers: &HeaderMap<HeaderValue>) -> Option<Duration> {
+    crate::error::retry_after(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?)
 }
 
 fn close_of(frame: Option<CloseFrame>) -> Close {
