@@ -383,8 +383,8 @@ impl Sandbox {
         self.world.command_socket(id, SocketCommand::Raw(text.into()))
     }
 
-    /// Announces a shutdown. When the client has authorized another socket for the same device, this
-    /// one is closed with 4001.
+    /// Announces a shutdown. Half a second after the client has authorized another socket for the same
+    /// device, this one is closed with 4001.
     pub fn shutdown_socket(&self, id: u64) -> bool {
         self.world.command_socket(id, SocketCommand::Shutdown)
     }

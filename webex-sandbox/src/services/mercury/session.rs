@@ -36,6 +36,9 @@ use crate::urls::Base;
 
 /// How long the client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a socket that is shutting down stays open beside the one that replaces it, so that the
+/// client can make the switch before the old one ends.
+const SWITCHOVER_GRACE: Duration = Duration::from_millis(500);
 /// How long a silent socket stays open after the client has said goodbye.
 const SILENT_LINGER: Duration = Duration::from_secs(10);
 
@@ -232,8 +235,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 continue;
             }
             if shutting_down {
-                let reason = "shutdown".to_owned();
-                other.command(SocketCommand::Close(CloseFrame { code: 4001, reason }));
+                let close = CloseFrame { code: 4001, reason: "shutdown".to_owned() };
+                self.world.tasks.spawn(async move {
+                    sleep(SWITCHOVER_GRACE).await;
+                    other.command(SocketCommand::Close(close));
+                });
             } else if !self.options.multiple_connections {
                 let reason = "Replaced".to_owned();
                 other.command(SocketCommand::Close(CloseFrame { code: 4000, reason }));
