@@ -39,6 +39,7 @@ export class OfficialClient {
   #browser;
   #server;
   #page;
+  #user;
 
   /** What the client reported, in order. */
   reports = new Reports('the official client');
@@ -59,6 +60,7 @@ export class OfficialClient {
   }
 
   async #start(sandbox, product, clock) {
+    this.#user = sandbox.user;
     this.#server = createServer((request, response) => serve(product, request, response));
     this.#server.listen(0, 'localhost');
     await once(this.#server, 'listening');
@@ -68,7 +70,8 @@ export class OfficialClient {
     });
     this.#page = await this.#browser.newPage();
     this.#page.on('pageerror', (error) => this.reports.add('pageerror', String(error)));
-    await this.#page.exposeFunction('report', (name, detail) => this.reports.add(name, detail));
+    const report = (name, detail, at) => this.reports.add(name, detail, at);
+    await this.#page.exposeFunction('tellRunner', report);
     if (clock) await this.#page.clock.install();
     await this.#page.goto(`http://localhost:${this.#server.address().port}/`);
     await this.#page.evaluate((how) => window.start(how), { product, token: sandbox.token });
@@ -89,9 +92,19 @@ export class OfficialClient {
     await this.#page.clock.runFor(seconds * 1000);
   }
 
-  /** Runs a function in the page until it gives something true. */
-  async pageUntil(test, argument) {
-    return (await this.#page.waitForFunction(test, argument, { polling: 50 })).jsonValue();
+  /**
+   * Waits until the line is registered (`true`) or has planned its next round over the servers, more
+   * than `rounds` of them (`false`). The client keeps its plan in the page's local storage.
+   */
+  async plannedOrRegistered(rounds) {
+    const test = ([key, rounds]) => {
+      if (window.lineInfo?.().status === 'active') return 'registered';
+      const plan = JSON.parse(localStorage.getItem(key));
+      return plan && plan.attempt > rounds && 'planned';
+    };
+    const key = `wxc-failover-state.${this.#user.id}`;
+    const outcome = await this.#page.waitForFunction(test, [key, rounds], { polling: 50 });
+    return (await outcome.jsonValue()) === 'registered';
   }
 
   /** Gives back all that was registered. */

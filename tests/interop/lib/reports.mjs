@@ -2,10 +2,10 @@
 
 import { EventEmitter, once } from 'node:events';
 
-/** How long to wait for a report, milliseconds. */
-const PATIENCE_MS = 30_000;
-
 export class Reports {
+  /** How long to wait for a report, milliseconds. Generous: the machine may be busy. */
+  patienceMs = 30_000;
+
   #who;
   #all = [];
   #read = 0;
@@ -17,8 +17,9 @@ export class Reports {
     this.#who = who;
   }
 
-  add(name, detail) {
-    this.#all.push({ name, detail });
+  /** `at` is the client's own time, milliseconds. */
+  add(name, detail, at) {
+    this.#all.push({ name, detail, at });
     this.#changes.emit('change');
   }
 
@@ -36,9 +37,13 @@ export class Reports {
     return this.#all.map(({ name }) => name);
   }
 
+  first(name) {
+    return this.#all.find((report) => report.name === name);
+  }
+
   /** The first report called `name` after those that earlier waits gave; its detail. */
   async until(name) {
-    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const signal = AbortSignal.timeout(this.patienceMs);
     for (;;) {
       const at = this.#all.findIndex((report, index) => index >= this.#read && report.name === name);
       if (at >= 0) {

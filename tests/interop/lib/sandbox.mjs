@@ -10,11 +10,15 @@ import { Agent, request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { setTimeout as pause } from 'node:timers/promises';
 
 import { webexBinary } from './tools.mjs';
 
 /** How long a condition may take to come true, seconds. Generous: the machine may be busy. */
 const PATIENCE_S = 30;
+
+/** Between two looks at a state that the control API cannot wait for, milliseconds. */
+const POLL_MS = 20;
 
 export class Sandbox {
   #process;
@@ -44,12 +48,22 @@ export class Sandbox {
 
   /** One call of the control API; `path` without `/sandbox`. */
   async ask(method, path, body) {
-    const call = request(`${this.origin}/sandbox${path}`, { method, agent: this.#agent });
+    return this.#send(method, `/sandbox${path}`, {}, body);
+  }
+
+  /** A request to a service in the name of the user, as by a client of its own. */
+  async serve(method, path, body) {
+    const headers = { authorization: `Bearer ${this.token}`, 'content-type': 'application/json' };
+    return this.#send(method, path, headers, body);
+  }
+
+  async #send(method, path, headers, body) {
+    const call = request(this.origin + path, { method, headers, agent: this.#agent });
     call.end(body === undefined ? undefined : JSON.stringify(body));
     const [answer] = await once(call, 'response');
     const text = (await answer.setEncoding('utf8').toArray()).join('');
     if (answer.statusCode >= 400) {
-      throw new Error(`${method} /sandbox${path}: ${answer.statusCode} ${text}`);
+      throw new Error(`${method} ${path}: ${answer.statusCode} ${text}`);
     }
     return text === '' ? undefined : JSON.parse(text);
   }
@@ -59,8 +73,15 @@ export class Sandbox {
     return (await this.ask('POST', '/faults', fault)).id;
   }
 
-  async clearFaults() {
-    await this.ask('DELETE', '/faults');
+  /** Makes a user and uses that one from now on; `user` as the control API takes it. */
+  async becomeUser(user) {
+    this.user = await this.ask('POST', '/users', user);
+    this.token = this.user.token;
+  }
+
+  /** Changes rules, for example `{wdm: {device_limit: 5}}`. */
+  async policies(change) {
+    await this.ask('PATCH', '/policies', change);
   }
 
   /** Switches one way of being wrong on. */
@@ -72,6 +93,26 @@ export class Sandbox {
   async push(data) {
     const { sockets } = await this.ask('POST', `/users/${this.user.id}/events`, data);
     if (sockets === 0) throw new Error('no socket to push the event to');
+  }
+
+  /** Registers a device of the user that is not the client's; gives the device. */
+  async otherDevice() {
+    const names = ['name', 'model', 'localizedModel', 'systemName', 'systemVersion'];
+    const device = Object.fromEntries(names.map((name) => [name, 'another client']));
+    return this.serve('POST', '/wdm/api/v1/devices', { ...device, deviceType: 'WEB' });
+  }
+
+  /** Registers a line of the user that is not the client's, at the first primary. */
+  async otherLine() {
+    const { url, userId } = await this.otherDevice();
+    const serviceData = { indicator: 'calling', domain: '' };
+    const path = '/mobius/primary-1/api/v1/calling/web/device';
+    return this.serve('POST', path, { userId, clientDeviceUri: url, serviceData });
+  }
+
+  /** Forgets the requests so far, those of the preparation. */
+  async clearLog() {
+    await this.ask('DELETE', '/requests');
   }
 
   async sockets() {
@@ -108,6 +149,22 @@ export class Sandbox {
     } catch (cause) {
       const log = (await this.requests()).map((r) => `${r.method} ${r.path} ${r.status}`);
       throw new Error(`never: ${JSON.stringify(condition)}; log:\n${log.join('\n')}`, { cause });
+    }
+  }
+
+  /**
+   * Waits until one socket is open, all that was sent on it is acknowledged, at least `frames` frames,
+   * and `closed` others have ended: then the client knows what the sandbox knows.
+   */
+  async socketInUse({ frames = 1, closed = 0 } = {}) {
+    const deadline = Date.now() + PATIENCE_S * 1000;
+    for (;;) {
+      const [sockets, ended] = [await this.sockets(), await this.closedSockets()];
+      const [socket] = sockets;
+      const inUse = sockets.length === 1 && socket.sequence_number >= frames;
+      if (inUse && socket.unacknowledged.length === 0 && ended.length >= closed) return;
+      if (Date.now() > deadline) throw new Error(`not in use: ${JSON.stringify(sockets)}`);
+      await pause(POLL_MS);
     }
   }
 

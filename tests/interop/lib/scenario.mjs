@@ -2,8 +2,8 @@
 // the checks that hold for every scenario.
 
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
 
+import { recorded } from './compare.mjs';
 import { OfficialClient } from './official.mjs';
 import { Sandbox } from './sandbox.mjs';
 
@@ -11,22 +11,28 @@ import { Sandbox } from './sandbox.mjs';
 const BROWSERS_OWN = /(^|\.)(google|googleapis|gstatic|gvt1)\.com$/;
 
 /**
- * Runs one scenario with the official client.
+ * Runs a scenario with a client, `OfficialClient` or `CommandClient`; gives what the sandbox recorded.
  *
- * A scenario is an object: `name`; `product` of `OfficialClient.open`; `clock`, whether time in the
- * page is moved forward; `prepare(sandbox)`, before the client starts; `run({sandbox, client})`, which
- * ends when there is nothing more to happen; `official({sandbox, client})`, its checks.
+ * A scenario is an object: `id`; `shows`, what it shows; `product` of `OfficialClient.open`; `keepaliveS`
+ * of `Sandbox.start`; `clock`, whether time in the page is moved forward; `prepare(sandbox)`, before the
+ * client starts; `run({sandbox, client})`, which ends when there is nothing more to happen;
+ * `official({sandbox, client})`, what is to be seen of the official client.
+ *
+ * With `mutation` the sandbox is wrong in that way; with `patienceMs` the client is not waited for as long.
  */
-export async function runOfficial(scenario, mutation) {
-  const sandbox = await Sandbox.start();
+export async function run(scenario, Client, { mutation, patienceMs } = {}) {
+  const sandbox = await Sandbox.start(scenario);
   let client;
   try {
     if (mutation) await sandbox.mutate(mutation);
     await scenario.prepare?.(sandbox);
-    client = await OfficialClient.open(sandbox, scenario);
+    client = await Client.open(sandbox, scenario);
+    client.reports.patienceMs = patienceMs ?? client.reports.patienceMs;
     await scenario.run({ sandbox, client });
-    await scenario.official({ sandbox, client });
+    const record = await recorded(sandbox);
+    if (Client === OfficialClient) await scenario.official({ sandbox, client });
     await everythingWasServed(sandbox);
+    return record;
   } catch (error) {
     // What the client said explains most failures.
     error.message += `\nreported: ${JSON.stringify(client?.reports.all)}`;
@@ -37,13 +43,9 @@ export async function runOfficial(scenario, mutation) {
   }
 }
 
-/** Makes a test of each scenario. Two run at a time: most of each is waiting. */
-export function testOfficial(scenarios) {
-  describe('the official client', { concurrency: 2 }, () => {
-    for (const scenario of scenarios) {
-      it(scenario.name, { timeout: 120_000 }, () => runOfficial(scenario));
-    }
-  });
+/** The name of a scenario's test. */
+export function title({ id, shows }) {
+  return `${id}: ${shows}`;
 }
 
 /** Nothing is left of the client. */

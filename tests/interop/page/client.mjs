@@ -45,6 +45,7 @@ window.leave = () => tell('left', leave());
 
 /** The line as its object describes it. */
 window.lineInfo = () => {
+  if (!line) return {};
   const names = ['lineId', 'mobiusDeviceId', 'userId', 'mobiusUri', 'sipAddresses'];
   names.push('keepaliveInterval', 'rehomingIntervalMin', 'rehomingIntervalMax');
   const info = Object.fromEntries(names.map((name) => [name, line[name]]));
@@ -73,21 +74,21 @@ async function startCalling(which) {
     return;
   }
   calling.on('ready', async () => {
-    window.report('ready');
+    report('ready');
     webex = calling.webex;
     forward(webex.internal.mercury, SOCKET_EVENTS);
     await calling.register();
     // The promise is fulfilled whatever happened: whether there are lines tells.
     if (calling.callingClient) registerLine();
-    else window.report('calling:failed');
+    else report('calling:failed');
   });
 }
 
 function registerLine() {
-  calling.callingClient.on('callingClient:error', (e) => window.report('client error', e.getError()));
+  calling.callingClient.on('callingClient:error', (e) => report('client error', e.getError()));
   [line] = Object.values(calling.callingClient.getLines());
   forward(line, LINE_EVENTS);
-  line.on('error', (error) => window.report('error', error.getError()));
+  line.on('error', (error) => report('error', error.getError()));
   line.register();
 }
 
@@ -99,13 +100,17 @@ async function leave() {
   }
 }
 
+function report(name, detail) {
+  window.tellRunner(name, detail, Date.now());
+}
+
 function forward(emitter, names) {
-  for (const name of names) emitter.on(name, () => window.report(name));
+  for (const name of names) emitter.on(name, () => report(name));
 }
 
 function tell(what, promise, done = what) {
   promise.then(
-    () => done && window.report(done),
-    (error) => window.report(`${what}: failed`, String(error?.message ?? error)),
+    () => done && report(done),
+    (error) => report(`${what}: failed`, String(error?.message ?? error)),
   );
 }

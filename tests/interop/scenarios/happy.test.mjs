@@ -1,4 +1,0 @@
-import scenarios from './happy.mjs';
-import { testOfficial } from '../lib/scenario.mjs';
-
-testOfficial(scenarios);
