@@ -41,8 +41,9 @@ pub(crate) enum Seed {
 impl Credentials {
     /// A ready-made access token: a personal token, a bot's, or one minted elsewhere.
     ///
-    /// It cannot be refreshed: when the service refuses it, requests fail with
-    /// [`TokenError::Rejected`] and the application has to bring a new one. The text is taken in the
+    /// It cannot be refreshed: a request that a service refuses it for fails with
+    /// [`TokenError::Rejected`], and the application has to bring a new one. It is still sent with
+    /// other requests, so that what was registered with it can be given up. The text is taken in the
     /// forms of [`AccessToken::parse`] and checked when [`Tokens`](crate::Tokens) are made.
     pub fn access_token(token: impl Into<String>) -> Self {
         let seed = Seed::AccessToken(SecretString::from(token.into()));

@@ -31,7 +31,7 @@ mod oauth;
 mod org;
 mod provider;
 mod random;
-mod retry_after;
+pub mod retry_after;
 mod scope;
 mod store;
 pub mod timings;

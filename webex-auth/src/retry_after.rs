@@ -1,11 +1,19 @@
-//! `Retry-After`: seconds or an HTTP date.
+//! `Retry-After`, in either of its forms: whole seconds, or a date (RFC 9110 §10.2.3).
 
 use std::time::{Duration, SystemTime};
 
 use crate::timings;
 
 /// The delay a server asks for, capped at an hour; `None` when it cannot be read.
-pub(crate) fn parse(value: &str, now: SystemTime) -> Option<Duration> {
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+/// use webex_auth::retry_after;
+///
+/// assert_eq!(retry_after::parse("17", SystemTime::now()), Some(Duration::from_secs(17)));
+/// assert_eq!(retry_after::parse("soon", SystemTime::now()), None);
+/// ```
+pub fn parse(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let delay = match value.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),

@@ -105,10 +105,10 @@ async fn the_next_server_takes_the_line() {
 #[tokio::test]
 async fn final_errors_have_the_documented_form() {
     let sandbox = Sandbox::start().await.unwrap();
-    let (_calling, line, mut events) = calling(&sandbox).await;
+    let (calling, line, mut events) = calling(&sandbox).await;
     for (status, kind, msg) in [
-        (404, "registrationError", "Device not found."),
         (401, "tokenError", "Token expired. Authentication/Authorization error."),
+        (404, "registrationError", "Device not found."),
     ] {
         sandbox.fail(Mobius::register()).with(status).once();
         line.register();
@@ -121,6 +121,9 @@ async fn final_errors_have_the_documented_form() {
         assert!(error.tracking_id.is_some());
         assert_eq!(line.state(), LineState::Failed);
     }
+    // The token is still good enough to give everything up with.
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
 }
 
 #[tokio::test]

@@ -4,14 +4,18 @@
 //! set of things an application can react to. [`HttpError`] is the one at the bottom: a request
 //! that did not bring a usable answer.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
 use serde_json::Value;
 use thiserror::Error;
 
-use webex_auth::TokenError;
+use webex_auth::{TokenError, retry_after};
 
 /// What kind of failure it was, for deciding what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -181,7 +185,7 @@ impl ServiceError {
             message: json.as_ref().and_then(message).map(shorten),
             error_code: json.as_ref().and_then(|json| json.get("errorCode")?.as_i64()),
             tracking_id: header(headers, "trackingid").map(str::to_owned),
-            retry_after: header(headers, RETRY_AFTER.as_str()).and_then(retry_after),
+            retry_after: retry_after(headers),
             body,
         }
     }
@@ -246,14 +250,9 @@ fn shorten(text: &str) -> String {
     text[..end].to_owned()
 }
 
-/// `Retry-After` in either form: whole seconds, or a date (RFC 9110 §10.2.3).
-pub(crate) fn retry_after(value: &str) -> Option<Duration> {
-    let value = value.trim();
-    if let Ok(seconds) = value.parse::<u64>() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let date = httpdate::parse_http_date(value).ok()?;
-    Some(date.duration_since(std::time::SystemTime::now()).unwrap_or_default())
+/// What a `Retry-After` header asks for.
+pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    retry_after::parse(header(headers, RETRY_AFTER.as_str())?, SystemTime::now())
 }
 
 #[cfg(test)]
@@ -292,14 +291,6 @@ mod tests {
         assert_eq!(error.tracking_id.as_deref(), Some("T_1"));
         let wait = Some(Duration::from_secs(7));
         assert_eq!(error.kind(), ErrorKind::RateLimited { retry_after: wait });
-    }
-
-    #[test]
-    fn retry_after_takes_both_forms() {
-        assert_eq!(retry_after("12"), Some(Duration::from_secs(12)));
-        assert_eq!(retry_after("Sun, 06 Nov 1994 08:49:37 GMT"), Some(Duration::ZERO));
-        assert_eq!(retry_after("soon"), None);
-        assert_eq!(retry_after("-1"), None);
     }
 
     #[test]

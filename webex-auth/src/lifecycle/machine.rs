@@ -163,7 +163,12 @@ impl Lifecycle {
     /// A service refused the token held (401).
     pub fn handle_refused(&mut self, now: Moment) -> Answer {
         let at = self.clock.advance(now);
-        if !self.in_flight && self.ended.is_none() && self.renewable {
+        if !self.renewable {
+            // There is no other. Others may still accept it: what is registered with it can be
+            // given up, and one service's mistake does not end everything.
+            return if self.usable_at(at) { Answer::Final } else { Answer::Ended };
+        }
+        if !self.in_flight && self.ended.is_none() {
             if !self.refusals.allow(at) {
                 return Answer::Final;
             }
