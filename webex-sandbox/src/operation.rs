@@ -150,6 +150,16 @@ impl Target {
     }
 }
 
+impl Target {
+    /// Every service and every operation, each service before its own.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Service::ALL.into_iter().flat_map(|(service, _)| {
+            let operations = ALL.iter().filter(move |operation| operation.service == service);
+            std::iter::once(Self::Service(service)).chain(operations.copied().map(Self::Operation))
+        })
+    }
+}
+
 impl From<Operation> for Target {
     fn from(operation: Operation) -> Self {
         Self::Operation(operation)

@@ -207,7 +207,7 @@ impl Sandbox {
 
     /// Forgets the requests received so far.
     pub fn clear_requests(&self) {
-        self.world.log.clear();
+        self.world.clear_requests();
     }
 
     /// Waits until `condition` is true, for at most 10 s of tokio's clock.
@@ -272,7 +272,7 @@ impl Sandbox {
 
     /// Ends all faults.
     pub fn clear_faults(&self) {
-        self.world.faults.clear_all();
+        self.world.clear_faults();
     }
 
     /// Switches a Mobius instance off: its requests get no answer, their connection (HTTP/1) or
@@ -302,11 +302,13 @@ impl Sandbox {
     /// one HTTP/2 connection wait side by side.
     pub fn set_latency(&self, delay: Duration) {
         self.world.latency.set_request(delay);
+        self.world.changed(|| Change::Settings);
     }
 
     /// Adds a delay before each new connection is served.
     pub fn set_connection_latency(&self, delay: Duration) {
         self.world.latency.set_connection(delay);
+        self.world.changed(|| Change::Settings);
     }
 
     /// Changes the rules of Mobius for what comes.
@@ -444,6 +446,12 @@ impl World {
         let known = self.tokens.lock().expire(token, Instant::now(), after);
         self.changed(|| Change::TokensChanged);
         known
+    }
+
+    pub(crate) fn expire_all(&self, user_id: &str, after: Duration) -> usize {
+        let count = self.tokens.lock().expire_user(user_id, Instant::now(), after);
+        self.changed(|| Change::TokensChanged);
+        count
     }
 
     pub(crate) fn revoke_token(&self, token: &str) -> bool {

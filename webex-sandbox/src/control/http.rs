@@ -18,7 +18,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::guard::guard;
-use super::{query, stream};
+use super::{page, query, requests, stream};
 use crate::builder::seconds;
 use crate::reply::{Reply, merge_patch};
 use crate::services::oauth::OAuthClient;
@@ -31,11 +31,13 @@ use crate::state::{Change, Policies, World};
 /// Everything under `/sandbox`.
 pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
     Router::new()
-        .route("/", get(query::overview))
+        .route("/", get(page::overview))
+        .route("/page/{file}", get(page::file))
         .route("/events", get(stream::events))
-        .route("/wait", get(query::wait))
+        .route("/wait", get(requests::wait))
         .route("/users", get(query::users).post(add_user))
         .route("/users/{id}/tokens", post(issue_token).delete(revoke_all))
+        .route("/users/{id}/tokens/expire", post(expire_all))
         .route("/users/{id}/events", post(push_event))
         .route("/tokens/expire", post(expire_token))
         .route("/tokens/revoke", post(revoke_token))
@@ -49,7 +51,9 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .route("/sockets", get(query::sockets))
         .route("/sockets/closed", get(query::closed_sockets))
         .route("/sockets/{id}", post(command_socket))
-        .route("/requests", get(query::requests).delete(clear_requests))
+        .route("/operations", get(query::operations))
+        .route("/requests", get(requests::list).delete(clear_requests))
+        .route("/requests/{number}", get(requests::one))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/faults/{id}", delete(clear_fault))
         .route("/instances/{name}", put(switch_instance))
@@ -60,9 +64,9 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .layer(from_fn_with_state(Arc::clone(world), guard))
 }
 
-/// `/sandbox/`, which nesting leaves out: the overview again.
+/// `/sandbox/`, which nesting leaves out: the overview or the page again.
 pub(crate) fn root(world: &Arc<World>) -> MethodRouter<Arc<World>> {
-    get(query::overview).layer(from_fn_with_state(Arc::clone(world), guard))
+    get(page::overview).layer(from_fn_with_state(Arc::clone(world), guard))
 }
 
 /// Answer of a control call, or why it was refused.
@@ -166,6 +170,21 @@ async fn revoke_all(State(world): Shared, Path(id): Path<String>) -> Json<Value>
     Json(json!({"revoked": world.revoke_all(&id)}))
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Later {
+    #[serde(rename = "after_s", with = "seconds")]
+    after: Duration,
+}
+
+async fn expire_all(
+    State(world): Shared,
+    Path(id): Path<String>,
+    Posted(Later { after }): Posted<Later>,
+) -> Json<Value> {
+    Json(json!({"expired": world.expire_all(&id, after)}))
+}
+
 async fn add_client(State(world): Shared, Posted(client): Posted<OAuthClient>) -> StatusCode {
     world.oauth.lock().add_client(client);
     world.changed(|| Change::Settings);
@@ -254,7 +273,7 @@ async fn command_socket(
 }
 
 async fn clear_requests(State(world): Shared) -> StatusCode {
-    world.log.clear();
+    world.clear_requests();
     StatusCode::NO_CONTENT
 }
 
@@ -271,12 +290,12 @@ async fn add_fault(
 }
 
 async fn clear_faults(State(world): Shared) -> StatusCode {
-    world.faults.clear_all();
+    world.clear_faults();
     StatusCode::NO_CONTENT
 }
 
 async fn clear_fault(State(world): Shared, Path(id): Path<u64>) -> Result<StatusCode> {
-    Refused::unless(world.faults.clear(id))
+    Refused::unless(world.clear_fault(id))
 }
 
 #[derive(Deserialize)]
@@ -314,6 +333,7 @@ async fn set_latency(
     if let Some(delay) = connection {
         world.latency.set_connection(delay);
     }
+    world.changed(|| Change::Settings);
     Ok(StatusCode::NO_CONTENT)
 }
 

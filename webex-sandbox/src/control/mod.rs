@@ -6,7 +6,9 @@
 
 pub(crate) mod guard;
 pub(crate) mod http;
+mod page;
 mod query;
+mod requests;
 mod stream;
 
 /// Whether a path belongs to the control API.

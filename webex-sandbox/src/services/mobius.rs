@@ -100,7 +100,9 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
     let reply = registration_json(&call, &line, &policy);
     let expires = now + policy.line_lifetime();
     lines.remove(&device_id);
-    lines.insert(LineEntry { line, user: user.clone(), expires });
+    let interval = policy.keepalive_interval;
+    let keepalive_due = now + interval;
+    lines.insert(LineEntry { line, user: user.clone(), keepalive_due, interval, expires });
     drop(lines);
     if expired_at.is_none_or(|before| expires < before) {
         call.world.expiry.arm(expires, Mortal::Line(device_id.clone()));
@@ -130,7 +132,9 @@ pub(crate) async fn status(call: Call) -> Result<Reply, Reply> {
         }
         entry.line.last_seen = Timestamp::now();
         entry.line.keepalives += 1;
-        entry.expires = Instant::now() + lifetime;
+        let now = Instant::now();
+        entry.keepalive_due = now + entry.interval;
+        entry.expires = now + lifetime;
     }
     call.world
         .changed(|| Change::LineKeptAlive { device_id: id.to_owned(), instance: instance.clone() });

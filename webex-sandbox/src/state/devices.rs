@@ -140,7 +140,12 @@ impl Devices {
     }
 
     pub(crate) fn all(&self) -> Vec<Device> {
-        let mut all: Vec<_> = self.by_id.values().map(|entry| entry.device.clone()).collect();
+        self.sorted().into_iter().cloned().collect()
+    }
+
+    /// Oldest first.
+    pub(crate) fn sorted(&self) -> Vec<&Device> {
+        let mut all: Vec<_> = self.by_id.values().map(|entry| &entry.device).collect();
         all.sort_by_key(|device| device.created);
         all
     }

@@ -206,6 +206,7 @@ pub struct FaultHandle {
 impl FaultHandle {
     pub(crate) fn add(world: &Arc<World>, fault: Fault) -> Self {
         let (id, fired) = world.faults.add(fault);
+        world.changed(|| Change::FaultsChanged);
         Self { world: Arc::downgrade(world), id, fired }
     }
 
@@ -222,7 +223,7 @@ impl FaultHandle {
     /// Ends it. Harmless when it has ended already.
     pub fn clear(&self) {
         if let Some(world) = self.world.upgrade() {
-            world.faults.clear(self.id);
+            world.clear_fault(self.id);
         }
     }
 }
@@ -311,7 +312,7 @@ impl Faults {
         None
     }
 
-    pub(crate) fn clear(&self, id: u64) -> bool {
+    fn clear(&self, id: u64) -> bool {
         let mut list = self.list.lock();
         let before = list.entries.len();
         list.entries.retain(|entry| entry.id != id);
@@ -319,7 +320,7 @@ impl Faults {
         list.entries.len() < before
     }
 
-    pub(crate) fn clear_all(&self) {
+    fn clear_all(&self) {
         let mut list = self.list.lock();
         list.entries.clear();
         self.recount(&list);
@@ -356,6 +357,25 @@ impl World {
         let (id, fault) = self.faults.take(operation, instance, user)?;
         self.changed(|| Change::FaultFired { id, operation });
         Some(fault)
+    }
+
+    /// Ends a fault. `false` when there is none of this number.
+    pub(crate) fn clear_fault(&self, id: u64) -> bool {
+        let known = self.faults.clear(id);
+        self.changed(|| Change::FaultsChanged);
+        known
+    }
+
+    /// Ends all faults.
+    pub(crate) fn clear_faults(&self) {
+        self.faults.clear_all();
+        self.changed(|| Change::FaultsChanged);
+    }
+
+    /// Forgets the requests received so far.
+    pub(crate) fn clear_requests(&self) {
+        self.log.clear();
+        self.changed(|| Change::RequestsForgotten);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -41,6 +42,10 @@ pub struct Line {
 pub(crate) struct LineEntry {
     pub(crate) line: Line,
     pub(crate) user: Arc<User>,
+    /// When the client's next keepalive is due, by the interval it was told.
+    pub(crate) keepalive_due: Instant,
+    /// The interval it was told.
+    pub(crate) interval: Duration,
     pub(crate) expires: Instant,
 }
 
@@ -95,8 +100,13 @@ impl Lines {
     }
 
     pub(crate) fn all(&self) -> Vec<Line> {
-        let mut all: Vec<_> = self.by_id.values().map(|entry| entry.line.clone()).collect();
-        all.sort_by_key(|line| line.registered);
+        self.entries().into_iter().map(|entry| entry.line.clone()).collect()
+    }
+
+    /// With their clocks, oldest first.
+    pub(crate) fn entries(&self) -> Vec<&LineEntry> {
+        let mut all: Vec<_> = self.by_id.values().collect();
+        all.sort_by_key(|entry| entry.line.registered);
         all
     }
 }

@@ -323,6 +323,13 @@ impl Log {
         }
     }
 
+    /// A request that is still remembered.
+    pub(crate) fn get(&self, number: u64) -> Option<Request> {
+        let ring = self.ring.lock();
+        let at = ring.entries.binary_search_by_key(&number, Request::number).ok()?;
+        ring.entries.get(at).cloned()
+    }
+
     pub(crate) fn all(&self) -> Requests {
         Requests(self.ring.lock().entries.iter().cloned().collect())
     }

@@ -118,6 +118,8 @@ pub(crate) enum Change {
     TokensChanged,
     InstanceSwitched { instance: String, down: bool },
     FaultFired { id: u64, operation: Operation },
+    FaultsChanged,
+    RequestsForgotten,
     Settings,
 }
 

@@ -238,9 +238,14 @@ impl Sockets {
 
     /// Open sockets, oldest first.
     pub(crate) fn all(&self) -> Vec<Socket> {
-        let mut all: Vec<_> = self.open.values().map(|entry| entry.snapshot()).collect();
-        all.sort_by_key(|socket| socket.id);
-        all
+        self.sorted().into_iter().map(SocketEntry::snapshot).collect()
+    }
+
+    /// Open sockets, oldest first.
+    pub(crate) fn sorted(&self) -> Vec<&SocketEntry> {
+        let mut all: Vec<_> = self.open.iter().collect();
+        all.sort_by_key(|(id, _)| **id);
+        all.into_iter().map(|(_, entry)| &**entry).collect()
     }
 
     /// The last sockets that ended, oldest first.

@@ -104,6 +104,19 @@ impl Tokens {
         }
     }
 
+    /// Sets the expiry of all access tokens of a user to `after` from `now`; says how many there are.
+    pub(crate) fn expire_user(&mut self, user_id: &str, now: Instant, after: Duration) -> usize {
+        let list = self.by_user.get(user_id).map(|list| list.iter()).into_iter().flatten();
+        let mut count = 0;
+        for token in list {
+            if let Some(access) = self.access.get_mut(token) {
+                access.expires = Some(now + after);
+                count += 1;
+            }
+        }
+        count
+    }
+
     /// Ends a token. `false` when it was not known.
     pub(crate) fn revoke(&mut self, token: &str) -> bool {
         if let Some(access) = self.access.remove(token) {
