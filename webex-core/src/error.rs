@@ -130,7 +130,7 @@ impl HttpError {
             Self::Status(error) => error.kind(),
             Self::Network { .. } => ErrorKind::Network,
             Self::Timeout { .. } => ErrorKind::Timeout,
-            Self::Token(_) => ErrorKind::Unauthorized,
+            Self::Token(error) => token_kind(error),
             Self::NoDevice { kind, .. } => *kind,
             Self::Body { .. } | Self::Redirect { .. } => ErrorKind::Protocol,
         }
@@ -152,6 +152,16 @@ impl HttpError {
     /// The tracking id to quote to Webex support.
     pub fn tracking_id(&self) -> Option<&str> {
         self.service()?.tracking_id.as_deref()
+    }
+}
+
+/// What to do about a missing token: only some of the reasons call for a new sign-in.
+pub(crate) fn token_kind(error: &TokenError) -> ErrorKind {
+    match error {
+        TokenError::Unavailable { .. } => ErrorKind::Network,
+        TokenError::NotConfigured(_) => ErrorKind::Configuration,
+        TokenError::Stopped => ErrorKind::InvalidState,
+        _ => ErrorKind::Unauthorized,
     }
 }
 

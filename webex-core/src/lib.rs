@@ -25,7 +25,7 @@ pub mod mercury;
 pub mod timer;
 mod webex;
 
-pub use webex_auth::{AccessToken, Credentials, TokenError};
+pub use webex_auth::{AccessToken, Credentials, TokenError, Tokens};
 
 pub use self::{
     catalog::{Catalog, CatalogError},

@@ -9,13 +9,13 @@ use futures_util::{
 use parking_lot::Mutex;
 use thiserror::Error;
 use url::Url;
-use webex_auth::{Credentials, TokenError, Tokens};
+use webex_auth::{Credentials, ReqwestHttp, Store, TokenError, Tokens};
 
 use crate::{
     catalog::{Catalog, CatalogError},
     device::DeviceConfig,
     endpoints::Endpoints,
-    error::ErrorKind,
+    error::{ErrorKind, token_kind},
     http::{AllowList, Http, TrackingIds, Transport, TransportError},
     link::Link,
 };
@@ -82,6 +82,11 @@ impl Webex {
         &self.0.core.http
     }
 
+    /// The tokens of this user: their state, signing in anew, signing out.
+    pub fn tokens(&self) -> &Tokens {
+        self.0.core.http.tokens()
+    }
+
     /// Where discovery starts.
     pub fn endpoints(&self) -> &Endpoints {
         &self.0.core.endpoints
@@ -133,17 +138,35 @@ fn fetch(http: Http, u2c: Url) -> Shared<BoxFuture<'static, Result<Arc<Catalog>,
 /// Makes a [`Webex`].
 #[derive(Debug, Clone, Default)]
 pub struct WebexBuilder {
-    credentials: Option<Credentials>,
+    identity: Option<Identity>,
+    store: Option<(Arc<dyn Store>, String)>,
     endpoints: Endpoints,
     transport: Option<Transport>,
     device: DeviceConfig,
 }
 
 impl WebexBuilder {
-    /// Who the user is. Required.
+    /// Who the user is. This or [`tokens`](Self::tokens) is required.
+    ///
+    /// Credentials that can be renewed are, over the same connections as everything else.
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
-        self.credentials = Some(credentials);
+        self.identity = Some(Identity::Credentials(credentials));
+        self
+    }
+
+    /// Tokens made elsewhere, which several clients may share.
+    #[must_use]
+    pub fn tokens(mut self, tokens: Tokens) -> Self {
+        self.identity = Some(Identity::Tokens(tokens));
+        self
+    }
+
+    /// Where renewed tokens are kept, and under which name. Default: in memory only. Has no effect
+    /// on [`tokens`](Self::tokens) made elsewhere.
+    #[must_use]
+    pub fn token_store(mut self, store: Arc<dyn Store>, name: impl Into<String>) -> Self {
+        self.store = Some((store, name.into()));
         self
     }
 
@@ -173,10 +196,21 @@ impl WebexBuilder {
     /// # Errors
     /// [`BuildError`] when credentials are missing or cannot be ones.
     pub fn build(self) -> Result<Webex, BuildError> {
-        let tokens = Tokens::new(self.credentials.ok_or(BuildError::NoCredentials)?)?;
+        let identity = self.identity.ok_or(BuildError::NoCredentials)?;
         let transport = match self.transport {
             Some(transport) => transport,
             None => Transport::shared()?,
+        };
+        let tokens = match identity {
+            Identity::Tokens(tokens) => tokens,
+            Identity::Credentials(credentials) => {
+                let http = ReqwestHttp::new(transport.http().clone());
+                let mut builder = Tokens::builder(credentials).http(Arc::new(http));
+                if let Some((store, name)) = self.store {
+                    builder = builder.store(store, name);
+                }
+                builder.build()?
+            }
         };
         let allow = AllowList::new(self.endpoints.all(), self.endpoints.webex_domains);
         let http = Http::new(transport, tokens, allow, TrackingIds::new());
@@ -184,6 +218,12 @@ impl WebexBuilder {
         let core = Core { http, endpoints, device, catalog: Mutex::default() };
         Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
     }
+}
+
+#[derive(Debug, Clone)]
+enum Identity {
+    Credentials(Credentials),
+    Tokens(Tokens),
 }
 
 /// Why a client cannot be made.
@@ -206,7 +246,7 @@ impl BuildError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::NoCredentials | Self::Transport(_) => ErrorKind::Configuration,
-            Self::Token(_) => ErrorKind::Unauthorized,
+            Self::Token(error) => token_kind(error),
         }
     }
 }

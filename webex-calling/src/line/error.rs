@@ -106,7 +106,9 @@ impl LineError {
                 (LineErrorType::ServiceUnavailable, "The calling server is not available.")
             }
             (Some(500..), _) => (LineErrorType::ServerError, "The calling server failed."),
-            _ if matches!(error, HttpError::Token(_)) => (LineErrorType::TokenError, TOKEN_EXPIRED),
+            _ if error.kind() == ErrorKind::Unauthorized => {
+                (LineErrorType::TokenError, TOKEN_EXPIRED)
+            }
             _ => (LineErrorType::DefaultError, "The calling server cannot be reached."),
         };
         Self {

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     device::{self, Device, machine::Failure},
-    error::{ErrorKind, HttpError},
+    error::{ErrorKind, HttpError, token_kind},
     events::Hub,
     mercury::{
         frame::ServerFrame,
@@ -229,7 +229,10 @@ impl Driver {
                 let (http, token) = (self.core.http.clone(), self.token.clone());
                 self.work.requests.push(Box::pin(async move {
                     let Some(token) = token else { return News::Token(false) };
-                    News::Token(http.tokens().replace(&token).await.is_ok())
+                    let outcome = http.tokens().replace(&token).await;
+                    // One that may come later is waited for by trying again.
+                    let hope = |error| token_kind(&error) != ErrorKind::Unauthorized;
+                    News::Token(outcome.map_or_else(hope, |_| true))
                 }));
             }
             mercury::Action::Deliver(event) => self.events.emit(&LinkEvent::Event(event)),

@@ -5,11 +5,10 @@ use std::{
     io,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use futures_util::{Sink, Stream};
-use http::{HeaderMap, HeaderValue};
 use rustls::pki_types::ServerName;
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
@@ -35,6 +34,7 @@ use url::Url;
 use webex_auth::AccessToken;
 
 use crate::{
+    error::{ErrorKind, retry_after, token_kind},
     http::{Http, Transport},
     mercury::{close::Close, frame, machine::OpenFailure},
 };
@@ -73,7 +73,12 @@ pub(super) async fn open(
         return Err(OpenFailure::Untrusted);
     }
     let (token, stream) = tokio::join!(http.tokens().token(), dial(http, address));
-    let (token, mut stream) = (token.map_err(|_| OpenFailure::Token)?, stream?);
+    let token = token.map_err(|error| match token_kind(&error) {
+        ErrorKind::Unauthorized => OpenFailure::Token,
+        // It may be had later: one more reason to try again, not to give up.
+        _ => OpenFailure::Network,
+    })?;
+    let mut stream = stream?;
     let tracking_id = format!("{}_{}", http.tracking().session(), epoch_ms());
     let id = uuid::Uuid::new_v4().to_string();
     let text = frame::authorization(&id, token.authorization(), &tracking_id);
@@ -210,10 +215,6 @@ fn with_parameters(mut url: Url) -> Url {
 
 fn epoch_ms() -> u128 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()
-}
-
-fn retry_after(headers: &HeaderMap<HeaderValue>) -> Option<Duration> {
-    crate::error::retry_after(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?)
 }
 
 fn close_of(frame: Option<CloseFrame>) -> Close {

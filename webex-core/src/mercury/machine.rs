@@ -304,7 +304,7 @@ impl Machine {
         }
     }
 
-    /// The answer to [`Action::ReplaceToken`]: whether another token could be had.
+    /// The answer to [`Action::ReplaceToken`]: whether there is, or may be, another token.
     pub fn handle_token(&mut self, renewed: bool) {
         if matches!(self.state, State::Waiting) && !renewed {
             self.stop(Stop::Unauthorized);
