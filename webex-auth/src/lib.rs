@@ -41,6 +41,8 @@ mod tokens;
 
 #[cfg(feature = "browser")]
 pub use self::loopback::open_browser;
+#[cfg(feature = "keyring")]
+pub use self::store::KeyringStore;
 #[cfg(feature = "redis")]
 pub use self::store::RedisStore;
 pub use self::{

@@ -9,6 +9,8 @@
 //! * `RedisStore` (feature `redis`): shared by many machines.
 
 mod directory;
+#[cfg(feature = "keyring")]
+mod keyring;
 mod memory;
 #[cfg(feature = "redis")]
 mod redis;
@@ -20,6 +22,8 @@ use thiserror::Error;
 
 use crate::http::BoxFuture;
 
+#[cfg(feature = "keyring")]
+pub use self::keyring::KeyringStore;
 #[cfg(feature = "redis")]
 pub use self::redis::RedisStore;
 pub use self::{directory::DirectoryStore, memory::MemoryStore};
