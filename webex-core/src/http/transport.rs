@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::runtime::{Handle, Id as RuntimeId};
+use webex_auth::{ReqwestHttp, TokenHttp};
 
 use super::tls::{RootError, Trust};
 
@@ -76,6 +77,11 @@ impl Transport {
         let transport = Self::builder().build()?;
         shared.insert(runtime.id(), Arc::downgrade(&transport.0));
         Ok(transport)
+    }
+
+    /// The same connections for an authorization server: what webex-auth sends its requests with.
+    pub fn token_http(&self) -> Arc<dyn TokenHttp> {
+        Arc::new(ReqwestHttp::new(self.0.http.clone()))
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {
