@@ -17,6 +17,11 @@ impl Failure {
         Self { code: 2, message: message.into() }
     }
 
+    /// Nobody is signed in, or not any more.
+    pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
+        Self { code: 3, message: message.into() }
+    }
+
     /// Something else.
     pub(crate) fn other(message: impl Into<String>) -> Self {
         Self { code: 1, message: message.into() }

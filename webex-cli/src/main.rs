@@ -1,5 +1,5 @@
-//! `webex`: registers a Meetings device and a Calling line from the command line, and runs the
-//! sandbox cloud.
+//! `webex`: registers a Meetings device and a Calling line from the command line, signs in, and runs
+//! the sandbox cloud.
 //!
 //! # Exit codes
 //! | code | meaning |
@@ -14,6 +14,7 @@ mod cloud;
 mod commands;
 mod exit;
 mod output;
+mod profile;
 mod signals;
 
 use std::{process::ExitCode, time::Instant};
@@ -41,6 +42,14 @@ const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not aut
 enum Command {
     /// Register a Meetings device and a Calling line, and keep them until Ctrl-C.
     Register(commands::register::Arguments),
+    /// Sign in, and keep the tokens for other commands.
+    Login(commands::login::Arguments),
+    /// Show who is signed in.
+    Whoami(commands::whoami::Arguments),
+    /// Print an access token, renewed if need be.
+    Token(commands::token::Arguments),
+    /// Sign out: revoke the tokens and erase them.
+    Logout(commands::logout::Arguments),
     /// Run a stand-in Webex cloud on this machine until Ctrl-C.
     Sandbox(commands::sandbox::Arguments),
 }
@@ -71,6 +80,10 @@ fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
     runtime.block_on(async {
         match arguments.command {
             Command::Register(arguments) => commands::register::run(arguments, started).await,
+            Command::Login(arguments) => commands::login::run(arguments).await,
+            Command::Whoami(arguments) => commands::whoami::run(arguments).await,
+            Command::Token(arguments) => commands::token::run(arguments).await,
+            Command::Logout(arguments) => commands::logout::run(arguments).await,
             Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
         }
     })

@@ -14,6 +14,9 @@ pub(crate) fn webex<'a>(
 ) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webex"));
     command.args(arguments).env_remove("WEBEX_ACCESS_TOKEN").env_remove("WEBEX_LOG");
+    for variable in ["WEBEX_CLIENT_ID", "WEBEX_CLIENT_SECRET", "WEBEX_STORE"] {
+        command.env_remove(variable);
+    }
     if let Some(token) = token {
         command.env("WEBEX_ACCESS_TOKEN", token);
     }

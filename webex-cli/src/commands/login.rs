@@ -1,0 +1,280 @@
+//! `webex login`: signs in with the browser or on another device, and keeps the tokens.
+//!
+//! Without a client id it signs in to a sandbox, given or started here, whose users agree at once.
+
+use std::{
+    env, fs,
+    io::{self, IsTerminal},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+use webex_auth::{
+    Credentials, DevicePrompt, DeviceState, Integration, LoopbackListener, OAuthError, Scope,
+    Scopes, TokenHttp, TokenSet, Tokens, open_browser,
+};
+use webex_core::{Auth, Request, Transport};
+use webex_sandbox::{OAuthClient, Sandbox};
+
+use crate::{
+    commands::whoami,
+    exit::Failure,
+    profile::{CloudChoice, Profile, StoreArguments, no_token},
+    signals::Signals,
+};
+
+/// Where the client secret is when it is not in a file.
+const SECRET_VARIABLE: &str = "WEBEX_CLIENT_SECRET";
+
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    /// Show a code to enter on another device, in place of opening a browser here
+    #[arg(long)]
+    device: bool,
+    /// Client id of the integration [default: that of a sandbox]
+    #[arg(long, env = "WEBEX_CLIENT_ID", value_name = "ID")]
+    client_id: Option<String>,
+    /// File with the client secret [default: `WEBEX_CLIENT_SECRET`, or asked for]
+    #[arg(long, value_name = "FILE", requires = "client_id")]
+    client_secret_file: Option<PathBuf>,
+    /// Redirect URI as registered; a port of this machine
+    #[arg(long, default_value = "http://127.0.0.1:8080/callback", value_name = "URI")]
+    redirect_uri: String,
+    /// Scopes to ask for, separated by spaces [default: those of calling and meetings]
+    #[arg(long, value_name = "SCOPES")]
+    scope: Option<String>,
+    /// Do not open the browser, only print the link
+    #[arg(long)]
+    no_browser: bool,
+    #[command(flatten)]
+    cloud: CloudChoice,
+    #[command(flatten)]
+    store: StoreArguments,
+}
+
+/// Signs in and keeps the tokens.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
+    let mut signals = Signals::listen().map_err(|error| Failure::other(error.to_string()))?;
+    tokio::select! {
+        done = sign_in(arguments) => done,
+        () = signals.next() => Err(Failure::other("interrupted: nobody was signed in")),
+    }
+}
+
+async fn sign_in(arguments: Arguments) -> Result<(), Failure> {
+    let scopes = match &arguments.scope {
+        Some(scopes) => {
+            scopes.parse().map_err(|error| Failure::usage(format!("--scope: {error}")))?
+        }
+        None => Scopes::calling() | Scopes::meetings() | [Scope::PEOPLE_READ],
+    };
+    let Some(client_id) = arguments.client_id.clone() else {
+        return to_sandbox(arguments, scopes).await;
+    };
+    let store = arguments.store.open()?;
+    let secret = client_secret(arguments.client_secret_file.as_deref())?;
+    let mut builder = Integration::builder(client_id)
+        .redirect_uri(&arguments.redirect_uri)
+        .scopes(scopes)
+        .endpoints(arguments.cloud.oauth()?);
+    if let Some(secret) = &secret {
+        builder = builder.secret(secret.clone());
+    }
+    let integration = builder.build();
+    let transport = arguments.cloud.transport()?;
+    let http = transport.token_http();
+    let tokens = if arguments.device {
+        by_device(&integration, http, async |_| Ok(())).await?
+    } else {
+        by_browser(&integration, &*http, &arguments.redirect_uri, arguments.no_browser).await?
+    };
+    if let Err(missing) = tokens.require(integration.scopes()) {
+        eprintln!("webex: {missing}");
+    }
+    let profile = Profile::new(integration, arguments.cloud, secret);
+    profile.save(&store, &tokens).await?;
+    println!("Signed in. The tokens are in {}.", store.path().display());
+    Ok(())
+}
+
+/// Waits for the system browser's redirect.
+async fn by_browser(
+    integration: &Integration,
+    http: &dyn TokenHttp,
+    redirect_uri: &str,
+    only_print: bool,
+) -> Result<TokenSet, Failure> {
+    let (port, path) = loopback(redirect_uri)?;
+    let listener = LoopbackListener::bind(port, path).await;
+    let listener = listener.map_err(|error| Failure::other(error.to_string()))?;
+    let mut request = integration.authorization().map_err(|error| refused(&error))?;
+    if port == 0 {
+        request = request.redirect_uri(listener.redirect_uri());
+    }
+    let authorization = request.start();
+    println!("Sign in with your browser:\n  {}", authorization.url());
+    if !only_print && let Err(error) = open_browser(authorization.url()) {
+        eprintln!("webex: no browser could be opened ({error}): open the link yourself");
+    }
+    let grant = listener.wait(authorization).await;
+    let grant = grant.map_err(|error| Failure::unauthorized(chain(&error)))?;
+    integration.exchange(http, grant).await.map_err(|error| refused(&error))
+}
+
+/// Shows a code and waits until it is entered. `shown` is called in between.
+async fn by_device(
+    integration: &Integration,
+    http: Arc<dyn TokenHttp>,
+    shown: impl AsyncFnOnce(&DevicePrompt) -> Result<(), Failure>,
+) -> Result<TokenSet, Failure> {
+    let begun = integration.device_sign_in(http).await;
+    let mut sign_in = begun.map_err(|error| refused(&error))?;
+    let prompt = sign_in.prompt();
+    println!("Open {} and enter the code {}", prompt.link(), prompt.code());
+    if io::stdout().is_terminal()
+        && let Some(qr) = prompt.qr()
+    {
+        println!("{qr}");
+    }
+    println!("The code is good for {} s.", prompt.life().as_secs());
+    shown(prompt).await?;
+    while let Some(state) = sign_in.next().await {
+        match state {
+            DeviceState::SignedIn(tokens) => return Ok(tokens),
+            DeviceState::Failed(error) => return Err(Failure::unauthorized(chain(&error))),
+            DeviceState::Unreachable { error, time_left } => {
+                eprintln!("webex: {error}; trying on for {} s", time_left.as_secs());
+            }
+            _ => {}
+        }
+    }
+    Err(Failure::other("the sign-in ended without a result"))
+}
+
+/// Signs in to a sandbox as its default user.
+async fn to_sandbox(arguments: Arguments, scopes: Scopes) -> Result<(), Failure> {
+    if arguments.cloud.cloud.is_none() {
+        return to_own_sandbox(scopes).await;
+    }
+    let store = arguments.store.open()?;
+    let (cloud, transport) = (arguments.cloud.clone(), arguments.cloud.transport()?);
+    let profile = sandbox_profile(cloud, scopes)?;
+    let client = profile.client(nobody()?, transport.clone())?;
+    let http = transport.token_http();
+    let tokens = by_device(&profile.integration, http, async |prompt| {
+        // A sandbox has no page: opening the link is agreeing.
+        if let (false, Some(link)) = (arguments.device, prompt.link_with_code()) {
+            let opened = client.http().send(Request::get(link.clone()).auth(Auth::None)).await;
+            opened.map_err(|error| Failure::sdk(error.kind(), &error))?;
+        }
+        Ok(())
+    });
+    profile.save(&store, &tokens.await?).await?;
+    println!("Signed in to the sandbox. The tokens are in {}.", store.path().display());
+    Ok(())
+}
+
+/// The whole of it without anything given: a sandbox of this program, gone at its end.
+async fn to_own_sandbox(scopes: Scopes) -> Result<(), Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::other(format!("sandbox: {error}"));
+    let sandbox = Sandbox::start().await.map_err(|error| failed(&error))?;
+    let origin = sandbox.origin().as_str().trim_end_matches('/').to_owned();
+    let cloud = CloudChoice::at(origin);
+    let transport = Transport::builder()
+        .extra_roots_pem(sandbox.ca_pem().unwrap_or_default().as_bytes())
+        .and_then(webex_core::TransportBuilder::build)
+        .map_err(|error| failed(&error))?;
+    let profile = sandbox_profile(cloud, scopes)?;
+    let tokens = by_device(&profile.integration, transport.token_http(), async |prompt| {
+        sandbox.identity().approve_device(prompt.code(), sandbox.user());
+        Ok(())
+    });
+    let credentials = Credentials::integration(profile.integration.clone(), tokens.await?);
+    let tokens = Tokens::builder(credentials).http(transport.token_http()).build();
+    let tokens = tokens.map_err(|error| no_token(&error))?;
+    let person = whoami::person(&profile.client(tokens, transport)?).await?;
+    println!(
+        "No client id and no cloud given: signed in as {} to a sandbox inside this program, which \
+         is gone now.\nTo keep one, run `webex sandbox`, and `webex login --cloud ORIGIN` with its \
+         origin.",
+        person.name(),
+    );
+    sandbox.shutdown().await;
+    Ok(())
+}
+
+/// The client that every sandbox knows.
+fn sandbox_profile(cloud: CloudChoice, scopes: Scopes) -> Result<Profile, Failure> {
+    let secret = SecretString::from(OAuthClient::DEFAULT_SECRET);
+    let integration = Integration::builder(OAuthClient::DEFAULT_ID)
+        .secret(secret.clone())
+        .scopes(scopes)
+        .endpoints(cloud.oauth()?)
+        .build();
+    Ok(Profile::new(integration, cloud, Some(secret)))
+}
+
+/// For requests before anybody is signed in.
+fn nobody() -> Result<Tokens, Failure> {
+    let tokens = Tokens::new(Credentials::access_token("nobody"));
+    tokens.map_err(|error| no_token(&error))
+}
+
+/// The client secret, from a file, the environment, or the person at the terminal.
+fn client_secret(file: Option<&std::path::Path>) -> Result<Option<SecretString>, Failure> {
+    let text = if let Some(path) = file {
+        fs::read_to_string(path).map_err(|error| {
+            Failure::usage(format!("--client-secret-file {}: {error}", path.display()))
+        })?
+    } else if let Ok(text) = env::var(SECRET_VARIABLE) {
+        text
+    } else if io::stdin().is_terminal() {
+        rpassword::prompt_password("Client secret (empty for none): ")
+            .map_err(|error| Failure::other(format!("the secret cannot be read: {error}")))?
+    } else {
+        String::new()
+    };
+    let secret = SecretString::from(text.trim());
+    Ok(Some(secret).filter(|secret| !secret.expose_secret().is_empty()))
+}
+
+/// Port and path of a redirect URI that leads to this machine.
+fn loopback(uri: &str) -> Result<(u16, String), Failure> {
+    let bad = || {
+        Failure::usage(format!(
+            "--redirect-uri {uri}: want a port of this machine, such as http://127.0.0.1:8080/callback"
+        ))
+    };
+    let url = Url::parse(uri).map_err(|_| bad())?;
+    let local = matches!(url.host_str(), Some("127.0.0.1" | "localhost"));
+    match url.port() {
+        Some(port) if local && url.scheme() == "http" => Ok((port, url.path().to_owned())),
+        _ => Err(bad()),
+    }
+}
+
+fn refused(error: &OAuthError) -> Failure {
+    match error {
+        OAuthError::Transport(_) | OAuthError::Http(_) => {
+            Failure::sdk(webex_core::ErrorKind::Network, &chain(error))
+        }
+        _ => Failure::unauthorized(chain(error)),
+    }
+}
+
+/// An error with its sources.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        source = error.source();
+    }
+    text
+}

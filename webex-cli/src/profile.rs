@@ -1,0 +1,227 @@
+//! A sign-in as it is kept between commands: tokens, and what it takes to renew them.
+//!
+//! Both are files of a directory that only the user can read: the client secret and the tokens are in
+//! them. Several commands at a time may use them; one renews.
+
+use std::{env, fs, path::PathBuf, sync::Arc};
+
+use clap::Args;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use webex_auth::{
+    Credentials, DirectoryStore, Endpoints as OAuthEndpoints, Integration, Store, StoreError,
+    TokenError, TokenSet, Tokens,
+};
+use webex_core::{Endpoints, Transport, Webex};
+
+use crate::exit::Failure;
+
+/// Names of the two values in the store.
+const PROFILE: &str = "profile";
+const TOKENS: &str = "tokens";
+
+/// Where sign-ins are kept.
+#[derive(Debug, Args)]
+pub(crate) struct StoreArguments {
+    /// Directory of the sign-in [default: `webex` in the user's directory for configuration]
+    #[arg(long, env = "WEBEX_STORE", value_name = "DIRECTORY")]
+    store: Option<PathBuf>,
+}
+
+impl StoreArguments {
+    /// The store.
+    pub(crate) fn open(self) -> Result<Arc<DirectoryStore>, Failure> {
+        let directory = self.store.or_else(default_directory).ok_or_else(|| {
+            Failure::usage("there is no directory for configuration: name one with --store")
+        })?;
+        Ok(Arc::new(DirectoryStore::new(directory)))
+    }
+}
+
+/// Which cloud, and how to reach it.
+#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+pub(crate) struct CloudChoice {
+    /// Cloud: `webex`, `fedramp`, or an origin such as `https://127.0.0.1:8443` [default: webex]
+    #[arg(long, value_name = "CLOUD")]
+    pub(crate) cloud: Option<String>,
+    /// PEM file with a root certificate to trust beside the system's
+    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
+    ca: Option<PathBuf>,
+    /// Accept any certificate: anyone on the way can read the token
+    #[arg(long)]
+    insecure: bool,
+}
+
+impl CloudChoice {
+    /// A cloud by its origin.
+    pub(crate) fn at(origin: String) -> Self {
+        Self { cloud: Some(origin), ..Self::default() }
+    }
+
+    /// Base addresses of the SDK.
+    fn endpoints(&self) -> Result<Endpoints, Failure> {
+        match self.cloud.as_deref() {
+            None | Some("webex") => Ok(Endpoints::production()),
+            Some("fedramp") => Ok(Endpoints::fedramp()),
+            Some(origin) => {
+                Endpoints::at(origin).map_err(|error| Failure::usage(format!("--cloud: {error}")))
+            }
+        }
+    }
+
+    /// The authorization server.
+    pub(crate) fn oauth(&self) -> Result<OAuthEndpoints, Failure> {
+        Ok(match self.cloud.as_deref() {
+            None | Some("webex") => OAuthEndpoints::webex(),
+            Some("fedramp") => OAuthEndpoints::fedramp(),
+            Some(_) => {
+                let endpoints = self.endpoints()?;
+                let revoke = endpoints.idbroker.join("/idb/oauth2/v1/revoke");
+                let revoke = revoke.map_err(|error| Failure::usage(format!("--cloud: {error}")))?;
+                OAuthEndpoints::api(&endpoints.webexapis).revoke(revoke)
+            }
+        })
+    }
+
+    /// Connections that trust what they should.
+    pub(crate) fn transport(&self) -> Result<Transport, Failure> {
+        let mut builder = Transport::builder().danger_accept_invalid_certs(self.insecure);
+        if let Some(path) = &self.ca {
+            let bad = |error: &dyn std::fmt::Display| {
+                Failure::usage(format!("--ca {}: {error}", path.display()))
+            };
+            let pem = fs::read(path).map_err(|error| bad(&error))?;
+            builder = builder.extra_roots_pem(&pem).map_err(|error| bad(&error))?;
+        }
+        builder.build().map_err(|error| Failure::other(error.to_string()))
+    }
+}
+
+/// Who the program is, where, and by which tokens.
+pub(crate) struct Profile {
+    pub(crate) integration: Integration,
+    pub(crate) cloud: CloudChoice,
+    secret: Option<SecretString>,
+}
+
+/// The kept form.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    client_id: String,
+    client_secret: Option<String>,
+    redirect_uri: Option<String>,
+    cloud: CloudChoice,
+}
+
+impl Profile {
+    /// A profile for an integration. `secret` is that of the integration.
+    pub(crate) fn new(
+        integration: Integration,
+        cloud: CloudChoice,
+        secret: Option<SecretString>,
+    ) -> Self {
+        // A later command may be run elsewhere.
+        let absolute = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
+        let cloud = CloudChoice { ca: cloud.ca.map(absolute), ..cloud };
+        Self { integration, cloud, secret }
+    }
+
+    /// Keeps the profile and its tokens.
+    pub(crate) async fn save(
+        &self,
+        store: &DirectoryStore,
+        tokens: &TokenSet,
+    ) -> Result<(), Failure> {
+        let kept = Kept {
+            client_id: self.integration.client_id().to_owned(),
+            client_secret: self.secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
+            redirect_uri: self.integration.redirect_uri().map(str::to_owned),
+            cloud: self.cloud.clone(),
+        };
+        let json = serde_json::to_string(&kept).map_err(|e| Failure::other(e.to_string()))?;
+        store.save(PROFILE, SecretString::from(json)).await.map_err(|error| failed(&error))?;
+        store.save(TOKENS, tokens.to_json()).await.map_err(|error| failed(&error))
+    }
+
+    /// The sign-in that was kept.
+    pub(crate) async fn load(store: &DirectoryStore) -> Result<Self, Failure> {
+        let json = store.load(PROFILE).await.map_err(|error| failed(&error))?;
+        let json = json.ok_or_else(not_signed_in)?;
+        let kept: Kept = serde_json::from_str(json.expose_secret())
+            .map_err(|_| failed(&StoreError::Foreign(PROFILE.to_owned())))?;
+        let mut builder = Integration::builder(kept.client_id).endpoints(kept.cloud.oauth()?);
+        let secret = kept.client_secret.map(SecretString::from);
+        if let Some(secret) = &secret {
+            builder = builder.secret(secret.clone());
+        }
+        if let Some(uri) = kept.redirect_uri {
+            builder = builder.redirect_uri(uri);
+        }
+        Ok(Self { integration: builder.build(), cloud: kept.cloud, secret })
+    }
+
+    /// The tokens of the sign-in, which renew themselves, over a transport.
+    pub(crate) fn tokens(
+        &self,
+        store: &Arc<DirectoryStore>,
+        transport: &Transport,
+    ) -> Result<Tokens, Failure> {
+        Tokens::builder(Credentials::stored(self.integration.clone()))
+            .http(transport.token_http())
+            .store(Arc::clone(store) as Arc<dyn Store>, TOKENS)
+            .build()
+            .map_err(|error| no_token(&error))
+    }
+
+    /// A client of the signed-in user.
+    pub(crate) fn client(&self, tokens: Tokens, transport: Transport) -> Result<Webex, Failure> {
+        Webex::builder()
+            .tokens(tokens)
+            .endpoints(self.cloud.endpoints()?)
+            .transport(transport)
+            .build()
+            .map_err(|error| Failure::sdk(error.kind(), &error))
+    }
+}
+
+/// Forgets the sign-in.
+pub(crate) async fn forget(store: &DirectoryStore) -> Result<(), Failure> {
+    store.delete(TOKENS).await.map_err(|error| failed(&error))?;
+    store.delete(PROFILE).await.map_err(|error| failed(&error))
+}
+
+/// The tokens as they are stored: what is known about them.
+pub(crate) async fn stored(store: &DirectoryStore) -> Result<TokenSet, Failure> {
+    let json = store.load(TOKENS).await.map_err(|error| failed(&error))?;
+    let json = json.ok_or_else(not_signed_in)?;
+    TokenSet::from_json(json.expose_secret()).map_err(|error| no_token(&error))
+}
+
+/// What to do when there is no token.
+pub(crate) fn no_token(error: &TokenError) -> Failure {
+    match error {
+        TokenError::Unavailable { .. } => Failure::sdk(webex_core::ErrorKind::Network, error),
+        _ => Failure::unauthorized("the sign-in is over: run `webex login`"),
+    }
+}
+
+fn not_signed_in() -> Failure {
+    Failure::unauthorized("nobody is signed in: run `webex login`")
+}
+
+fn failed(error: &StoreError) -> Failure {
+    Failure::other(error.to_string())
+}
+
+/// The user's directory for configuration, by the custom of the platform.
+fn default_directory() -> Option<PathBuf> {
+    let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = if cfg!(windows) {
+        variable("APPDATA")
+    } else if cfg!(target_os = "macos") {
+        variable("HOME").map(|home| home.join("Library/Application Support"))
+    } else {
+        variable("XDG_CONFIG_HOME").or_else(|| variable("HOME").map(|home| home.join(".config")))
+    };
+    base.map(|base| base.join("webex"))
+}
