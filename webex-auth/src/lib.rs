@@ -1,13 +1,17 @@
-//! Who the user is: Webex access tokens and where they come from.
+//! Who the user is: every way to sign in to Webex, and tokens that look after themselves.
 //!
 //! A program meets this crate in this order:
 //!
-//! 1. It has a token (from the developer portal, an OAuth flow, or its own backend) and wraps it in
-//!    [`Credentials`].
-//! 2. The SDK turns the credentials into [`Tokens`], a cheap handle that every request asks for the
-//!    current [`AccessToken`], and that is told when a server answered 401.
-//! 3. A token knows its organisation ([`AccessToken::org_id`]) and how to present itself in an
-//!    `Authorization` header, and never prints itself.
+//! 1. It signs its user in: with an [`Integration`] and a browser ([`LoopbackListener`],
+//!    [`Authorizations`]), on another device ([`Integration::device_sign_in`]), as a [`Guest`] or
+//!    [`JwtGuest`], for the XML API ([`meetings_xml`]). Or it has a token already.
+//! 2. It wraps what it got in [`Credentials`], and makes [`Tokens`] from them: a cheap handle that
+//!    every request asks for the current [`AccessToken`], and that is told when a server answered 401.
+//!    Behind it the tokens are renewed in time ([`lifecycle`]).
+//! 3. It names a [`Store`], so that the sign-in outlives the process and is shared with others.
+//! 4. It watches the [`TokenState`], to know when the user has to sign in again.
+//!
+//! The guide `docs/auth.md` has this at length, with what to do when a token is refused.
 //!
 //! ```
 //! use webex_auth::{Credentials, Tokens};
@@ -19,6 +23,15 @@
 //! assert!(!format!("{token:?}").contains("YWJj"));
 //! # Ok(()) }
 //! ```
+//!
+//! # Features
+//! None is on by default: `browser` (opens the system browser), `qr` (draws the link of a device
+//! sign-in), `keyring` and `redis` (stores).
+
+/// The examples of the guide are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/auth.md")]
+struct Guide;
 
 mod credentials;
 mod device;
