@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 use webex_auth::{
-    CodeGrant, Credentials, Endpoints, Integration, OAuthError, PkceMethod, Redirect,
+    CodeGrant, Credentials, Endpoints, Integration, OAuthError, PkceMethod, ReauthReason, Redirect,
     RedirectError, Scope, Scopes, TokenError, TokenHttp, TokenSet, TokenState, Tokens, timings,
 };
 use webex_sandbox::{OAuth, OAuthClient};
@@ -452,6 +452,25 @@ async fn the_accounts_token_cap_is_safe_from_refusals_of_every_token() {
     }
     let made = cloud.sandbox.identity().live_tokens(cloud.sandbox.user()) - before;
     assert_eq!(made, timings::REFUSALS_AT_ONCE as usize);
+}
+
+#[tokio::test]
+async fn a_server_that_gives_the_same_token_again_is_asked_once() {
+    let cloud = Cloud::with(|policy| policy.return_same_access_token = true).await;
+    let set = cloud.sign_in().await;
+    let credentials = Credentials::integration(cloud.integration().build(), set);
+    let tokens = Tokens::builder(credentials)
+        .http(Arc::clone(&cloud.http) as Arc<dyn TokenHttp>)
+        .build()
+        .unwrap();
+    let token = tokens.token().await.unwrap();
+    let before = cloud.sandbox.requests().of(OAuth::token()).count();
+    for _ in 0..5 {
+        assert_eq!(tokens.replace(&token).await, Err(TokenError::Rejected));
+    }
+    assert_eq!(cloud.sandbox.requests().of(OAuth::token()).count(), before + 1);
+    let TokenState::ReauthRequired { reason } = tokens.state() else { panic!() };
+    assert!(matches!(reason, ReauthReason::Unchanged), "{reason}");
 }
 
 #[tokio::test]

@@ -172,12 +172,16 @@ impl Keeper {
         let renewed = renewal.await.unwrap_or_else(|_| {
             Err(ProviderError::OAuth(OAuthError::Transport(TransportError::Timeout)))
         });
+        let granted = self.set.as_ref().and_then(TokenSet::granted).cloned().unwrap_or_default();
         let mut set = match renewed {
             Ok(set) => set,
             Err(error) => return self.not_renewed(error).await,
         };
         if !matches!(self.source, Source::Provider(_)) {
             set = set.counted_from(now);
+        }
+        if let Err(lost) = set.require(&granted) {
+            tracing::warn!(scopes = %lost.missing, "the renewed token lost scopes");
         }
         if [replacing, before.as_ref()].contains(&Some(set.access_token())) {
             return self.unchanged(set).await;
