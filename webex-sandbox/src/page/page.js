@@ -188,7 +188,7 @@ const lineTable = new Table(find('[data-table="lines"]'), {
   key: ({ device_id: id }) => id,
   empty: 'No line is registered.',
   columns: [
-    { title: 'User', text: ({ user_id: id }) => nameOf(id) },
+    { title: 'User', kind: 'name', text: ({ user_id: id }) => nameOf(id) },
     { title: 'Instance', text: ({ instance }) => instance },
     { title: 'Next keepalive', make: countdown },
     { title: 'So far', kind: 'number', text: ({ keepalives }) => keepalives },
@@ -244,7 +244,7 @@ const socketTable = new Table(find('[data-table="sockets"]'), {
   empty: 'No socket is open.',
   columns: [
     { title: 'No.', kind: 'number', text: ({ id }) => id },
-    { title: 'User', text: ({ user_id: id }) => (id ? nameOf(id) : '–') },
+    { title: 'User', kind: 'name', text: ({ user_id: id }) => (id ? nameOf(id) : '–') },
     { title: 'State', text: socketState, tone: (s) => (s.silent ? 'bad' : s.authorized ? 'good' : 'warn') },
     { title: 'Pings', kind: 'number', text: ({ pings }) => pings },
     { title: 'Acks', kind: 'number', text: ({ acks }) => acks },
@@ -289,9 +289,9 @@ const deviceTable = new Table(find('[data-table="devices"]'), {
   key: ({ id }) => id,
   empty: 'No device is registered.',
   columns: [
-    { title: 'Name', text: ({ name }) => name },
+    { title: 'Name', kind: 'name', text: ({ name }) => name },
     { title: 'Type', text: ({ device_type: type }) => type },
-    { title: 'User', text: ({ user_id: id }) => nameOf(id) },
+    { title: 'User', kind: 'name', text: ({ user_id: id }) => nameOf(id) },
     { title: 'Lives', kind: 'number', text: ({ ttl }) => (ttl === null ? '7 days' : `${ttl} s`) },
     { title: 'Refreshed', kind: 'number', text: ({ refreshes }) => refreshes },
     { title: 'Last', kind: 'code', text: ({ modified }) => modified.slice(11, 19) },

@@ -90,7 +90,7 @@ export class Table {
 function fill(cell, { text, tone, kind = '' }, item) {
   const value = String(text(item) ?? '');
   if (cell.textContent !== value) cell.textContent = value;
-  if (kind.includes('long')) cell.title = value;
+  if (/long|name/.test(kind)) cell.title = value;
   if (tone) cell.className = `${kind} ${tone(item) ?? ''}`.trim();
 }
 
