@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use webex_core::{Credentials, Endpoints, ErrorKind, Phase, Subscription, Transport, Webex};
+use webex_core::{
+    Credentials, Endpoints, ErrorKind, LinkEvent, Phase, Subscription, Transport, Webex,
+};
 use webex_meetings::{Meetings, MeetingsError, MeetingsEvent, MeetingsState};
 use webex_sandbox::{Mercury, Sandbox, U2c, Wdm};
 
@@ -179,6 +181,38 @@ async fn a_lost_socket_is_told_and_comes_back() {
     assert_eq!(sandbox.requests().of(Wdm::refresh()).count(), 1);
     assert_eq!(meetings.state(), MeetingsState::Registered);
     assert_eq!(webex.link().state().phase, Phase::Up);
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn a_server_that_goes_away_is_not_noticed() {
+    let (sandbox, webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    let mut link = webex.link().subscribe();
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    let old = sandbox.sockets()[0].id;
+    assert!(sandbox.shutdown_socket(old));
+    // The successor is there before the server closes the old socket, with 4001.
+    sandbox.wait_for(|s| s.closed_sockets().iter().any(|socket| socket.id == old)).await.unwrap();
+    sandbox.wait_for(|s| s.sockets().iter().any(|socket| socket.authorized)).await.unwrap();
+    let closed = sandbox.closed_sockets();
+    let successor = &sandbox.sockets()[0];
+    assert!(successor.opened < closed[0].closed_at.unwrap());
+
+    sandbox.push_event(sandbox.user(), &serde_json::json!({"eventType": "test.after"}));
+    let event = async {
+        loop {
+            match link.next().await {
+                Some(LinkEvent::Event(event)) if event.namespace() == "test" => return,
+                Some(LinkEvent::Offline) => panic!("it was noticed"),
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, event).await.unwrap();
+    assert_eq!(events.try_next(), None, "nothing to tell");
     meetings.unregister().await.unwrap();
     assert_empty(&sandbox);
 }

@@ -342,6 +342,10 @@ impl Work {
 
     fn drop_conn(&mut self, conn: ConnId) {
         self.dialing.retain(|(id, _)| *id != conn);
-        self.sockets.retain(|(id, _)| *id != conn);
+        if let Some(index) = self.sockets.iter().position(|(id, _)| *id == conn) {
+            // What was queued before, a close frame for one, still leaves if it can.
+            let (_, mut socket) = self.sockets.swap_remove(index);
+            socket.flush_now();
+        }
     }
 }

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -139,6 +139,11 @@ impl Socket {
                 Poll::Ready(None) => Poll::Ready(SocketEvent::Closed(Close::abnormal())),
             };
         }
+    }
+
+    /// Writes what is queued as far as that goes without waiting.
+    pub(super) fn flush_now(&mut self) {
+        let _ = self.poll_write(&mut Context::from_waker(Waker::noop()));
     }
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {

@@ -58,6 +58,10 @@ impl Bench {
         (bench, conn)
     }
 
+    fn is_opening(&self) -> bool {
+        matches!(self.machine.attempt, Some(Attempt::Opening(_)))
+    }
+
     /// Answers the ping that is in flight.
     fn pong(&mut self, conn: ConnId) {
         let ping = self.actions().into_iter().find_map(|action| match action {
@@ -265,6 +269,105 @@ fn a_gap_in_the_numbers_is_reported_and_bridged() {
     assert_eq!(gaps, [(3, 5)]);
 }
 
+const SHUTDOWN: &str = r#"{"id":"s","type":"shutdown"}"#;
+
+/// An online machine whose server has announced its end, and the successor being opened.
+fn changing_over() -> (Bench, ConnId, ConnId) {
+    let (mut bench, old) = Bench::online(20);
+    bench.pong(old);
+    bench.frame(old, SHUTDOWN);
+    let new = bench.opened();
+    assert_ne!(old, new);
+    (bench, old, new)
+}
+
+fn delivered(bench: &mut Bench) -> Vec<String> {
+    let name = |action| match action {
+        Action::Deliver(event) => Some(event.event_type.clone()),
+        _ => None,
+    };
+    bench.actions().into_iter().filter_map(name).collect()
+}
+
+#[test]
+fn a_server_that_goes_is_left_only_when_the_successor_is_there() {
+    let (mut bench, old, new) = changing_over();
+    // A second announcement changes nothing; the old connection still counts.
+    bench.frame(old, SHUTDOWN);
+    assert_eq!(bench.machine.status(), Status::Online);
+    bench.frame(old, r#"{"id":"1","data":{"eventType":"a.one"}}"#);
+    assert_eq!(delivered(&mut bench), ["a.one"]);
+
+    assert!(bench.machine.handle_opened(bench.now, new));
+    bench.frame(new, BUFFER_STATE);
+    bench.pong(new);
+    // Both deliver, nothing twice.
+    bench.frame(new, r#"{"id":"2","data":{"eventType":"a.two"}}"#);
+    bench.frame(old, r#"{"id":"2","data":{"eventType":"a.two"}}"#);
+    bench.frame(old, r#"{"id":"3","data":{"eventType":"a.three"}}"#);
+    assert_eq!(delivered(&mut bench), ["a.two", "a.three"]);
+
+    bench.closed(old, 4001, "");
+    assert_eq!(bench.machine.status(), Status::Online);
+    assert_eq!(bench.sleep(), PING_INTERVAL, "the successor is pinged");
+    let actions = bench.actions();
+    assert!(matches!(actions[..], [Action::Send(conn, ClientFrame::Ping { .. })] if conn == new));
+}
+
+#[test]
+fn a_predecessor_that_is_not_closed_is_left() {
+    let (mut bench, old, new) = changing_over();
+    assert!(bench.machine.handle_opened(bench.now, new));
+    bench.frame(new, BUFFER_STATE);
+    let start = bench.now;
+    while bench.now - start < RETIRE_TIMEOUT {
+        bench.pong(new);
+        bench.sleep();
+    }
+    let actions = bench.actions();
+    assert!(actions.iter().any(|action| matches!(action, Action::Drop(id) if *id == old)));
+    assert_eq!(bench.machine.status(), Status::Online);
+}
+
+#[test]
+fn a_predecessor_that_ends_early_leaves_the_successor_on_its_way() {
+    let (mut bench, old, new) = changing_over();
+    bench.closed(old, 4001, "");
+    assert_eq!(bench.machine.status(), Status::Connecting { attempt: 1 });
+    assert!(bench.machine.handle_opened(bench.now, new));
+    bench.frame(new, BUFFER_STATE);
+    assert_eq!(bench.machine.status(), Status::Online);
+}
+
+#[test]
+fn a_successor_that_cannot_be_had_is_tried_again_while_the_old_one_stays() {
+    let (mut bench, old, new) = changing_over();
+    bench.machine.handle_open_failed(bench.now, new, &OpenFailure::Network);
+    assert_eq!(bench.machine.status(), Status::Online);
+    assert!(bench.sleep() <= BACKOFF_BASE);
+    let again = bench.opened();
+    let refused = OpenFailure::Status { status: 403, retry_after: None };
+    bench.machine.handle_open_failed(bench.now, again, &refused);
+    assert_eq!(bench.machine.status(), Status::Online);
+    bench.closed(old, 4001, "");
+    assert_eq!(bench.machine.status(), Status::Connecting { attempt: 2 });
+}
+
+#[test]
+fn disconnecting_while_changing_over_closes_both() {
+    let (mut bench, old, new) = changing_over();
+    assert!(bench.machine.handle_opened(bench.now, new));
+    bench.frame(new, BUFFER_STATE);
+    bench.actions();
+    bench.machine.disconnect(bench.now, "bye");
+    let closed = |action: &Action| matches!(action, Action::Close(_, close) if close.code == 3050);
+    assert_eq!(bench.actions().iter().filter(|action| closed(action)).count(), 2);
+    bench.closed(old, 3050, "bye");
+    assert_eq!(bench.machine.status(), Status::Closing);
+    bench.closed(new, 3050, "bye");
+    assert_eq!((bench.machine.status(), bench.machine.poll_timeout()), (Status::Offline, None));
+}
+
 /// Things that can happen to a machine, in any order.
 #[derive(Debug, Clone)]
 enum Input {
@@ -274,7 +377,9 @@ enum Input {
     OpenFailed(u16),
     Authorized,
     Frame,
+    Shutdown,
     Closed(u16),
+    OldClosed(u16),
     Token(bool),
     Sleep,
     Pass(u64),
@@ -289,6 +394,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
             .prop_map(Input::OpenFailed),
         Just(Input::Authorized),
         Just(Input::Frame),
+        Just(Input::Shutdown),
         prop_oneof![
             Just(1000_u16),
             Just(1005),
@@ -299,6 +405,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
             Just(4404)
         ]
         .prop_map(Input::Closed),
+        prop_oneof![Just(1006_u16), Just(4001)].prop_map(Input::OldClosed),
         any::<bool>().prop_map(Input::Token),
         Just(Input::Sleep),
         (0..100_000_u64).prop_map(Input::Pass),
@@ -307,65 +414,70 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
 }
 
 proptest! {
-    /// Whatever happens: one connection at a time, always something to wait for while wanted, and
-    /// nothing left once not wanted.
+    /// Whatever happens: one connection at a time (two while changing over), always something to
+    /// wait for while wanted, and nothing left once not wanted.
     #[test]
     fn never_stuck_never_double(seed: u64, inputs in inputs()) {
         let mut bench = Bench::new(seed);
-        let mut open: Option<ConnId> = None;
-        let mut latest: Option<ConnId> = None;
+        // Connections that exist, oldest first.
+        let mut open: Vec<ConnId> = Vec::new();
         for input in inputs {
-            let conn = latest.unwrap_or(ConnId(0));
+            let latest = open.last().copied().unwrap_or(ConnId(0));
+            let oldest = open.first().copied().unwrap_or(ConnId(0));
             match input {
                 Input::Connect => bench.machine.connect(bench.now),
                 Input::Disconnect => bench.machine.disconnect(bench.now, "bye"),
                 Input::Opened => {
-                    let _ = bench.machine.handle_opened(bench.now, conn);
+                    let _ = bench.machine.handle_opened(bench.now, latest);
                 }
-                Input::OpenFailed(status) => {
-                    open = open.filter(|_| !matches!(bench.machine.state, State::Opening(_)));
+                Input::OpenFailed(status) if bench.is_opening() => {
+                    open.pop();
                     let failure = OpenFailure::Status { status, retry_after: None };
-                    bench.machine.handle_open_failed(bench.now, conn, &failure);
+                    bench.machine.handle_open_failed(bench.now, latest, &failure);
                 }
-                Input::Authorized => bench.frame(conn, BUFFER_STATE),
-                Input::Frame => bench.frame(conn, r#"{"data":{"eventType":"a.b"}}"#),
-                Input::Closed(_) if matches!(bench.machine.state, State::Opening(_)) => {}
-                Input::Closed(code) => {
-                    bench.closed(conn, code, "");
-                    open = None;
+                Input::Authorized => bench.frame(latest, BUFFER_STATE),
+                Input::Frame => bench.frame(latest, r#"{"data":{"eventType":"a.b"}}"#),
+                Input::Shutdown => bench.frame(latest, SHUTDOWN),
+                Input::Closed(code) if !bench.is_opening() => {
+                    open.pop();
+                    bench.closed(latest, code, "");
+                }
+                Input::OldClosed(code) if open.len() > 1 => {
+                    open.remove(0);
+                    bench.closed(oldest, code, "");
                 }
                 Input::Token(renewed) => bench.machine.handle_token(renewed),
-                Input::Sleep if bench.machine.poll_timeout().is_none() => {}
-                Input::Sleep => {
+                Input::Sleep if bench.machine.poll_timeout().is_some() => {
                     bench.sleep();
-                },
+                }
                 Input::Pass(ms) => {
                     bench.now += Duration::from_millis(ms);
                     bench.machine.handle_timeout(bench.now);
                 }
+                Input::OpenFailed(_) | Input::Closed(_) | Input::OldClosed(_) | Input::Sleep => {}
             }
             for action in bench.actions() {
                 match action {
-                    Action::Open(conn) => {
-                        prop_assert!(open.is_none(), "two connections at once");
-                        (open, latest) = (Some(conn), Some(conn));
-                    }
-                    Action::Drop(conn) => open = open.filter(|open| *open != conn),
+                    Action::Open(conn) => open.push(conn),
+                    Action::Drop(conn) => open.retain(|open| *open != conn),
                     Action::Send(conn, _) | Action::Close(conn, _) => {
-                        prop_assert_eq!(Some(conn), latest);
+                        prop_assert!(open.contains(&conn), "{conn:?} of {open:?}");
                     }
                     _ => {}
                 }
             }
             let machine = &bench.machine;
+            let changing_over = machine.is_changing_over() || machine.closing.len() > 1;
+            prop_assert!(open.len() <= if changing_over { 3 } else { 1 }, "{open:?}");
+            let waits = machine.poll_timeout().is_some();
             match machine.status() {
                 Status::Connecting { .. } | Status::Online => {
                     prop_assert!(machine.wanted);
-                    prop_assert!(machine.poll_timeout().is_some(), "waiting for nothing");
+                    prop_assert!(waits, "waiting for nothing");
                 }
-                Status::Closing => prop_assert!(machine.poll_timeout().is_some()),
-                Status::Offline => prop_assert!(!machine.wanted && machine.poll_timeout().is_none()),
-                Status::Stopped(_) => prop_assert!(machine.poll_timeout().is_none()),
+                Status::Closing => prop_assert!(waits),
+                Status::Offline => prop_assert!(!machine.wanted && !waits && open.is_empty()),
+                Status::Stopped(_) => prop_assert!(!waits && open.is_empty(), "{open:?}"),
             }
         }
     }

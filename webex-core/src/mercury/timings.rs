@@ -30,3 +30,7 @@ pub const BACKOFF_CAP: Duration = Duration::from_secs(32);
 /// How long a connection must have been authorized for the back-off to start anew: a server that
 /// accepts and closes at once must not be asked in a fast loop.
 pub const STABLE_AFTER: Duration = Duration::from_secs(30);
+
+/// How long a predecessor may stay after its successor has taken over. The server closes it itself,
+/// within seconds; a server that forgets to must not leave two sockets.
+pub const RETIRE_TIMEOUT: Duration = Duration::from_secs(30);
