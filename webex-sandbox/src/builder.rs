@@ -289,6 +289,9 @@ pub struct WdmPolicy {
     /// Life of a device without `ttl` that is not refreshed. Default: 7 days.
     #[serde(with = "seconds")]
     pub durable_lifetime: Duration,
+    /// Origin of `webSocketUrl`, such as `wss://localhost:8443`, for clients whose HTTP library can be
+    /// led to the sandbox but whose websocket library cannot. Default: that of the request.
+    pub socket_origin: Option<String>,
 }
 
 impl Default for WdmPolicy {
@@ -297,6 +300,7 @@ impl Default for WdmPolicy {
             device_limit: 100,
             device_limit_status: 403,
             durable_lifetime: Duration::from_hours(7 * 24),
+            socket_origin: None,
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum Service {
     Mercury,
     /// The public REST API.
     Hydra,
-    /// Conversations; here only the user record.
+    /// Conversations; here the user record and messages.
     Conversation,
     /// Media clusters.
     Calliope,
@@ -296,11 +296,19 @@ operations! {
         me,
         /// `GET /v1/meetingPreferences`.
         meeting_preferences,
+        /// `GET /v1/organizations`.
+        organizations,
+        /// `GET /v1/messages/{id}`.
+        message,
+        /// `POST /v1/messages`.
+        post_message,
     }
     /// Operations of the conversation service.
     Conversation {
         /// `GET …/users`.
         user,
+        /// `GET …/messages/{id}`: the public id of a message.
+        message,
     }
     /// Operations of media cluster discovery.
     Calliope {

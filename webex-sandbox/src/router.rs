@@ -17,7 +17,7 @@ use crate::operation::{
     U2c, Wdm,
 };
 use crate::reply::Reply;
-use crate::services::{hydra, mercury, misc, mobius, oauth, u2c, wdm};
+use crate::services::{hydra, mercury, messages, misc, mobius, oauth, u2c, wdm};
 use crate::state::World;
 use crate::urls::{Base, host_rewrite};
 
@@ -115,6 +115,13 @@ fn rest() -> Router<Arc<World>> {
         .route(
             "/v1/meetingPreferences",
             route(GET, Hydra::meeting_preferences(), hydra::meeting_preferences),
+        )
+        .route("/v1/organizations", route(GET, Hydra::organizations(), messages::organizations))
+        .route("/v1/messages", route(POST, Hydra::post_message(), messages::post))
+        .route("/v1/messages/{message}", route(GET, Hydra::message(), messages::show))
+        .route(
+            "/conversation/api/v1/messages/{message}",
+            route(GET, Conversation::message(), messages::show),
         )
         .route(
             "/conversation/api/v1/users",

@@ -348,6 +348,12 @@ impl Sandbox {
         self.world.push_event(user.as_ref(), data)
     }
 
+    /// Lets somebody write to a user; tells how many sockets hear of it. The text is to be had from
+    /// `GET /v1/messages/{id}`, as a bot gets it.
+    pub fn write_message(&self, user: impl AsRef<str>, from: &str, text: &str) -> usize {
+        self.world.write_to(user.as_ref(), from, text)
+    }
+
     /// Closes a socket with a close frame. Code 1005 sends one without a code, 1006 sends none.
     /// `false` when the socket is not open; so for all methods below.
     pub fn close_socket(&self, id: u64, code: u16, reason: &str) -> bool {

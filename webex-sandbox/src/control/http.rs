@@ -39,6 +39,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .route("/users/{id}/tokens", post(issue_token).delete(revoke_all))
         .route("/users/{id}/tokens/expire", post(expire_all))
         .route("/users/{id}/events", post(push_event))
+        .route("/users/{id}/messages", post(write_message))
         .route("/tokens/expire", post(expire_token))
         .route("/tokens/revoke", post(revoke_token))
         .route("/identity/clients", post(add_client))
@@ -148,6 +149,22 @@ async fn push_event(
     Posted(data): Posted<Value>,
 ) -> Json<Value> {
     Json(json!({"sockets": world.push_event(&id, &data)}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Letter {
+    /// E-mail address of the author.
+    from: String,
+    text: String,
+}
+
+async fn write_message(
+    State(world): Shared,
+    Path(id): Path<String>,
+    Posted(letter): Posted<Letter>,
+) -> Json<Value> {
+    Json(json!({"sockets": world.write_to(&id, &letter.from, &letter.text)}))
 }
 
 #[derive(Deserialize)]

@@ -3,6 +3,7 @@
 
 pub(crate) mod hydra;
 pub(crate) mod mercury;
+pub(crate) mod messages;
 pub(crate) mod misc;
 pub(crate) mod mobius;
 pub(crate) mod oauth;

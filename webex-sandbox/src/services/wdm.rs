@@ -193,7 +193,11 @@ fn device_json(world: &World, base: &Base, device: &Device, user: &User, details
         out.extend(fields);
     }
     if includes("websocket") && !world.mutations.has(Mutation::DeviceWithoutSocketUrl) {
-        let url = format!("{}/apps/wx2/registrations/{}/messages", base.mercury(), device.id);
+        let origin = world.policies.read().wdm.socket_origin.clone();
+        // The prefix is served under every host name.
+        let service =
+            origin.map_or_else(|| base.mercury(), |origin| format!("{origin}/mercury/v1"));
+        let url = format!("{service}/apps/wx2/registrations/{}/messages", device.id);
         out.insert("webSocketUrl".to_owned(), url.into());
     }
     if includes("features") {

@@ -8,6 +8,7 @@ pub(crate) mod expiry;
 pub(crate) mod faults;
 pub(crate) mod lines;
 pub(crate) mod log;
+pub(crate) mod messages;
 pub(crate) mod mutations;
 pub(crate) mod sockets;
 pub(crate) mod tokens;
@@ -35,6 +36,7 @@ use expiry::Expiry;
 use faults::Faults;
 use lines::Lines;
 use log::Log;
+use messages::Messages;
 use mutations::Mutations;
 use sockets::Sockets;
 use tokens::{Access, Tokens};
@@ -63,6 +65,7 @@ pub(crate) struct World {
     pub(crate) lines: Mutex<Lines>,
     pub(crate) sockets: Mutex<Sockets>,
     pub(crate) oauth: Mutex<OAuthServer>,
+    pub(crate) messages: Mutex<Messages>,
     pub(crate) instances: Vec<Instance>,
     pub(crate) policies: RwLock<Policies>,
     pub(crate) faults: Faults,
@@ -153,6 +156,7 @@ impl World {
             lines: Mutex::default(),
             sockets: Mutex::default(),
             oauth: Mutex::new(OAuthServer::new()),
+            messages: Mutex::default(),
             instances,
             policies: RwLock::new(Policies {
                 mobius: config.mobius.clone(),

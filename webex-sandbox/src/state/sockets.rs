@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::faults::CloseFrame;
+use super::messages::Message;
 
 /// Frames remembered per socket.
 const FRAMES_KEPT: usize = 64;
@@ -88,6 +89,8 @@ pub(crate) enum SocketCommand {
     SkipSequence(u64),
     /// Send an event with an envelope around this `data`.
     Event(Value),
+    /// Send the event that tells of a message.
+    Message(Arc<Message>),
     /// Send this frame as it is.
     Raw(String),
     /// Announce a shutdown.

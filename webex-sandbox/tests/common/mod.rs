@@ -249,6 +249,11 @@ impl MercuryClient {
         }
     }
 
+    /// The next message of any kind.
+    pub async fn next_message(&mut self) -> Option<Message> {
+        self.stream.next().await.and_then(Result::ok)
+    }
+
     /// Reads to the end: code and reason of the close frame, `None` when there was none.
     pub async fn closed(&mut self) -> Option<(u16, String)> {
         let mut close = None;

@@ -52,6 +52,8 @@ pub(crate) async fn connect(mut call: Call) -> Result<Reply, Reply> {
     let options = Options {
         multiple_connections: flag("multipleConnections"),
         registration_status: flag("mercuryRegistrationStatus"),
+        buffer_states: flag("bufferStates"),
+        text: call.query("outboundWireFormat").is_some_and(|format| format == "text"),
     };
     let (entry, commands) =
         call.world.sockets.lock().open(&device_id, call.raw_query(), options.multiple_connections);

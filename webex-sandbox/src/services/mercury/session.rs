@@ -12,6 +12,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use serde_json::{Value, json};
@@ -43,9 +44,14 @@ const SWITCHOVER_GRACE: Duration = Duration::from_millis(500);
 const SILENT_LINGER: Duration = Duration::from_secs(10);
 
 /// What the query of the upgrade asked for.
+#[allow(clippy::struct_excessive_bools)] // independent switches of the query
 pub(crate) struct Options {
     pub(crate) multiple_connections: bool,
     pub(crate) registration_status: bool,
+    /// Whether the client wants `mercury.buffer_state` as the first frame.
+    pub(crate) buffer_states: bool,
+    /// Text frames; binary ones otherwise.
+    pub(crate) text: bool,
 }
 
 /// The task of a socket.
@@ -70,6 +76,8 @@ pub(crate) struct Session<S> {
 enum Outgoing {
     /// A frame with an id; gets its sequence number when written.
     Frame(Value),
+    /// A ping of the websocket protocol.
+    Ping,
     Close(CloseFrame),
     Drop {
         reset: bool,
@@ -221,9 +229,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.user = Some(user);
             self.world.changed(|| Change::SocketAuthorized { id: self.id, user_id });
             self.replace_others(&device_id);
-            let mut first = self.first_frame();
-            patch(&mut first, &fault);
-            self.answer(fault.delay, Outgoing::Frame(first));
+            if self.options.buffer_states || self.options.registration_status {
+                let mut first = self.first_frame();
+                patch(&mut first, &fault);
+                self.answer(fault.delay, Outgoing::Frame(first));
+            } else {
+                // Clients that do not ask for a first frame know by this that they are authorized.
+                self.answer(fault.delay, Outgoing::Ping);
+            }
         }
     }
 
@@ -325,6 +338,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 return self.write(Outgoing::Frame(frame)).await;
             }
+            SocketCommand::Message(message) => {
+                let event = message.event(&self.base);
+                return self.write(Outgoing::Frame(envelope(&event))).await;
+            }
             SocketCommand::Raw(text) => return self.send_text(text).await,
             SocketCommand::Shutdown => {
                 self.entry.update(|socket| socket.shutting_down = true);
@@ -338,6 +355,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     async fn write(&mut self, outgoing: Outgoing) -> Option<Closed> {
         match outgoing {
             Outgoing::Frame(frame) => self.send(frame).await,
+            Outgoing::Ping => self.send_message(Message::Ping(Bytes::new())).await,
             Outgoing::Close(close) => Some(self.close(close).await),
             Outgoing::Drop { reset } => {
                 if reset {
@@ -366,9 +384,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.send_text(frame.to_string()).await
     }
 
+    /// Writes JSON as a text frame, or as a binary one to a client that did not ask for text.
     async fn send_text(&mut self, text: String) -> Option<Closed> {
-        let sent = self.socket.send(Message::text(text)).await;
-        sent.is_err().then_some(Closed::Lost)
+        let message = if self.options.text { Message::text(text) } else { Message::binary(text) };
+        self.send_message(message).await
+    }
+
+    async fn send_message(&mut self, message: Message) -> Option<Closed> {
+        self.socket.send(message).await.is_err().then_some(Closed::Lost)
     }
 
     /// Sends a close frame and waits a moment for the client's.
