@@ -1,8 +1,8 @@
 //! `cargo xtask interop`: clients that are not ours, on our sandbox (`tests/interop`).
 //!
 //! The suite is written for node's own test runner. This file keeps what it needs at hand: packages
-//! from the npm registry at the hashes of the lock file, and the programs it starts. A copy of the
-//! lock file beside what was installed from it tells whether that is still right.
+//! from the registries of npm and Python at the hashes of the lock files, and the programs it starts.
+//! A copy of the lock file beside what was installed from it tells whether that is still right.
 
 use std::ffi::OsString;
 use std::fs;
@@ -31,16 +31,35 @@ struct Locked {
     install: fn(&Workspace) -> Result<()>,
 }
 
-const LOCKED: &[Locked] = &[Locked {
-    name: "npm packages of tests/interop",
-    lock: "package-lock.json",
-    stamp: "node_modules/.installed-from",
-    install: |ws| {
-        let mut npm = ws.command("npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", SUITE]);
-        workspace::run(&mut npm)
+const LOCKED: &[Locked] = &[
+    Locked {
+        name: "npm packages of tests/interop",
+        lock: "package-lock.json",
+        stamp: "node_modules/.installed-from",
+        install: |ws| {
+            let mut npm = ws.command("npm");
+            npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", SUITE]);
+            workspace::run(&mut npm)
+        },
     },
-}];
+    Locked {
+        name: "Python packages of tests/interop",
+        lock: "bot-python/requirements.txt",
+        stamp: "bot-python/.venv/.installed-from",
+        install: |ws| {
+            let folder = ws.root().join(SUITE).join("bot-python");
+            let mut venv = ws.command("python3");
+            workspace::run(venv.args(["-m", "venv", "--clear"]).arg(folder.join(".venv")))?;
+            let mut pip = ws.command(folder.join(".venv/bin/python"));
+            pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+            pip.args(["--require-hashes", "-r"]).arg(folder.join("requirements.txt"));
+            workspace::run(&mut pip)
+        },
+    },
+];
+
+/// A package outside the workspace: its dependencies are its own.
+const RUST_BOT: &str = "tests/interop/bot-rust/Cargo.toml";
 
 /// What `cargo xtask setup` would install for the suite.
 pub(crate) fn missing(workspace: &Workspace) -> Vec<String> {
@@ -83,14 +102,18 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Notes> {
 pub(crate) fn scenarios(workspace: &Workspace, patterns: &[OsString]) -> Result<()> {
     let missing = missing(workspace);
     ensure!(missing.is_empty(), "missing: {}; run `cargo xtask setup`", missing.join(", "));
+    let target = target_directory(workspace)?;
     workspace::run(workspace.cargo("build").args(["-p", "webex-cli"]))?;
+    let mut bot = workspace.cargo("build");
+    bot.args(["--locked", "--manifest-path", RUST_BOT]).env("CARGO_TARGET_DIR", &target);
+    workspace::run(&mut bot)?;
     let mut node = workspace.command("node");
     node.args(["--test", "--test-reporter=spec"]);
     for pattern in patterns {
         node.arg("--test-name-pattern").arg(pattern);
     }
     node.args(test_files(workspace)?);
-    node.env("WEBEX_BIN", target_directory(workspace)?.join("debug").join("webex"));
+    node.env("CARGO_TARGET_DIR", &target);
     workspace::run(&mut node)
 }
 

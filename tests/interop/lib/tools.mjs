@@ -10,11 +10,14 @@ export const SUITE = resolve(dirname(fileURLToPath(import.meta.url)), '..');
 /** The root of the workspace. */
 export const ROOT = resolve(SUITE, '../..');
 
-/** The `webex` command: `$WEBEX_BIN`, or the debug build of the workspace. */
+/** The `webex` command, as last built. */
 export async function webexBinary() {
-  const target = process.env.CARGO_TARGET_DIR ?? join(ROOT, 'target');
-  const path = process.env.WEBEX_BIN ?? resolve(ROOT, target, 'debug/webex');
-  return present(path, 'cargo build -p webex-cli');
+  return present(join(targetDirectory(), 'debug/webex'), 'cargo build -p webex-cli');
+}
+
+/** Where cargo puts what it builds. */
+export function targetDirectory() {
+  return resolve(ROOT, process.env.CARGO_TARGET_DIR ?? 'target');
 }
 
 /** Chromium: `$CHROMIUM`, or the Debian package's. */
