@@ -80,10 +80,9 @@ export const unauthorized = {
   async run({ sandbox, client }) {
     await client.until('error');
     await client.leave({ failed: true });
-    await sandbox.until({ sockets: 0, lines: 0 });
+    await nothingLeft(sandbox);
   },
   async official({ sandbox, client }) {
-    await nothingLeft(sandbox);
     assert.deepEqual(lineEvents(client), ['connecting', 'error']);
     assert.equal(client.reports.first('error').detail.type, 'token_error');
     assert.deepEqual(await registrations(sandbox), ['primary-1 401']);
