@@ -540,9 +540,9 @@ webex_status webex_client_free(webex_client client);
  * Deregisters the lines, then the device, and waits for that for at most `timeout_ms`
  * milliseconds (`WEBEX_FOREVER`: without a limit). Calls under way are cancelled first.
  *
- * `WEBEX_STATUS_TIMEOUT` when it takes longer; it goes on in the background then. Any other failure
- * is the first that was met; everything was tried all the same. The client has to be freed
- * afterwards in any case.
+ * The events of it are there to be read when it returns. `WEBEX_STATUS_TIMEOUT` when it takes longer;
+ * it goes on in the background then. Any other failure is the first that was met; everything was
+ * tried all the same. The client has to be freed afterwards in any case.
  */
 webex_status webex_client_shutdown(webex_client client,
                                    uint32_t timeout_ms);

@@ -15,7 +15,7 @@ use std::{
 use macro_rules_attribute::apply;
 use parking_lot::Mutex;
 use safer_ffi::{c_char, derive_ReprC};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use webex_core::{Credentials, DeviceConfig, Endpoints, Webex};
 use webex_meetings::Meetings;
 
@@ -109,9 +109,9 @@ pub unsafe extern "C" fn webex_client_free(client: ClientHandle) -> Status {
 /// Deregisters the lines, then the device, and waits for that for at most `timeout_ms`
 /// milliseconds (`WEBEX_FOREVER`: without a limit). Calls under way are cancelled first.
 ///
-/// `WEBEX_STATUS_TIMEOUT` when it takes longer; it goes on in the background then. Any other failure
-/// is the first that was met; everything was tried all the same. The client has to be freed
-/// afterwards in any case.
+/// The events of it are there to be read when it returns. `WEBEX_STATUS_TIMEOUT` when it takes longer;
+/// it goes on in the background then. Any other failure is the first that was met; everything was
+/// tried all the same. The client has to be freed afterwards in any case.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_client_shutdown(client: ClientHandle, timeout_ms: u32) -> Status {
@@ -326,7 +326,19 @@ impl Client {
         for calling in children.into_iter().filter_map(|child| handle::get::<Calling>(child).ok()) {
             outcome = outcome.and(calling.sign_off().await);
         }
-        outcome.and(self.meetings.unregister().await.map_err(Failure::from))
+        // Lines and Meetings have no order between them but what is made here.
+        self.flush().await;
+        let outcome = outcome.and(self.meetings.unregister().await.map_err(Failure::from));
+        self.flush().await;
+        outcome
+    }
+
+    /// Waits until the events of what has happened are in the outbox.
+    async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        self.send(Command::Flush(done));
+        // The pump of a freed client has none to pass on.
+        let _ = flushed.await;
     }
 }
 

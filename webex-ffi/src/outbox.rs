@@ -398,6 +398,43 @@ mod tests {
         assert!(heard_second.recv_timeout(PATIENCE).is_err());
     }
 
+    /// Does something to the outbox from within a callback.
+    fn meddler(id: u64, meddle: Box<dyn Fn() + Send>) -> Subscriber {
+        unsafe extern "C" fn run(_: *const Event, user_data: *mut c_void) {
+            // SAFETY: `meddler` gave a leaked box.
+            unsafe { (*user_data.cast::<Box<dyn Fn() + Send>>())() }
+        }
+        unsafe extern "C" fn free(user_data: *mut c_void) {
+            // SAFETY: the leaked box, for the last time.
+            drop(unsafe { Box::from_raw(user_data.cast::<Box<dyn Fn() + Send>>()) });
+        }
+        let user_data = UserData::new(Box::into_raw(Box::new(meddle)).cast(), Some(free));
+        Subscriber { id, callback: run, user_data }
+    }
+
+    #[test]
+    fn what_a_callback_ends_is_not_called_any_more() {
+        let unsubscribe: fn(&Outbox) = |outbox| outbox.unsubscribe(2);
+        for end in [unsubscribe, Outbox::close] {
+            let outbox = Arc::new(Outbox::new(CLIENT));
+            let inner = Arc::clone(&outbox);
+            let (victim, heard) = subscriber(2);
+            // Both are there before the dispatcher looks: each event goes to the meddler first.
+            let mut state = outbox.state.lock();
+            state.joining.extend([meddler(1, Box::new(move || end(&inner))), victim]);
+            state.dispatching = true;
+            drop(state);
+            outbox.push(number(1));
+            let dispatcher = {
+                let outbox = Arc::clone(&outbox);
+                thread::spawn(move || dispatch(&outbox))
+            };
+            assert_eq!(heard.recv_timeout(PATIENCE), Ok(Told::Freed));
+            outbox.close();
+            dispatcher.join().unwrap();
+        }
+    }
+
     #[test]
     fn a_closed_client_takes_no_subscriber_and_frees_its_data() {
         let outbox = Arc::new(Outbox::new(CLIENT));

@@ -53,6 +53,8 @@ pub(crate) enum Command {
     Forget {
         calling: u64,
     },
+    /// Pass on every event there is, then answer.
+    Flush(oneshot::Sender<()>),
     /// The client was freed: drop everything.
     Close,
 }
@@ -123,6 +125,11 @@ impl Pump {
                 command = self.inbox.recv() => match command {
                     Some(Command::Run(call)) => work.push(run(call)),
                     Some(Command::Forget { calling }) => self.forget(calling),
+                    Some(Command::Flush(done)) => {
+                        self.flush();
+                        // Whoever asked may have gone.
+                        let _ = done.send(());
+                    }
                     Some(Command::Close) | None => break,
                 },
                 Some(ended) = work.next(), if !work.is_empty() => self.finish(ended),
@@ -143,13 +150,17 @@ impl Pump {
             }
             Outcome::Calling(_, Err(failure)) => Err(failure),
         };
+        self.flush();
+        self.open.ended(ended.id);
+        self.outbox.push(Message::completed(self.client, ended.id, ended.place, &outcome));
+    }
+
+    fn flush(&mut self) {
         for listener in &mut self.listeners {
             while let Some(message) = listener.try_next(self.client) {
                 self.outbox.push(message);
             }
         }
-        self.open.ended(ended.id);
-        self.outbox.push(Message::completed(self.client, ended.id, ended.place, &outcome));
     }
 
     fn forget(&mut self, gone: u64) {

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use webex_sandbox::Sandbox;
+use webex_sandbox::{Sandbox, Wdm};
 use webex_tests::process::Process;
 
 const REGISTER: &str = "examples/c/register.c";
@@ -78,13 +78,12 @@ async fn the_example_fails_when_the_token_is_refused() {
 
 async fn registers_and_deregisters(wrapper: &[&str]) {
     let cloud = Cloud::start().await;
-    let mut program = cloud.run(REGISTER, wrapper, cloud.sandbox.token());
-    program.wait_for("registration", |line| line.starts_with("the line is"));
-    assert_eq!(cloud.sandbox.devices()[0].name, "register.c");
-    let ended = program.end();
+    let ended = cloud.run(REGISTER, wrapper, cloud.sandbox.token()).end();
     assert!(ended.status.success(), "{ended:#?}");
     assert!(!format!("{ended:?}").contains(cloud.sandbox.token()), "the token was printed");
     cloud.is_empty().await;
+    let devices = cloud.sandbox.requests().of(Wdm::register());
+    assert_eq!(devices.last().expect("one").json()["name"], "register.c");
 
     let place = |name: &str| {
         let place = ended.stdout.iter().position(|line| line.split(' ').next() == Some(name));
@@ -101,7 +100,7 @@ async fn registers_and_deregisters(wrapper: &[&str]) {
     assert!(place("unregistered") < place("meetings:unregistered"), "{ended:#?}");
 
     let line = ended.stdout.iter().find_map(|line| line.strip_prefix("the line is "));
-    let line: Value = serde_json::from_str(line.expect("was waited for")).expect("JSON");
+    let line: Value = serde_json::from_str(line.expect("is shown")).expect("JSON");
     assert_eq!((&line["status"], &line["keepaliveInterval"]), (&"active".into(), &30.into()));
 }
 

@@ -1,0 +1,303 @@
+//! What events say, called through the C functions themselves: errors with their details, losses of
+//! the network, limits of time; and no secret in any of it.
+
+use std::{
+    ffi::{CStr, CString},
+    ptr,
+};
+
+use serde_json::{Value, json};
+use webex_ffi::{
+    calling::{
+        LinePhase, webex_calling_line, webex_calling_new, webex_line_register, webex_line_state,
+    },
+    client::{
+        ClientOptions, webex_client_free, webex_client_new, webex_client_next_event,
+        webex_client_shutdown,
+    },
+    error::{webex_last_error_message, webex_last_error_tracking_id},
+    event::{Event, EventKind, Source},
+    meetings::{MeetingsPhase, webex_meetings_register, webex_meetings_state},
+    status::Status,
+};
+use webex_sandbox::{Mobius, Sandbox, U2c, Wdm};
+
+/// Longest wait for anything that should happen at once; generous, for a busy machine.
+const PATIENCE_MS: u32 = 30_000;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_error_has_the_documented_form_and_the_details() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let body = json!({ "errorCode": 102, "message": "not configured" });
+    sandbox.fail(Mobius::register()).with(403).body(body).always();
+    let client = Client::of(&sandbox);
+    let line = client.line();
+    // SAFETY: takes no pointer.
+    assert_eq!(unsafe { webex_line_register(line) }, Status::Ok);
+    assert_eq!(client.next_of(EventKind::LineConnecting).object, line);
+
+    let error = client.next_of(EventKind::LineError);
+    assert_eq!((error.source, error.object, error.status), (Source::Line, line, Status::Forbidden));
+    assert_eq!(error.name, "error");
+    assert_eq!(error.json["status"], "inactive");
+    assert_eq!(error.json["type"], "registrationError");
+    assert_eq!(error.json["msg"].as_str(), error.message.as_deref());
+    assert_eq!((&error.json["httpStatus"], &error.json["mobiusCode"]), (&json!(403), &json!(102)));
+    assert_eq!(error.json["kind"], "forbidden");
+    assert!(error.json["trackingId"].is_string(), "{}", error.json);
+    let mut phase = LinePhase::Other;
+    // SAFETY: a place for the result.
+    assert_eq!(unsafe { webex_line_state(line, &raw mut phase) }, Status::Ok);
+    assert_eq!(phase, LinePhase::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_server_that_fails_is_told_and_the_next_takes_the_line() {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.fail(Mobius::register()).on("primary-1").with(503).once();
+    let client = Client::of(&sandbox);
+    let line = client.line();
+    // SAFETY: takes no pointer.
+    assert_eq!(unsafe { webex_line_register(line) }, Status::Ok);
+    let failed = client.next_of(EventKind::LineServerFailed);
+    assert_eq!((failed.name.as_str(), failed.status), ("server_failed", Status::Server));
+    assert!(failed.json["server"].as_str().unwrap().contains("primary-1"), "{}", failed.json);
+    assert_eq!(failed.json["error"]["httpStatus"], 503);
+    let registered = client.next_of(EventKind::LineRegistered);
+    assert_eq!((registered.status, &registered.message), (Status::Ok, &None));
+    assert_eq!(registered.json["status"], "active");
+    assert!(registered.json["server"].as_str().unwrap().contains("primary-2"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_call_says_why_and_how_long_to_wait() {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.fail(U2c::postauth()).with(429).header("Retry-After", 7).always();
+    let client = Client::of(&sandbox);
+    let request = client.register_meetings();
+    let completed = client.next_of(EventKind::Completed);
+    assert_eq!((completed.request_id, completed.status), (request, Status::RateLimited));
+    assert_eq!(completed.json["kind"], "rate_limited");
+    assert_eq!(completed.json["retryAfterMs"], 7_000);
+    assert_eq!(completed.json["message"].as_str(), completed.message.as_deref());
+    assert!(completed.json["trackingId"].is_string(), "{}", completed.json);
+    assert_eq!(client.meetings_phase(), MeetingsPhase::Unregistered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happened_during_a_call_is_told_before_its_end() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::of(&sandbox);
+    // Either order of telling would come up in so many rounds, if it were left to chance.
+    for _ in 0..20 {
+        let request = client.register_meetings();
+        assert_eq!(client.next().kind, EventKind::MeetingsRegistered);
+        assert_eq!(client.next().request_id, request);
+        assert_eq!(client.meetings_phase(), MeetingsPhase::Registered);
+        client.shutdown(PATIENCE_MS).unwrap();
+        assert_eq!(client.next_at_once().kind, EventKind::MeetingsUnregistered);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_socket_is_told_and_so_is_its_return() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::of(&sandbox);
+    client.register_meetings();
+    client.next_of(EventKind::Completed);
+    assert!(sandbox.drop_socket(sandbox.sockets()[0].id));
+    assert_eq!(client.next_of(EventKind::NetworkDisconnected).name, "network:disconnected");
+    assert_eq!(client.next_of(EventKind::NetworkConnected).source, Source::Meetings);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutting_down_deregisters_or_says_what_was_in_the_way() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::of(&sandbox);
+    client.register_meetings();
+    client.next_of(EventKind::Completed);
+
+    let held = sandbox.fail(Wdm::unregister()).hang().once();
+    let (status, message, _) = client.shutdown(1).unwrap_err();
+    assert_eq!(status, Status::Timeout);
+    assert!(message.contains("1 ms"), "{message}");
+    // It goes on in the background.
+    sandbox.wait_for(|_| held.fired() == 1).await.unwrap();
+
+    let other = Client::of(&sandbox);
+    other.register_meetings();
+    other.next_of(EventKind::Completed);
+    let refused = sandbox.fail(Wdm::unregister()).with(500).always();
+    let (status, _, tracking_id) = other.shutdown(PATIENCE_MS).unwrap_err();
+    assert_eq!(status, Status::Server);
+    assert!(tracking_id.is_some());
+    refused.clear();
+    assert_eq!(other.shutdown(PATIENCE_MS), Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_token_is_told_without_it() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::of(&sandbox);
+    let line = client.line();
+    assert!(sandbox.revoke_token(sandbox.token()));
+    // SAFETY: takes no pointer.
+    assert_eq!(unsafe { webex_line_register(line) }, Status::Ok);
+    // That no event holds the token is looked at for each, in `next`.
+    let error = client.next_of(EventKind::LineError);
+    assert_eq!((error.status, &error.json["type"]), (Status::Unauthorized, &json!("tokenError")));
+    let (status, message, _) = client.shutdown(PATIENCE_MS).unwrap_err();
+    assert_eq!(status, Status::Unauthorized);
+    assert!(!message.contains(sandbox.token()));
+}
+
+/// A client, freed at the end of its test.
+struct Client {
+    handle: u64,
+    token: String,
+}
+
+/// An event that outlives the library's.
+#[derive(Debug)]
+struct Owned {
+    kind: EventKind,
+    source: Source,
+    status: Status,
+    request_id: u64,
+    object: u64,
+    name: String,
+    message: Option<String>,
+    json: Value,
+}
+
+impl Client {
+    fn of(sandbox: &Sandbox) -> Self {
+        let text = |text: &str| CString::new(text).unwrap();
+        let (token, origin) = (text(sandbox.token()), text(sandbox.origin().as_str()));
+        let ca = text(sandbox.ca_pem().unwrap());
+        let options = ClientOptions {
+            struct_size: size_of::<ClientOptions>() as u32,
+            flags: 0,
+            access_token: token.as_ptr().cast(),
+            cloud_origin: origin.as_ptr().cast(),
+            ca_file: ptr::null(),
+            ca_pem: ca.as_ptr().cast(),
+            device_name: ptr::null(),
+        };
+        let mut client = 0;
+        // SAFETY: texts and a place for the result that outlive the call.
+        let status = unsafe { webex_client_new(&raw const options, &raw mut client) };
+        assert_eq!(status, Status::Ok);
+        Self { handle: client, token: sandbox.token().to_owned() }
+    }
+
+    /// Starts calling and gives its line.
+    fn line(&self) -> u64 {
+        let (mut calling, mut line) = (0, 0);
+        // SAFETY: no options, and places for the results.
+        let status = unsafe {
+            webex_calling_new(self.handle, ptr::null(), &raw mut calling, ptr::null_mut())
+        };
+        assert_eq!(status, Status::Ok);
+        let mut completed = self.next_of(EventKind::Completed);
+        while completed.source != Source::Calling {
+            completed = self.next_of(EventKind::Completed);
+        }
+        assert_eq!((completed.status, completed.object), (Status::Ok, calling));
+        // SAFETY: a place for the result.
+        assert_eq!(unsafe { webex_calling_line(calling, 0, &raw mut line) }, Status::Ok);
+        line
+    }
+
+    fn register_meetings(&self) -> u64 {
+        let mut request = 0;
+        // SAFETY: a place for the result.
+        let status = unsafe { webex_meetings_register(self.handle, &raw mut request) };
+        assert_eq!(status, Status::Ok);
+        request
+    }
+
+    fn meetings_phase(&self) -> MeetingsPhase {
+        let mut phase = MeetingsPhase::Other;
+        // SAFETY: a place for the result.
+        assert_eq!(unsafe { webex_meetings_state(self.handle, &raw mut phase) }, Status::Ok);
+        phase
+    }
+
+    /// Shuts down; when that fails, with message and tracking id.
+    fn shutdown(&self, timeout_ms: u32) -> Result<(), (Status, String, Option<String>)> {
+        // SAFETY: the texts live until the next failure of this thread.
+        unsafe {
+            match webex_client_shutdown(self.handle, timeout_ms) {
+                Status::Ok => Ok(()),
+                status => {
+                    let message = text(webex_last_error_message().cast());
+                    let tracking_id = text(webex_last_error_tracking_id().cast());
+                    Err((status, message.expect("a failure has one"), tracking_id))
+                }
+            }
+        }
+    }
+
+    fn next(&self) -> Owned {
+        self.next_within(PATIENCE_MS)
+    }
+
+    /// An event that is there already.
+    fn next_at_once(&self) -> Owned {
+        self.next_within(0)
+    }
+
+    fn next_within(&self, timeout_ms: u32) -> Owned {
+        let mut event = std::mem::MaybeUninit::<Event>::zeroed();
+        // SAFETY: writable, begins with its size as set here; read after it was written. The texts
+        // live until the next call on this thread.
+        unsafe {
+            event.as_mut_ptr().cast::<u32>().write(size_of::<Event>() as u32);
+            let status = webex_client_next_event(self.handle, timeout_ms, event.as_mut_ptr());
+            assert_eq!(status, Status::Ok, "{:?}", text(webex_last_error_message().cast()));
+            let event = event.assume_init();
+            let json = text(event.json.cast()).expect("never NULL");
+            assert_eq!(
+                (json.len(), event.struct_size),
+                (event.json_len, size_of::<Event>() as u32)
+            );
+            let owned = Owned {
+                kind: event.kind,
+                source: event.source,
+                status: event.status,
+                request_id: event.request_id,
+                object: event.object,
+                name: text(event.name.cast()).expect("never NULL"),
+                message: text(event.message.cast()),
+                json: serde_json::from_str(&json).expect("JSON"),
+            };
+            assert!(!format!("{owned:?}").contains(&self.token), "an event holds the token");
+            owned
+        }
+    }
+
+    /// The next event of a kind.
+    fn next_of(&self, kind: EventKind) -> Owned {
+        loop {
+            let event = self.next();
+            if event.kind == kind {
+                return event;
+            }
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // SAFETY: takes no pointer.
+        unsafe { webex_client_free(self.handle) };
+    }
+}
+
+/// # Safety
+/// NULL or NUL-terminated.
+unsafe fn text(pointer: *const std::ffi::c_char) -> Option<String> {
+    // SAFETY: as promised.
+    (!pointer.is_null()).then(|| unsafe { CStr::from_ptr(pointer) }.to_str().unwrap().to_owned())
+}
