@@ -105,7 +105,7 @@ impl Operation {
             | Service::Conversation
             | Service::Calliope
             | Service::Locus => true,
-            Service::OAuth => self == OAuth::guest_token(),
+            Service::OAuth => [OAuth::guest_token(), OAuth::application_token()].contains(&self),
             Service::Region
             | Service::Mercury
             | Service::Metrics
@@ -249,6 +249,8 @@ operations! {
         device_authorize,
         /// `POST /v1/device/token`: polling of the device grant.
         device_token,
+        /// `POST /v1/applications/{id}/token`: tokens of a service app.
+        application_token,
         /// `POST /v1/guests/token`.
         guest_token,
         /// `POST /v1/jwt/login`: exchange of a guest-issuer JWT.

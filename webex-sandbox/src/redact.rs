@@ -8,11 +8,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 /// Names of JSON fields, form fields and query parameters that hold secrets, in lower case.
-const SECRET_NAMES: [&str; 17] = [
+const SECRET_NAMES: [&str; 18] = [
     "access_token",
     "accesstoken",
     "assertion",
     "client_secret",
+    "clientsecret",
     "code",
     "code_challenge",
     "code_verifier",

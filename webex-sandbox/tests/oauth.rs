@@ -570,3 +570,20 @@ async fn every_oauth_error_can_be_scripted() {
     assert_error(&t.refresh(&refresh_token).await, 400, "unauthorized_client");
     assert_eq!(t.refresh(&refresh_token).await.status, 200);
 }
+
+#[tokio::test]
+async fn an_administrator_gets_a_service_apps_tokens() {
+    let t = T::start().await;
+    let ask = async |org: &str, secret: &str| {
+        let body = json!({"clientId": ID, "clientSecret": secret, "targetOrgId": org});
+        t.client.post(&format!("/v1/applications/{ID}/token"), body).await
+    };
+    let org = t.sandbox.user().org_id.clone();
+    let body = ask(&org, SECRET).await.json();
+    assert!(t.is_live(&text(&body, "access_token")).await);
+    assert_eq!(t.refresh(&text(&body, "refresh_token")).await.status, 200);
+    assert_eq!(ask(&org, "wrong").await.status, 400);
+    assert_eq!(ask("elsewhere", SECRET).await.status, 403);
+    let log = serde_json::to_string(&t.sandbox.requests().iter().collect::<Vec<_>>()).unwrap();
+    assert!(!log.contains(SECRET));
+}

@@ -10,6 +10,7 @@
 //! identity broker's (`/idb/oauth2/v1/…`); a third (`/v1/oauth2/…`) is for Meetings integrations.
 //! What it knows is an [`OAuthServer`]; issued tokens live in `state::tokens`.
 
+mod application;
 mod authorize;
 mod clients;
 mod device;
@@ -60,6 +61,10 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/v1/device/token", route(POST, OAuth::device_token(), device::token))
         .route("/verify", route(GET, OAuth::authorize(), device::verify))
         .route("/v1/guests/token", route(POST, OAuth::guest_token(), guest::token))
+        .route(
+            "/v1/applications/{id}/token",
+            route(POST, OAuth::application_token(), application::token),
+        )
         .route("/v1/jwt/login", route(POST, OAuth::jwt_login(), guest::jwt_login))
 }
 
