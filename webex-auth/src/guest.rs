@@ -88,9 +88,11 @@ impl Guest {
     ) -> Result<TokenSet, OAuthError> {
         let url = self.endpoints.guests.clone();
         let url = url.ok_or(OAuthError::NotConfigured("guest endpoint"))?;
-        let request = TokenRequest::new(url)
-            .authorization(SecretString::from(token.authorization()))
-            .json(&json!({ "subject": self.subject, "displayName": self.display_name }));
+        let request =
+            TokenRequest::new(url).authorization(SecretString::from(token.authorization())).json(
+                &json!({ "subject": self.subject, "displayName": self.display_name }),
+                Vec::new(),
+            );
         obtain(http, request).await
     }
 }

@@ -49,7 +49,7 @@ pub struct TokenRequest {
 enum Body {
     Empty,
     Form(Vec<(&'static str, SecretString)>),
-    Json(SecretString),
+    Json { text: SecretString, secrets: Vec<SecretString> },
 }
 
 impl TokenRequest {
@@ -67,8 +67,9 @@ impl TokenRequest {
         self
     }
 
-    pub(crate) fn json(mut self, body: &serde_json::Value) -> Self {
-        self.body = Body::Json(SecretString::from(body.to_string()));
+    /// A JSON body. `secrets` are the values in it that must not be quoted.
+    pub(crate) fn json(mut self, body: &serde_json::Value, secrets: Vec<SecretString>) -> Self {
+        self.body = Body::Json { text: SecretString::from(body.to_string()), secrets };
         self
     }
 
@@ -87,7 +88,7 @@ impl TokenRequest {
         match self.body {
             Body::Empty => None,
             Body::Form(_) => Some("application/x-www-form-urlencoded"),
-            Body::Json(_) => Some("application/json"),
+            Body::Json { .. } => Some("application/json"),
         }
     }
 
@@ -95,7 +96,7 @@ impl TokenRequest {
     pub fn body(&self) -> SecretString {
         match &self.body {
             Body::Empty => SecretString::from(""),
-            Body::Json(text) => text.clone(),
+            Body::Json { text, .. } => text.clone(),
             Body::Form(fields) => {
                 let mut form = form_urlencoded::Serializer::new(String::new());
                 for (name, value) in fields {
@@ -108,14 +109,22 @@ impl TokenRequest {
 
     /// `text` without any secret of this request: servers sometimes quote what they refuse.
     pub(crate) fn scrub(&self, text: &str) -> String {
-        let Body::Form(fields) = &self.body else { return text.to_owned() };
-        let secret = |name: &str| !matches!(name, "grant_type" | "client_id" | "scope");
-        fields
-            .iter()
-            .filter(|(name, value)| secret(name) && !value.expose_secret().is_empty())
-            .fold(text.to_owned(), |text, (_, value)| {
-                text.replace(value.expose_secret(), "[redacted]")
-            })
+        let open = |name: &str| matches!(name, "grant_type" | "client_id" | "scope");
+        let sent: Vec<&SecretString> = match &self.body {
+            Body::Empty => Vec::new(),
+            Body::Form(fields) => {
+                fields.iter().filter(|(name, _)| !open(name)).map(|(_, value)| value).collect()
+            }
+            Body::Json { secrets, .. } => secrets.iter().collect(),
+        };
+        // Of `Bearer x` the second word, of a bare JWT the whole.
+        let credentials =
+            self.authorization_header().and_then(|value| value.split(' ').next_back());
+        sent.into_iter()
+            .map(ExposeSecret::expose_secret)
+            .chain(credentials)
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
     }
 }
 
@@ -333,6 +342,7 @@ mod tests {
     #[test]
     fn what_a_server_quotes_is_scrubbed() {
         assert_eq!(request().scrub("bad r3fresh&value"), "bad [redacted]");
+        assert_eq!(request().scrub("who is c2VjcmV0?"), "who is [redacted]?");
         assert_eq!(request().scrub("refresh_token expired"), "refresh_token expired");
     }
 }

@@ -46,6 +46,7 @@ mod provider;
 mod random;
 pub mod retry_after;
 mod scope;
+mod service_app;
 mod store;
 pub mod timings;
 mod token;

@@ -11,8 +11,9 @@ use std::{
 
 use serde_json::{Value, json};
 use webex_auth::{
-    CodeGrant, Credentials, Endpoints, Integration, OAuthError, PkceMethod, ReauthReason, Redirect,
-    RedirectError, Scope, Scopes, TokenError, TokenHttp, TokenSet, TokenState, Tokens, timings,
+    AccessToken, CodeGrant, Credentials, Endpoints, Integration, OAuthError, PkceMethod,
+    ReauthReason, Redirect, RedirectError, Scope, Scopes, TokenError, TokenHttp, TokenSet,
+    TokenState, Tokens, timings,
 };
 use webex_sandbox::{OAuth, OAuthClient};
 
@@ -471,6 +472,37 @@ async fn a_server_that_gives_the_same_token_again_is_asked_once() {
     assert_eq!(cloud.sandbox.requests().of(OAuth::token()).count(), before + 1);
     let TokenState::ReauthRequired { reason } = tokens.state() else { panic!() };
     assert!(matches!(reason, ReauthReason::Unchanged), "{reason}");
+}
+
+#[tokio::test]
+async fn an_administrator_hands_out_the_tokens_of_a_service_app() {
+    let cloud = Cloud::start().await;
+    let admin = AccessToken::parse(cloud.sandbox.token()).unwrap();
+    let (id, org) = (OAuthClient::DEFAULT_ID, cloud.sandbox.user().org_id.clone());
+    let app = cloud.integration().build();
+    let set = app.service_app_tokens(&*cloud.http, id, &admin, &org).await.unwrap();
+    let exchange = cloud.http.last();
+    assert_eq!(exchange.path, format!("/v1/applications/{id}/token"));
+    assert_eq!(cloud.whoami(set.access_token()).await, 200);
+    let renewed = app.refresh(&*cloud.http, &set).await.unwrap();
+    assert_eq!(cloud.whoami(renewed.access_token()).await, 200);
+
+    cloud.leaks.add("quite-wrong-secret");
+    let wrong = cloud.integration().secret("quite-wrong-secret").build();
+    let error = wrong.service_app_tokens(&*cloud.http, id, &admin, &org).await.unwrap_err();
+    assert!(matches!(error, OAuthError::InvalidClient(_)), "{error}");
+    let error = app.service_app_tokens(&*cloud.http, "a/../b", &admin, &org).await.unwrap_err();
+    assert!(matches!(error, OAuthError::InvalidClient(_)), "{error}");
+    assert_eq!(cloud.http.last().path, "/v1/applications/a%2F..%2Fb/token");
+    let error = app.service_app_tokens(&*cloud.http, id, &admin, "elsewhere").await.unwrap_err();
+    assert_eq!(error.reply().unwrap().status(), 403, "{error}");
+
+    // A server that quotes what it was sent.
+    let quoted = format!("{} of {}", OAuthClient::DEFAULT_SECRET, cloud.sandbox.token());
+    let body = json!({ "message": quoted });
+    let _fault = cloud.sandbox.fail(OAuth::application_token()).with(400).body(body).once();
+    let error = app.service_app_tokens(&*cloud.http, id, &admin, &org).await.unwrap_err();
+    assert!(error.to_string().contains("[redacted] of [redacted]"));
 }
 
 #[tokio::test]

@@ -303,7 +303,7 @@ async fn poll(
         ("device_code", device_code),
     ];
     // Webex wants Basic here, whatever the other endpoints take, and the client id besides.
-    if integration.has_secret() {
+    if integration.expose_secret().is_some() {
         form.push(("client_id", plain(integration.client_id())));
     }
     let request = integration.authenticate(TokenRequest::new(url), form, ClientAuth::Basic);

@@ -278,8 +278,8 @@ impl Integration {
         wire::obtain(http, request, SystemTime::now()).await
     }
 
-    pub(crate) fn has_secret(&self) -> bool {
-        self.0.secret.is_some()
+    pub(crate) fn expose_secret(&self) -> Option<&str> {
+        self.0.secret.as_ref().map(ExposeSecret::expose_secret)
     }
 
     /// Adds who the client is. A public client, which has no secret, names its id in the form.

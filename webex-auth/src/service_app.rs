@@ -1,0 +1,52 @@
+//! Service apps: programs that act for an organisation whose administrator authorized them.
+//!
+//! Their first tokens come from the developer portal, or from [`Integration::service_app_tokens`].
+//! Afterwards they are renewed like any others: [`Credentials::refresh_token`] or
+//! [`Credentials::integration`].
+//!
+//! [`Credentials::refresh_token`]: crate::Credentials::refresh_token
+//! [`Credentials::integration`]: crate::Credentials::integration
+
+use std::time::SystemTime;
+
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::{
+    AccessToken, Integration, OAuthError, TokenSet,
+    http::{TokenHttp, TokenRequest},
+    oauth::wire,
+};
+
+impl Integration {
+    /// The tokens of a service app in an organisation that authorized it
+    /// (`POST applications/{id}/token`).
+    ///
+    /// `application_id` is the app's id in the developer portal, which is not its client id;
+    /// `admin` is a token of someone who may hand out the app's tokens.
+    ///
+    /// # Errors
+    /// [`OAuthError::NotConfigured`] without a secret, or with endpoints that have no service apps;
+    /// the others by what the server says.
+    pub async fn service_app_tokens(
+        &self,
+        http: &dyn TokenHttp,
+        application_id: &str,
+        admin: &AccessToken,
+        org_id: &str,
+    ) -> Result<TokenSet, OAuthError> {
+        let missing = OAuthError::NotConfigured("service app endpoint");
+        let mut url = self.endpoints().applications.clone().ok_or(missing.clone())?;
+        url.path_segments_mut().map_err(|()| missing)?.extend([application_id, "token"]);
+        let secret = self.expose_secret().ok_or(OAuthError::NotConfigured("client secret"))?;
+        let body = json!({
+            "clientId": self.client_id(),
+            "clientSecret": secret,
+            "targetOrgId": org_id,
+        });
+        let request = TokenRequest::new(url)
+            .authorization(SecretString::from(admin.authorization()))
+            .json(&body, vec![SecretString::from(secret)]);
+        wire::obtain(http, request, SystemTime::now()).await
+    }
+}
