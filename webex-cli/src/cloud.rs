@@ -6,7 +6,10 @@ use clap::Args;
 use webex_core::{Credentials, Endpoints, Transport, Webex};
 use webex_sandbox::Sandbox;
 
-use crate::exit::Failure;
+use crate::{
+    exit::Failure,
+    profile::{Profile, StoreArguments},
+};
 
 /// Where the token is when it is not in a file.
 const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
@@ -14,7 +17,8 @@ const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
 /// Cloud and token, as given on the command line.
 #[derive(Debug, Args)]
 pub(crate) struct CloudArguments {
-    /// File with the access token [default: the environment's `WEBEX_ACCESS_TOKEN`]
+    /// File with the access token [default: the environment's `WEBEX_ACCESS_TOKEN`, or that of
+    /// `webex login`]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// Origin of the cloud, such as `https://127.0.0.1:8443` [default: the Webex cloud]
@@ -26,6 +30,8 @@ pub(crate) struct CloudArguments {
     /// Accept any certificate: anyone on the way can read the token
     #[arg(long)]
     insecure: bool,
+    #[command(flatten)]
+    store: StoreArguments,
 }
 
 /// A client, and the sandbox it uses when that runs in this process.
@@ -35,11 +41,15 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Makes the client; starts the sandbox when neither cloud nor token is given.
+    /// Makes the client: by the token given, or as who is signed in; starts the sandbox when there is
+    /// neither token, cloud nor sign-in.
     pub(crate) async fn open(arguments: CloudArguments) -> Result<Self, Failure> {
         let token = token(arguments.token_file)?;
         match (token, arguments.cloud) {
-            (None, None) => Self::sandbox().await,
+            (None, None) => match Self::signed_in(arguments.store).await? {
+                Some(cloud) => Ok(cloud),
+                None => Self::sandbox().await,
+            },
             (None, Some(_)) => Err(Failure::usage(format!(
                 "--cloud needs an access token: --token-file FILE, or {TOKEN_VARIABLE} in the environment"
             ))),
@@ -65,6 +75,15 @@ impl Cloud {
                 Ok(Self { webex, sandbox: None })
             }
         }
+    }
+
+    /// As `webex login` left it: its tokens renew themselves.
+    async fn signed_in(store: StoreArguments) -> Result<Option<Self>, Failure> {
+        let Some(store) = store.open_if_any() else { return Ok(None) };
+        let Some(profile) = Profile::find(&store).await? else { return Ok(None) };
+        let transport = profile.cloud.transport()?;
+        let tokens = profile.tokens(&store, &transport)?;
+        Ok(Some(Self { webex: profile.client(tokens, transport)?, sandbox: None }))
     }
 
     async fn sandbox() -> Result<Self, Failure> {

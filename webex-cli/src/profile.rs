@@ -31,10 +31,15 @@ pub(crate) struct StoreArguments {
 impl StoreArguments {
     /// The store.
     pub(crate) fn open(self) -> Result<Arc<DirectoryStore>, Failure> {
-        let directory = self.store.or_else(default_directory).ok_or_else(|| {
+        self.open_if_any().ok_or_else(|| {
             Failure::usage("there is no directory for configuration: name one with --store")
-        })?;
-        Ok(Arc::new(DirectoryStore::new(directory)))
+        })
+    }
+
+    /// The store, unless this user has no directory for one.
+    pub(crate) fn open_if_any(self) -> Option<Arc<DirectoryStore>> {
+        let directory = self.store.or_else(default_directory)?;
+        Some(Arc::new(DirectoryStore::new(directory)))
     }
 }
 
@@ -145,8 +150,13 @@ impl Profile {
 
     /// The sign-in that was kept.
     pub(crate) async fn load(store: &DirectoryStore) -> Result<Self, Failure> {
+        Self::find(store).await?.ok_or_else(not_signed_in)
+    }
+
+    /// The sign-in that was kept, if there is one.
+    pub(crate) async fn find(store: &DirectoryStore) -> Result<Option<Self>, Failure> {
         let json = store.load(PROFILE).await.map_err(|error| failed(&error))?;
-        let json = json.ok_or_else(not_signed_in)?;
+        let Some(json) = json else { return Ok(None) };
         let kept: Kept = serde_json::from_str(json.expose_secret())
             .map_err(|_| failed(&StoreError::Foreign(PROFILE.to_owned())))?;
         let mut builder = Integration::builder(kept.client_id).endpoints(kept.cloud.oauth()?);
@@ -157,7 +167,7 @@ impl Profile {
         if let Some(uri) = kept.redirect_uri {
             builder = builder.redirect_uri(uri);
         }
-        Ok(Self { integration: builder.build(), cloud: kept.cloud, secret })
+        Ok(Some(Self { integration: builder.build(), cloud: kept.cloud, secret }))
     }
 
     /// The tokens of the sign-in, which renew themselves, over a transport.

@@ -14,7 +14,7 @@ use serde_json::Value;
 use support::webex;
 use tempfile::TempDir;
 use url::Url;
-use webex_sandbox::{OAuth, OAuthClient, Sandbox};
+use webex_sandbox::{OAuth, OAuthClient, Sandbox, Wdm};
 use webex_tests::process::Ended;
 
 /// A sandbox in plain HTTP, and the directory that a sign-in is kept in.
@@ -122,6 +122,18 @@ async fn a_sign_in_lasts_from_login_to_logout() {
     assert_ne!(renewed["access_token"], *token);
     assert_eq!(renewed["token_type"], "Bearer");
 
+    // Other commands use the sign-in too.
+    bench.sandbox.revoke_token(renewed["access_token"].as_str().unwrap());
+    let store = bench.store();
+    let mut register = webex(["register", "--meetings", "--json", "--store", &store], None);
+    register.wait_for_event("meetings:registered");
+    register.signal("INT");
+    let register = tokio::task::spawn_blocking(move || register.end()).await.unwrap();
+    assert_eq!(register.code(), 0, "{}", register.stderr);
+    let events = ["meetings:ready", "meetings:registered", "meetings:unregistered"];
+    assert_eq!(register.events("meetings"), events);
+    assert_eq!(bench.sandbox.requests().of(Wdm::register()).by(user).count(), 1);
+
     let before = bench.sandbox.identity().live_tokens(user);
     let logout = bench.run(&["logout"]).await;
     assert_eq!(logout.code(), 0, "{}", logout.stderr);
@@ -196,6 +208,33 @@ async fn a_device_shows_a_code_and_waits() {
     let ended = tokio::task::spawn_blocking(move || login.end()).await.unwrap();
     assert_eq!(ended.code(), 3);
     assert!(ended.stderr.contains("refused"), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_log_at_any_level_shows_a_secret() {
+    let bench = Bench::start().await;
+    let cloud = bench.sandbox.origin().as_str().to_owned();
+    let mut logs = String::new();
+    for command in [&["login", "--cloud", &cloud][..], &["whoami"], &["token"], &["logout"]] {
+        let mut secrets = vec![OAuthClient::DEFAULT_SECRET.to_owned()];
+        secrets.extend(stored_secrets(Path::new(&bench.store())));
+        let ended = bench.run(&[&["--log", "trace"], command].concat()).await;
+        assert_eq!(ended.code(), 0, "{}", ended.stderr);
+        secrets.extend(stored_secrets(Path::new(&bench.store())));
+        for secret in &secrets {
+            assert!(!ended.stderr.contains(secret), "a secret in the log of {command:?}");
+        }
+        assert!(secrets.len() > 2, "there is something to look for");
+        logs += &ended.stderr;
+    }
+    assert!(logs.contains("asking the authorization server"), "{logs}");
+}
+
+/// The access and the refresh token of a sign-in.
+fn stored_secrets(directory: &Path) -> Vec<String> {
+    let Ok(file) = fs::read_to_string(directory.join("tokens.secret")) else { return Vec::new() };
+    let json: Value = serde_json::from_str(file.split_once('\n').unwrap().1).unwrap();
+    ["access_token", "refresh_token"].map(|name| json[name].as_str().unwrap().to_owned()).into()
 }
 
 #[test]
