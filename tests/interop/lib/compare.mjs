@@ -40,12 +40,13 @@ export async function recorded(sandbox) {
   const requests = (await sandbox.requests())
     .map(comparable)
     .filter(({ name }) => name !== 'other.preflight' && name !== 'other.unknown');
-  const sockets = (await sandbox.closedSockets()).map((socket) => ({
+  const all = [...(await sandbox.closedSockets()), ...(await sandbox.sockets())];
+  const sockets = all.map((socket) => ({
     name: 'mercury socket',
     fields: {
       'first frame': socket.received[0]?.type,
       'authorization frame': keys(socket.received.find(({ type }) => type === 'authorization')),
-      close: `${socket.closed.by} ${socket.closed.code ?? ''} ${socket.closed.reason ?? ''}`.trim(),
+      close: socket.closed ? ending(socket.closed) : 'still open',
     },
   }));
   return [...requests, ...sockets];
@@ -133,6 +134,10 @@ function byOperation(requests) {
 function order(requests, pattern) {
   const names = requests.map(({ name }) => name).filter((name) => pattern.test(name));
   return names.filter((name, at) => !REPEATED.has(name) || !names.slice(0, at).includes(name)).join(' ');
+}
+
+function ending({ by, code = '', reason = '' }) {
+  return `${by} ${code} ${reason}`.trim();
 }
 
 function keys(frame) {

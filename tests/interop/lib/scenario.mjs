@@ -16,7 +16,8 @@ const BROWSERS_OWN = /(^|\.)(google|googleapis|gstatic|gvt1)\.com$/;
  * A scenario is an object: `id`; `shows`, what it shows; `product` of `OfficialClient.open`; `keepaliveS`
  * of `Sandbox.start`; `clock`, whether time in the page is moved forward; `prepare(sandbox)`, before the
  * client starts; `run({sandbox, client})`, which ends when there is nothing more to happen;
- * `official({sandbox, client})`, what is to be seen of the official client.
+ * `official({sandbox, client})`, what is to be seen of the official client;
+ * `ours({sandbox, client})`, if anything, of ours.
  *
  * With `mutation` the sandbox is wrong in that way; with `patienceMs` the client is not waited for as long.
  */
@@ -29,8 +30,10 @@ export async function run(scenario, Client, { mutation, patienceMs } = {}) {
     client = await Client.open(sandbox, scenario);
     client.reports.patienceMs = patienceMs ?? client.reports.patienceMs;
     await scenario.run({ sandbox, client });
+    const isOfficial = Client === OfficialClient;
+    if (!isOfficial) await scenario.ours?.({ sandbox, client });
     const record = await recorded(sandbox);
-    if (Client === OfficialClient) await scenario.official({ sandbox, client });
+    if (isOfficial) await scenario.official({ sandbox, client });
     await everythingWasServed(sandbox);
     return record;
   } catch (error) {
