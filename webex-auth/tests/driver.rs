@@ -324,6 +324,21 @@ async fn a_new_sign_in_goes_into_the_same_handle() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_store_needs_a_first_sign_in() {
+    let _leaks = leaks();
+    let (store, script) = (MemoryStore::new(), Script::new());
+    let credentials = Credentials::stored(integration());
+    let handle = with(&script, credentials, Some(Arc::new(store.clone())));
+    assert_eq!(handle.token().await, Err(TokenError::Rejected));
+    let TokenState::ReauthRequired { reason } = handle.state() else { panic!() };
+    assert!(matches!(reason, ReauthReason::NotSignedIn), "{reason}");
+    handle.supply(tokens(0, HOUR)).await.unwrap();
+    assert_eq!(handle.token().await.unwrap().expose(), access(0));
+    assert!(stored(&store).await.is_some());
+    assert_eq!(script.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn signing_out_revokes_and_erases_for_all_processes() {
     let _leaks = leaks();
     let store = MemoryStore::new();

@@ -22,6 +22,7 @@ use webex_auth::{
     Credentials, DirectoryStore, Endpoints, Integration, ReqwestHttp, Store, TokenSet, Tokens,
 };
 use webex_sandbox::{OAuth, OAuthClient, Sandbox};
+use webex_tests::leak::LeakCheck;
 
 use wire::{Cloud, client};
 
@@ -125,6 +126,11 @@ async fn write_for_ever(store: &str, mut number: u64) {
 }
 
 async fn ask(store: &str, origin: &str) {
+    let leaks = LeakCheck::install([OAuthClient::DEFAULT_SECRET]);
+    let json = open(store).load("ada").await.unwrap().unwrap();
+    let stored = TokenSet::from_json(json.expose_secret()).unwrap();
+    leaks.add(stored.access_token().expose());
+    leaks.add(stored.expose_refresh_token().unwrap());
     let tokens = tokens(open(store), &origin.parse().unwrap());
     say("ready");
     wait_for_go();

@@ -48,6 +48,9 @@ pub enum ReauthReason {
     /// The token is expired or refused, and there is nothing to renew it with.
     #[error("the token is expired or refused and cannot be renewed")]
     NotRenewable,
+    /// There have been no tokens yet.
+    #[error("nobody has signed in yet")]
+    NotSignedIn,
     /// The tokens were taken out of the store: the user signed out, perhaps in another process.
     #[error("the user signed out")]
     SignedOut,

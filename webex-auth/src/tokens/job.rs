@@ -205,7 +205,10 @@ impl Keeper {
                 error => error.into(),
             }),
             ProviderError::OAuth(OAuthError::NotConfigured("refresh token")) => {
-                End::Ended(ReauthReason::NotRenewable)
+                End::Ended(match self.set {
+                    Some(_) => ReauthReason::NotRenewable,
+                    None => ReauthReason::NotSignedIn,
+                })
             }
             ProviderError::OAuth(error) => {
                 if matches!(error, OAuthError::InvalidGrant(_)) {
