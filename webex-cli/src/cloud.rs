@@ -1,9 +1,13 @@
 //! Which cloud to use, with which token.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use clap::Args;
-use webex_core::{Credentials, Endpoints, Transport, Webex};
+use secrecy::{ExposeSecret, SecretString};
+use webex_core::{Credentials, DeviceConfig, Endpoints, Transport, Webex};
 use webex_sandbox::Sandbox;
 
 use crate::{
@@ -12,7 +16,7 @@ use crate::{
 };
 
 /// Where the token is when it is not in a file.
-const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
+pub(crate) const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
 
 /// Cloud and token, as given on the command line.
 #[derive(Debug, Args)]
@@ -40,40 +44,79 @@ pub(crate) struct Cloud {
     pub(crate) sandbox: Option<Sandbox>,
 }
 
+/// A token and where to go with it.
+pub(crate) struct Access {
+    token: SecretString,
+    endpoints: Endpoints,
+    transport: Transport,
+}
+
+impl CloudArguments {
+    /// Which cloud is meant, for people.
+    pub(crate) fn describe(&self) -> String {
+        self.cloud.clone().unwrap_or_else(|| "the Webex cloud".to_owned())
+    }
+
+    /// Reads what the arguments name. `None` when neither cloud nor token is given.
+    pub(crate) fn access(&self) -> Result<Option<Access>, Failure> {
+        let token = token(self.token_file.as_deref())?;
+        let (token, cloud) = match (token, &self.cloud) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => {
+                return Err(Failure::usage(format!(
+                    "--cloud needs an access token: --token-file FILE, or {TOKEN_VARIABLE} in the environment"
+                )));
+            }
+            (Some(token), cloud) => (token, cloud),
+        };
+        let endpoints = match cloud {
+            Some(origin) => Endpoints::at(origin)
+                .map_err(|error| Failure::usage(format!("--cloud: {error}")))?,
+            None => Endpoints::production(),
+        };
+        let mut transport = Transport::builder().danger_accept_invalid_certs(self.insecure);
+        if let Some(path) = &self.ca {
+            let failed = |error: &dyn std::fmt::Display| {
+                Failure::usage(format!("--ca {}: {error}", path.display()))
+            };
+            let pem = fs::read(path).map_err(|error| failed(&error))?;
+            transport = transport.extra_roots_pem(&pem).map_err(|error| failed(&error))?;
+        }
+        let transport = transport.build().map_err(|error| Failure::other(error.to_string()))?;
+        Ok(Some(Access { token: token.into(), endpoints, transport }))
+    }
+}
+
+impl Access {
+    /// A client of the user. Clients share their connections.
+    pub(crate) fn webex(&self, device: DeviceConfig) -> Result<Webex, Failure> {
+        Webex::builder()
+            .credentials(Credentials::access_token(self.token.expose_secret()))
+            .endpoints(self.endpoints.clone())
+            .transport(self.transport.clone())
+            .device(device)
+            .build()
+            .map_err(|error| Failure::sdk(error.kind(), &error))
+    }
+
+    /// Shows the token to whoever has to keep it secret.
+    pub(crate) fn with_token<T>(&self, look: impl FnOnce(&str) -> T) -> T {
+        look(self.token.expose_secret().trim())
+    }
+}
+
 impl Cloud {
     /// Makes the client: by the token given, or as who is signed in; starts the sandbox when there is
     /// neither token, cloud nor sign-in.
     pub(crate) async fn open(arguments: CloudArguments) -> Result<Self, Failure> {
-        let token = token(arguments.token_file)?;
-        match (token, arguments.cloud) {
-            (None, None) => match Self::signed_in(arguments.store).await? {
+        match arguments.access()? {
+            Some(access) => {
+                Ok(Self { webex: access.webex(DeviceConfig::default())?, sandbox: None })
+            }
+            None => match Self::signed_in(arguments.store).await? {
                 Some(cloud) => Ok(cloud),
                 None => Self::sandbox().await,
             },
-            (None, Some(_)) => Err(Failure::usage(format!(
-                "--cloud needs an access token: --token-file FILE, or {TOKEN_VARIABLE} in the environment"
-            ))),
-            (Some(token), cloud) => {
-                let endpoints = match cloud {
-                    Some(origin) => Endpoints::at(&origin)
-                        .map_err(|error| Failure::usage(format!("--cloud: {error}")))?,
-                    None => Endpoints::production(),
-                };
-                let mut transport =
-                    Transport::builder().danger_accept_invalid_certs(arguments.insecure);
-                if let Some(path) = arguments.ca {
-                    let pem = fs::read(&path).map_err(|error| {
-                        Failure::usage(format!("--ca {}: {error}", path.display()))
-                    })?;
-                    transport = transport.extra_roots_pem(&pem).map_err(|error| {
-                        Failure::usage(format!("--ca {}: {error}", path.display()))
-                    })?;
-                }
-                let transport =
-                    transport.build().map_err(|error| Failure::other(error.to_string()))?;
-                let webex = client(token, endpoints, transport)?;
-                Ok(Self { webex, sandbox: None })
-            }
         }
     }
 
@@ -95,23 +138,15 @@ impl Cloud {
             .extra_roots_pem(ca.as_bytes())
             .and_then(webex_core::TransportBuilder::build)
             .map_err(|error| failed(&error))?;
-        let webex = client(sandbox.token().to_owned(), endpoints, transport)?;
+        let token = sandbox.token().to_owned().into();
+        let webex = Access { token, endpoints, transport }.webex(DeviceConfig::default())?;
         Ok(Self { webex, sandbox: Some(sandbox) })
     }
 }
 
-fn client(token: String, endpoints: Endpoints, transport: Transport) -> Result<Webex, Failure> {
-    Webex::builder()
-        .credentials(Credentials::access_token(token))
-        .endpoints(endpoints)
-        .transport(transport)
-        .build()
-        .map_err(|error| Failure::sdk(error.kind(), &error))
-}
-
-fn token(file: Option<PathBuf>) -> Result<Option<String>, Failure> {
+fn token(file: Option<&Path>) -> Result<Option<String>, Failure> {
     if let Some(path) = file {
-        return fs::read_to_string(&path)
+        return fs::read_to_string(path)
             .map(Some)
             .map_err(|error| Failure::usage(format!("--token-file {}: {error}", path.display())));
     }

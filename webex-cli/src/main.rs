@@ -50,6 +50,9 @@ enum Command {
     Token(commands::token::Arguments),
     /// Sign out: revoke the tokens and erase them.
     Logout(commands::logout::Arguments),
+    /// Play the scenarios of the test-suite on a cloud, and write a report; for `cargo xtask live`.
+    #[command(hide = true)]
+    Live(commands::live::Arguments),
     /// Run a stand-in Webex cloud on this machine until Ctrl-C.
     Sandbox(commands::sandbox::Arguments),
 }
@@ -71,7 +74,10 @@ fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
     let filter: Targets =
         arguments.log.parse().map_err(|error| Failure::usage(format!("--log: {error}")))?;
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
-    tracing_subscriber::registry().with(layer).init();
+    // `live` reports what the SDK logs.
+    let recorder = commands::live::Recorder::default();
+    let heard = matches!(arguments.command, Command::Live(_)).then(|| recorder.layer());
+    tracing_subscriber::registry().with(layer).with(heard).init();
     // One thread: a registration waits for the network, not for a processor.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -84,6 +90,7 @@ fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
             Command::Whoami(arguments) => commands::whoami::run(arguments).await,
             Command::Token(arguments) => commands::token::run(arguments).await,
             Command::Logout(arguments) => commands::logout::run(arguments).await,
+            Command::Live(arguments) => commands::live::run(arguments, recorder).await,
             Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
         }
     })

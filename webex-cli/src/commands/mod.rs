@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod live;
 pub(crate) mod login;
 pub(crate) mod logout;
 pub(crate) mod register;

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each uses its part
 
+pub(crate) mod report;
+
 use std::process::Command;
 
 use webex_sandbox::Sandbox;

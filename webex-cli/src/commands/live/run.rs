@@ -1,0 +1,366 @@
+//! What every scenario needs: clients under the run's name, steps with a limit, a look at what is left.
+
+use std::{
+    fmt,
+    future::Future,
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use url::Url;
+use webex_calling::{CallingError, Line, LineError, LineEvent, LineInfo, Unregistered};
+use webex_core::{
+    CatalogError, DeviceConfig, ErrorKind, HttpError, Phase, Request, Subscription, Webex,
+    events::Lossy,
+};
+use webex_meetings::{Meetings, MeetingsError};
+
+use super::{record::Recorder, redact::Redactor, report::Left};
+use crate::{cloud::Access, exit::Failure};
+
+/// How long a step may take. The SDK's own limits are shorter; this is for what they miss.
+pub(super) const LIMIT: Duration = Duration::from_secs(120);
+
+/// Between two looks at what is not told: the list of devices, the end of a client.
+const POLL: Duration = Duration::from_millis(250);
+
+/// A run against one cloud.
+pub(super) struct Run {
+    access: Access,
+    /// Name of every device of this run, so that no other is ever touched.
+    name: String,
+    pub(super) recorder: Recorder,
+    pub(super) redactor: Mutex<Redactor>,
+    /// Asks what there is; registers nothing.
+    observer: Webex,
+    /// How long lines are kept, in place of three keepalives.
+    pub(super) stay: Option<Duration>,
+    /// How long the cloud may take to show that a device is gone.
+    settle: Duration,
+    followers: Mutex<Vec<JoinHandle<()>>>,
+    /// Lines whose server did not confirm that they are gone.
+    unconfirmed: Mutex<usize>,
+}
+
+/// Why a scenario did not go as it should.
+#[derive(Debug, Clone)]
+pub(super) struct Failed {
+    pub(super) kind: Option<ErrorKind>,
+    pub(super) message: String,
+}
+
+impl Failed {
+    pub(super) fn because(message: impl Into<String>) -> Self {
+        Self { kind: None, message: message.into() }
+    }
+
+    fn new(kind: ErrorKind, error: &dyn fmt::Display) -> Self {
+        Self { kind: Some(kind), message: error.to_string() }
+    }
+}
+
+macro_rules! failed_from {
+    ($($error:ty: $kind:ident),*) => {
+        $(impl From<$error> for Failed {
+            fn from(error: $error) -> Self {
+                Self::new(error.$kind(), &error)
+            }
+        })*
+    };
+}
+
+failed_from!(
+    MeetingsError: kind,
+    CallingError: kind,
+    CatalogError: kind,
+    HttpError: kind,
+    LineError: error_kind
+);
+
+impl Run {
+    pub(super) fn new(
+        access: Access,
+        recorder: Recorder,
+        redactor: Redactor,
+        stay: Option<Duration>,
+        settle: Duration,
+    ) -> Result<Self, Failure> {
+        let mut tail = [0; 4];
+        getrandom::fill(&mut tail)
+            .map_err(|error| Failure::other(format!("no randomness: {error}")))?;
+        let observer = access.webex(DeviceConfig::default())?;
+        Ok(Self {
+            name: format!("webex-native-live-{:08x}", u32::from_be_bytes(tail)),
+            access,
+            recorder,
+            redactor: Mutex::new(redactor),
+            observer,
+            stay,
+            settle,
+            followers: Mutex::default(),
+            unconfirmed: Mutex::default(),
+        })
+    }
+
+    /// A new client of the user, whose devices carry the run's name.
+    pub(super) fn client(&self) -> Result<Webex, Failed> {
+        let mut device = DeviceConfig::default();
+        device.name.clone_from(&self.name);
+        self.access.webex(device).map_err(|failure| Failed::because(failure.to_string()))
+    }
+
+    /// The client that registers nothing.
+    pub(super) fn observer(&self) -> &Webex {
+        &self.observer
+    }
+
+    /// Takes one step within [`LIMIT`], notes how it went, and shows it.
+    pub(super) async fn step<T, E: Into<Failed>>(
+        &self,
+        what: &str,
+        action: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failed> {
+        self.step_within(LIMIT, what, action).await
+    }
+
+    /// Takes one step within a limit.
+    pub(super) async fn step_within<T, E: Into<Failed>>(
+        &self,
+        limit: Duration,
+        what: &str,
+        action: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, Failed> {
+        let since = Instant::now();
+        let outcome = match timeout(limit, action).await {
+            Ok(outcome) => outcome.map_err(Into::into),
+            Err(_) => Err(Failed::because(format!("not done within {} s", limit.as_secs()))),
+        };
+        let failure = outcome.as_ref().err().map(|failed| failed.message.clone());
+        let shown = match &failure {
+            Some(failure) => format!("FAILED: {}", self.redactor.lock().text(failure)),
+            None => "ok".to_owned(),
+        };
+        println!("  {what}: {shown}, {:.1} s", since.elapsed().as_secs_f64());
+        self.recorder.step(what, since, failure.clone());
+        outcome
+            .map_err(|failed| Failed { message: format!("{what}: {}", failed.message), ..failed })
+    }
+
+    /// Notes the events of a Meetings device.
+    pub(super) fn follow_meetings(&self, meetings: &Meetings) {
+        let recorder = self.recorder.clone();
+        self.follow(meetings.subscribe(), move |event| {
+            recorder.event("meetings", event.name(), Map::new());
+        });
+    }
+
+    /// Notes the events of a line.
+    pub(super) fn follow_line(&self, line: &Line) {
+        let recorder = self.recorder.clone();
+        self.follow(line.subscribe(), move |event| {
+            recorder.event("line", event.name(), detail(&event));
+        });
+    }
+
+    fn follow<E: Lossy + Send + 'static>(
+        &self,
+        mut events: Subscription<E>,
+        note: impl Fn(E) + Send + 'static,
+    ) {
+        let follower = tokio::spawn(async move {
+            while let Some(event) = events.next().await {
+                note(event);
+            }
+        });
+        self.followers.lock().push(follower);
+    }
+
+    /// Waits for the last events of a scenario whose objects are gone.
+    pub(super) async fn settle(&self) {
+        let followers = std::mem::take(&mut *self.followers.lock());
+        for follower in followers {
+            // One that stays on belongs to an object that a background task still holds.
+            let _ = timeout(POLL, follower).await;
+        }
+    }
+
+    /// Asks who the user is, to keep just that out of the report. Where it cannot be told, what looks
+    /// private is kept out all the same.
+    pub(super) async fn learn_user(&self) -> Result<(), Failed> {
+        let mut url = self.observer.endpoints().hydra.clone();
+        let path = format!("{}/people/me", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        let person: Value = self.observer.http().send(Request::get(url)).await?.json()?;
+        let mut redactor = self.redactor.lock();
+        learn_all(&mut redactor, &person);
+        Ok(())
+    }
+
+    /// Keeps what the device of a client says about its user out of the report.
+    pub(super) fn learn_device(&self, webex: &Webex) {
+        let Some(device) = webex.link().state().device else { return };
+        let mut redactor = self.redactor.lock();
+        redactor.learn(&device.user_id);
+        if let Some(id) = &device.org_id {
+            redactor.learn(id);
+        }
+        if let Some(id) = device.url.path_segments().and_then(Iterator::last) {
+            redactor.learn(id);
+        }
+    }
+
+    /// Keeps what a registered line says about its user out of the report.
+    pub(super) fn learn_line(&self, info: &LineInfo) {
+        let mut redactor = self.redactor.lock();
+        let known = [&info.mobius_device_id, &info.phone_number, &info.extension, &info.voicemail];
+        for value in known.into_iter().flatten().chain(&info.sip_addresses) {
+            redactor.learn(value);
+        }
+    }
+
+    /// Notes that a server did not confirm the end of a line.
+    pub(super) fn line_not_confirmed(&self) {
+        *self.unconfirmed.lock() += 1;
+    }
+
+    /// Waits until a client whose operations were withdrawn has given everything up.
+    pub(super) async fn given_up(&self, webex: &Webex) -> Result<(), Failed> {
+        loop {
+            match webex.link().state().phase {
+                Phase::Down => return Ok(()),
+                Phase::Left => {
+                    return Err(Failed::because(
+                        "the cloud did not confirm that the device is gone",
+                    ));
+                }
+                _ => sleep(POLL).await,
+            }
+        }
+    }
+
+    /// Waits until the cloud shows no device of this run.
+    pub(super) async fn nothing_left(&self) -> Result<(), Failed> {
+        let looking = async {
+            while !self.ours().await?.is_empty() {
+                sleep(POLL).await;
+            }
+            Ok(())
+        };
+        timeout(self.settle, looking)
+            .await
+            .unwrap_or_else(|_| Err(Failed::because("a device of this run is still there")))
+    }
+
+    /// Looks for what is left of the run, and deletes it.
+    pub(super) async fn clean_up(&self) -> Left {
+        let mut left = Left { lines: *self.unconfirmed.lock(), ..Left::default() };
+        if self.nothing_left().await.is_ok() {
+            left.verified = true;
+            return left;
+        }
+        match self.ours().await {
+            Ok(devices) => {
+                left.verified = true;
+                left.devices = devices.len();
+                for url in devices {
+                    match self.observer.http().send(Request::delete(url)).await {
+                        Ok(_) => left.deleted += 1,
+                        Err(error) => left.failure = Some(error.to_string()),
+                    }
+                }
+            }
+            Err(failed) => left.failure = Some(failed.message),
+        }
+        left
+    }
+
+    /// The devices of this run that the cloud shows.
+    async fn ours(&self) -> Result<Vec<Url>, Failed> {
+        #[derive(Deserialize)]
+        struct Shown {
+            #[serde(default)]
+            name: String,
+            url: Url,
+        }
+        #[derive(Deserialize)]
+        struct List {
+            devices: Vec<Shown>,
+        }
+
+        let mut url = self.observer.ready().await?.service_url("wdm")?;
+        let path = format!("{}/devices", url.path().trim_end_matches('/'));
+        url.set_path(&path);
+        let list: List = self.observer.http().send(Request::get(url)).await?.json()?;
+        let ours = list.devices.into_iter().filter(|device| device.name == self.name);
+        Ok(ours.map(|device| device.url).collect())
+    }
+}
+
+/// Fields of a person that say nothing about who it is.
+const IMPERSONAL: [&str; 6] =
+    ["type", "status", "created", "lastActivity", "lastModified", "timeZone"];
+
+/// Learns every text of a person's record, and each word of the names.
+fn learn_all(redactor: &mut Redactor, value: &Value) {
+    match value {
+        Value::String(text) => {
+            redactor.learn(text);
+            text.split_whitespace().for_each(|word| redactor.learn(word));
+        }
+        Value::Array(items) => items.iter().for_each(|item| learn_all(redactor, item)),
+        Value::Object(fields) => {
+            let personal = fields.iter().filter(|(name, _)| !IMPERSONAL.contains(&name.as_str()));
+            personal.for_each(|(_, field)| learn_all(redactor, field));
+        }
+        _ => {}
+    }
+}
+
+/// What an event of a line tells, without what it tells about the user.
+fn detail(event: &LineEvent) -> Map<String, Value> {
+    let detail = match event {
+        LineEvent::Registered(info) => json!({
+            "server": info.server,
+            "keepalive_s": info.keepalive_interval.map(|i| i.as_secs()),
+            "rehoming_min_s": info.rehoming_interval_min.map(|i| i.as_secs()),
+            "rehoming_max_s": info.rehoming_interval_max.map(|i| i.as_secs()),
+            "sip_addresses": info.sip_addresses.len(),
+        }),
+        LineEvent::Unregistered(outcome) => json!({
+            "outcome": outcome.name(),
+            "reason": match outcome {
+                Unregistered::NotReachable(error) => Some(error.to_string()),
+                _ => None,
+            },
+        }),
+        LineEvent::Error(error) => refusal(error),
+        LineEvent::ServerFailed { server, error } => {
+            let mut detail = refusal(error);
+            detail["server"] = json!(server);
+            detail
+        }
+        LineEvent::Reconnecting { missed, of } => json!({"missed": missed, "of": of}),
+        LineEvent::Lost(count) => json!({"count": count}),
+        _ => json!({}),
+    };
+    match detail {
+        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
+        _ => Map::new(),
+    }
+}
+
+fn refusal(error: &LineError) -> Value {
+    json!({
+        "type": error.documented().kind,
+        "message": error.message,
+        "status": error.http_status,
+        "mobius_code": error.mobius_code,
+        "tracking_id": error.tracking_id,
+    })
+}
