@@ -9,7 +9,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
 
 use crate::gate::Notes;
 use crate::workspace::{self, Workspace};
@@ -102,7 +101,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Notes> {
 pub(crate) fn scenarios(workspace: &Workspace, patterns: &[OsString]) -> Result<()> {
     let missing = missing(workspace);
     ensure!(missing.is_empty(), "missing: {}; run `cargo xtask setup`", missing.join(", "));
-    let target = target_directory(workspace)?;
+    let target = workspace.target()?;
     workspace::run(workspace.cargo("build").args(["-p", "webex-cli"]))?;
     let mut bot = workspace.cargo("build");
     bot.args(["--locked", "--manifest-path", RUST_BOT]).env("CARGO_TARGET_DIR", &target);
@@ -146,14 +145,6 @@ fn test_files(workspace: &Workspace) -> Result<Vec<PathBuf>> {
     let files: Vec<_> = workspace.files()?.into_iter().filter(of_suite).collect();
     ensure!(!files.is_empty(), "no scenario in {SUITE}");
     Ok(files)
-}
-
-fn target_directory(workspace: &Workspace) -> Result<PathBuf> {
-    let mut metadata = workspace.cargo("metadata");
-    let metadata = workspace::capture(metadata.args(["--no-deps", "--format-version", "1"]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata")?;
-    let target = metadata["target_directory"].as_str().context("no target folder")?;
-    Ok(PathBuf::from(target))
 }
 
 #[cfg(test)]

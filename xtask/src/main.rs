@@ -10,6 +10,7 @@ mod gate;
 mod house;
 mod interop;
 mod links;
+mod live;
 mod setup;
 mod workspace;
 
@@ -75,6 +76,11 @@ const COMMANDS: &[Command] = &[
         run: interop::scenarios,
     },
     Command {
+        name: "live",
+        help: "the scenarios with our client on the real cloud, and a report; needs an access token",
+        run: live::run,
+    },
+    Command {
         name: "bench",
         help: "run one benchmark: `bench <name> [arguments]`; without a name, list them",
         run: bench::run,
@@ -89,12 +95,18 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
+/// Commands that hand `--help` on.
+const HELP_THEMSELVES: [&str; 2] = ["bench", "live"];
+
 fn main() -> ExitCode {
     match dispatch() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("xtask: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<workspace::Exit>() {
+                Some(exit) => ExitCode::from(exit.code),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -114,7 +126,7 @@ fn dispatch() -> Result<()> {
         bail!("no command `{}`\n\n{}", name.to_string_lossy(), help());
     };
     if arguments.iter().any(|argument| argument == "--help" || argument == "-h")
-        && command.name != "bench"
+        && !HELP_THEMSELVES.contains(&command.name)
     {
         println!("cargo xtask {} - {}", command.name, command.help);
         return Ok(());

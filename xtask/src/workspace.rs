@@ -3,9 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, str};
+use std::{env, fmt, str};
 
 use anyhow::{Context, Result, bail};
+use serde_json::Value;
 
 /// The checkout the commands work on, wherever they were called from.
 pub(crate) struct Workspace {
@@ -54,6 +55,18 @@ impl Workspace {
         command
     }
 
+    /// Where cargo puts what it builds.
+    ///
+    /// # Errors
+    /// When cargo does not tell.
+    pub(crate) fn target(&self) -> Result<PathBuf> {
+        let metadata =
+            capture(self.cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
+        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata")?;
+        let target = metadata["target_directory"].as_str().context("no target folder")?;
+        Ok(PathBuf::from(target))
+    }
+
     /// Every file of the checkout that is committed or about to be, relative to the root.
     ///
     /// # Errors
@@ -74,6 +87,21 @@ impl Workspace {
         Ok(files)
     }
 }
+
+/// A failure that ends xtask with a code of its own.
+#[derive(Debug)]
+pub(crate) struct Exit {
+    pub(crate) code: u8,
+    pub(crate) message: String,
+}
+
+impl fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Exit {}
 
 /// Runs a command with its output on the terminal.
 ///
