@@ -113,6 +113,8 @@ async fn lists_come_in_parts() {
     let all = part(client.get("/sandbox/devices").await.json(), "id");
     let last = part(client.get("/sandbox/devices?offset=2&limit=50").await.json(), "id");
     assert_eq!(last, all[2..]);
+    let brief = client.get("/sandbox/devices?limit=1&brief=true").await.json();
+    assert_eq!((brief[0].get("body"), brief[0]["id"].as_str()), (None, Some(all[0].as_str())));
     assert_eq!(client.get("/sandbox/lines?offset=5").await.json(), json!([]));
     assert_eq!(client.get("/sandbox/sockets?page=1").await.status, 400);
 }

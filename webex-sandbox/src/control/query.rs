@@ -20,12 +20,24 @@ use crate::state::users::User;
 pub(crate) struct Part {
     offset: usize,
     limit: Option<usize>,
+    /// Without what makes items long: [`LONG`].
+    brief: bool,
 }
+
+/// What clients sent, by field: frames of sockets and bodies of devices.
+const LONG: [&str; 3] = ["received", "unacknowledged", "body"];
 
 impl Part {
     fn of<T: Serialize>(&self, all: impl IntoIterator<Item = T>) -> Json<Value> {
         let limit = self.limit.unwrap_or(usize::MAX);
-        Json(all.into_iter().skip(self.offset).take(limit).map(|item| json!(item)).collect())
+        let shown = all.into_iter().skip(self.offset).take(limit).map(|item| {
+            let mut value = json!(item);
+            if let Some(fields) = value.as_object_mut().filter(|_| self.brief) {
+                fields.retain(|name, _| !LONG.contains(&name.as_str()));
+            }
+            value
+        });
+        Json(shown.collect())
     }
 }
 
@@ -148,7 +160,7 @@ pub(crate) async fn users(
 ) -> Json<Value> {
     let now = Instant::now();
     let (users, tokens) = (world.users.lock(), world.tokens.lock());
-    let part = Part { offset: shown.offset, limit: shown.limit };
+    let part = Part { offset: shown.offset, limit: shown.limit, brief: false };
     part.of(users.all().map(|user| {
         let mut value = shown.user(user);
         value["live_tokens"] = tokens.live(&user.id, now).into();

@@ -273,7 +273,7 @@ const socketTable = new Table(find('[data-table="sockets"]'), {
 });
 
 async function sockets() {
-  socketTable.show(await ask('GET', `/sockets${query(pages.sockets.part)}`));
+  socketTable.show(await ask('GET', `/sockets${query({ brief: true, ...pages.sockets.part })}`));
   pages.sockets.total(counts.sockets ?? 0);
 }
 
@@ -308,7 +308,7 @@ const deviceTable = new Table(find('[data-table="devices"]'), {
 });
 
 async function devices() {
-  deviceTable.show(await ask('GET', `/devices${query(pages.devices.part)}`));
+  deviceTable.show(await ask('GET', `/devices${query({ brief: true, ...pages.devices.part })}`));
   pages.devices.total(counts.devices ?? 0);
 }
 
