@@ -9,7 +9,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use url::Url;
-use webex_core::{Http, HttpError, Lease, Request};
+use webex_core::{Http, HttpError, Lease, Request, join};
 
 use crate::config::ServiceData;
 
@@ -109,7 +109,7 @@ const CALLING: &str = "calling/web/";
 
 impl MobiusTransport for HttpTransport {
     fn register(&self, server: &Url) -> MobiusFuture<Registration> {
-        let url = below(server, "device");
+        let url = join(server, "device");
         let (http, lease) = (self.http.clone(), Arc::clone(&self.lease));
         let service_data = Arc::clone(&self.service_data);
         Box::pin(async move {
@@ -128,12 +128,12 @@ impl MobiusTransport for HttpTransport {
     }
 
     fn keepalive(&self, device: &MobiusDevice) -> MobiusFuture<()> {
-        let (http, url) = (self.http.clone(), below(&device.uri, "status"));
+        let (http, url) = (self.http.clone(), join(&device.uri, "status"));
         Box::pin(async move { http.send(mobius(Request::post(url))).await.map(drop) })
     }
 
     fn unregister(&self, server: &Url, device: &MobiusDevice) -> MobiusFuture<()> {
-        let url = below(server, &format!("devices/{}", device.device_id));
+        let url = join(server, &format!("devices/{}", device.device_id));
         let mut request = mobius(Request::delete(url));
         if let Some(uri) = &device.client_device_uri {
             request = request.header("cisco-device-url", uri);
@@ -150,14 +150,7 @@ pub(crate) fn mobius(request: Request) -> Request {
 
 /// The calling base of a Mobius URL: `https://host/api/v1` gives `https://host/api/v1/calling/web/`.
 pub(crate) fn calling_base(mobius: &Url) -> Url {
-    below(mobius, CALLING)
-}
-
-/// Appends a path with exactly one `/` between.
-fn below(base: &Url, path: &str) -> Url {
-    let mut url = base.clone();
-    url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
-    url
+    join(mobius, CALLING)
 }
 
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
@@ -237,7 +230,7 @@ mod tests {
         for base in ["https://m/api/v1", "https://m/api/v1/"] {
             let base = calling_base(&Url::parse(base).unwrap());
             assert_eq!(base.as_str(), "https://m/api/v1/calling/web/");
-            assert_eq!(below(&base, "device").as_str(), "https://m/api/v1/calling/web/device");
+            assert_eq!(join(&base, "device").as_str(), "https://m/api/v1/calling/web/device");
         }
     }
 }

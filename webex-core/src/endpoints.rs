@@ -101,7 +101,13 @@ fn fixed(url: &str) -> Url {
 }
 
 /// Appends a path to a base URL with exactly one `/` between them.
-pub(crate) fn join(base: &Url, path: &str) -> Url {
+///
+/// ```
+/// let base = "https://mobius.example/api/v1".parse()?;
+/// assert_eq!(webex_core::join(&base, "ping").as_str(), "https://mobius.example/api/v1/ping");
+/// # Ok::<(), url::ParseError>(())
+/// ```
+pub fn join(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     let path = format!("{}/{}", base.path().trim_end_matches('/'), path.trim_start_matches('/'));
     url.set_path(&path);

@@ -30,7 +30,7 @@ pub use webex_auth::{AccessToken, Credentials, TokenError, Tokens};
 pub use self::{
     catalog::{Catalog, CatalogError},
     device::{Device, DeviceConfig},
-    endpoints::{Endpoints, InvalidOrigin},
+    endpoints::{Endpoints, InvalidOrigin, join},
     error::{ErrorKind, HttpError, ServiceError},
     events::Subscription,
     http::{

@@ -9,7 +9,7 @@ use futures_util::{
 use parking_lot::Mutex;
 use thiserror::Error;
 use url::Url;
-use webex_auth::{Credentials, ReqwestHttp, Store, TokenError, Tokens};
+use webex_auth::{Credentials, Store, TokenError, Tokens};
 
 use crate::{
     catalog::{Catalog, CatalogError},
@@ -204,8 +204,7 @@ impl WebexBuilder {
         let tokens = match identity {
             Identity::Tokens(tokens) => tokens,
             Identity::Credentials(credentials) => {
-                let http = ReqwestHttp::new(transport.http().clone());
-                let mut builder = Tokens::builder(credentials).http(Arc::new(http));
+                let mut builder = Tokens::builder(credentials).http(transport.token_http());
                 if let Some((store, name)) = self.store {
                     builder = builder.store(store, name);
                 }
