@@ -22,6 +22,7 @@ pub mod events;
 mod http;
 pub mod link;
 pub mod mercury;
+mod saved;
 pub mod timer;
 mod webex;
 
@@ -38,5 +39,6 @@ pub use self::{
         Transport, TransportBuilder, TransportError,
     },
     link::{Lease, Link, LinkError, LinkEvent, LinkState, Phase},
+    saved::SavedState,
     webex::{BuildError, Webex, WebexBuilder},
 };

@@ -18,6 +18,7 @@ use crate::{
     error::{ErrorKind, token_kind},
     http::{AllowList, Http, TrackingIds, Transport, TransportError},
     link::Link,
+    saved::SavedState,
 };
 
 /// One user of the Webex cloud.
@@ -49,6 +50,7 @@ pub(crate) struct Core {
     pub(crate) http: Http,
     pub(crate) endpoints: Endpoints,
     pub(crate) device: DeviceConfig,
+    pub(crate) saved: SavedState,
     catalog: Mutex<CatalogState>,
 }
 
@@ -90,6 +92,11 @@ impl Webex {
     /// Where discovery starts.
     pub fn endpoints(&self) -> &Endpoints {
         &self.0.core.endpoints
+    }
+
+    /// What this user keeps across restarts.
+    pub fn saved_state(&self) -> &SavedState {
+        &self.0.core.saved
     }
 
     /// The WDM device and Mercury socket of this user.
@@ -140,6 +147,7 @@ fn fetch(http: Http, u2c: Url) -> Shared<BoxFuture<'static, Result<Arc<Catalog>,
 pub struct WebexBuilder {
     identity: Option<Identity>,
     store: Option<(Arc<dyn Store>, String)>,
+    saved: SavedState,
     endpoints: Endpoints,
     transport: Option<Transport>,
     device: DeviceConfig,
@@ -167,6 +175,16 @@ impl WebexBuilder {
     #[must_use]
     pub fn token_store(mut self, store: Arc<dyn Store>, name: impl Into<String>) -> Self {
         self.store = Some((store, name.into()));
+        self
+    }
+
+    /// Where everything but tokens is kept across restarts, and under which name: the device, the
+    /// catalog, the servers of a line. Default: nowhere. It may be the store of the tokens.
+    ///
+    /// Two clients that run at once need different names: they would share one device.
+    #[must_use]
+    pub fn state_store(mut self, store: Arc<dyn Store>, name: &str) -> Self {
+        self.saved = SavedState::new(store, name);
         self
     }
 
@@ -213,8 +231,8 @@ impl WebexBuilder {
         };
         let allow = AllowList::new(self.endpoints.all(), self.endpoints.webex_domains);
         let http = Http::new(transport, tokens, allow, TrackingIds::new());
-        let (endpoints, device) = (self.endpoints, self.device);
-        let core = Core { http, endpoints, device, catalog: Mutex::default() };
+        let (endpoints, device, saved) = (self.endpoints, self.device, self.saved);
+        let core = Core { http, endpoints, device, saved, catalog: Mutex::default() };
         Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
     }
 }
