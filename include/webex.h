@@ -182,6 +182,15 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_NETWORK_CONNECTED = 20,
     /**
+     * `meetings:step`: a step of the registration has ended. JSON: `step`, its documented key,
+     * and `succeeded`; the registration does without the steps that can fail.
+     */
+    WEBEX_EVENT_KIND_MEETINGS_STEP = 21,
+    /**
+     * `meetings:failed`: the event socket was refused for good, so that no events arrive.
+     */
+    WEBEX_EVENT_KIND_MEETINGS_FAILED = 22,
+    /**
      * `connecting`: registration of the line has begun.
      */
     WEBEX_EVENT_KIND_LINE_CONNECTING = 32,
@@ -261,6 +270,15 @@ WEBEX_ENUM(webex_meetings_phase) {
      * In a state that has no number yet.
      */
     WEBEX_MEETINGS_PHASE_OTHER = 4,
+    /**
+     * Unregistered, but the service did not confirm that the device is gone: no events arrive.
+     * Unregister again, or register.
+     */
+    WEBEX_MEETINGS_PHASE_UNCONFIRMED = 5,
+    /**
+     * The event socket was refused for good: no events arrive. Register again, or unregister.
+     */
+    WEBEX_MEETINGS_PHASE_FAILED = 6,
 };
 
 /**

@@ -55,6 +55,15 @@ impl Output {
     }
 
     pub(crate) fn meetings(self, event: MeetingsEvent) {
+        if let MeetingsEvent::Step { step, succeeded } = event {
+            let detail = if succeeded { "" } else { "failed; not needed for events" };
+            return self.show(Shown {
+                source: "progress",
+                event: step.name(),
+                detail: detail.to_owned(),
+                payload: payload([("succeeded", json!(succeeded))]),
+            });
+        }
         let lost = match event {
             MeetingsEvent::Lost(count) => Some(("count", json!(count))),
             _ => None,

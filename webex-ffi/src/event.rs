@@ -43,6 +43,11 @@ pub enum EventKind {
     NetworkDisconnected = 19,
     /// `network:connected`: the event socket is back.
     NetworkConnected = 20,
+    /// `meetings:step`: a step of the registration has ended. JSON: `step`, its documented key,
+    /// and `succeeded`; the registration does without the steps that can fail.
+    MeetingsStep = 21,
+    /// `meetings:failed`: the event socket was refused for good, so that no events arrive.
+    MeetingsFailed = 22,
     /// `connecting`: registration of the line has begun.
     LineConnecting = 32,
     /// `registered`: the line is registered. JSON: the properties of the line.
@@ -184,6 +189,11 @@ impl Message {
             MeetingsEvent::Unregistered => (EventKind::MeetingsUnregistered, Map::new()),
             MeetingsEvent::NetworkDisconnected => (EventKind::NetworkDisconnected, Map::new()),
             MeetingsEvent::NetworkConnected => (EventKind::NetworkConnected, Map::new()),
+            MeetingsEvent::Step { step, succeeded } => (
+                EventKind::MeetingsStep,
+                object(json!({ "step": step.name(), "succeeded": succeeded })),
+            ),
+            MeetingsEvent::Failed => (EventKind::MeetingsFailed, Map::new()),
             MeetingsEvent::Lost(count) => (EventKind::Lost, object(json!({ "lost": count }))),
             _ => (EventKind::Other, Map::new()),
         };

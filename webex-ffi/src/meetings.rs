@@ -30,6 +30,11 @@ pub enum MeetingsPhase {
     Unregistering = 3,
     /// In a state that has no number yet.
     Other = 4,
+    /// Unregistered, but the service did not confirm that the device is gone: no events arrive.
+    /// Unregister again, or register.
+    Unconfirmed = 5,
+    /// The event socket was refused for good: no events arrive. Register again, or unregister.
+    Failed = 6,
 }
 
 /// Begins to wait until the device can be registered. The event `meetings:ready` tells, then the
@@ -89,6 +94,8 @@ pub unsafe extern "C" fn webex_meetings_state(
         MeetingsState::Registering => MeetingsPhase::Registering,
         MeetingsState::Registered => MeetingsPhase::Registered,
         MeetingsState::Unregistering => MeetingsPhase::Unregistering,
+        MeetingsState::Unconfirmed => MeetingsPhase::Unconfirmed,
+        MeetingsState::Failed => MeetingsPhase::Failed,
         _ => MeetingsPhase::Other,
     });
     Ok(())

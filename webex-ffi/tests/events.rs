@@ -100,6 +100,28 @@ async fn what_happened_during_a_call_is_told_before_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_steps_of_a_registration_are_told() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::of(&sandbox);
+    client.register_meetings();
+    let mut steps = Vec::new();
+    while steps.len() < 5 {
+        let event = client.any_within(PATIENCE_MS);
+        if event.kind == EventKind::MeetingsStep {
+            assert_eq!(
+                (event.name.as_str(), &event.json["succeeded"]),
+                ("meetings:step", &true.into())
+            );
+            steps.push(event.json["step"].as_str().unwrap().to_owned());
+        }
+    }
+    steps.sort_unstable();
+    let expected =
+        ["deviceRegister", "fetchWebexSite", "getGeoHint", "mercuryConnect", "startReachability"];
+    assert_eq!(steps, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_lost_socket_is_told_and_so_is_its_return() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::of(&sandbox);
@@ -248,7 +270,17 @@ impl Client {
         self.next_within(0)
     }
 
+    /// The next event but for the progress of a registration, whose steps come in no fixed order.
     fn next_within(&self, timeout_ms: u32) -> Owned {
+        loop {
+            let event = self.any_within(timeout_ms);
+            if event.kind != EventKind::MeetingsStep {
+                return event;
+            }
+        }
+    }
+
+    fn any_within(&self, timeout_ms: u32) -> Owned {
         let mut event = std::mem::MaybeUninit::<Event>::zeroed();
         // SAFETY: writable, begins with its size as set here; read after it was written. The texts
         // live until the next call on this thread.

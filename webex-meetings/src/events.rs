@@ -2,7 +2,9 @@
 
 use webex_core::events::Lossy;
 
-/// An event of the Meetings device. None has a payload, as documented.
+use crate::steps::Step;
+
+/// An event of the Meetings device. The documented ones have no payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MeetingsEvent {
@@ -12,6 +14,15 @@ pub enum MeetingsEvent {
     Registered,
     /// `meetings:unregistered`: the device is unregistered.
     Unregistered,
+    /// `meetings:step`: a step of the registration has ended.
+    Step {
+        /// Which one.
+        step: Step,
+        /// Whether it had a result. The registration does without one.
+        succeeded: bool,
+    },
+    /// `meetings:failed`: the event socket was refused for good, so that no events arrive.
+    Failed,
     /// `network:disconnected`: the event socket is gone; it is being opened anew.
     NetworkDisconnected,
     /// `network:connected`: the event socket is back.
@@ -32,6 +43,8 @@ impl MeetingsEvent {
             Self::Ready => "meetings:ready",
             Self::Registered => "meetings:registered",
             Self::Unregistered => "meetings:unregistered",
+            Self::Step { .. } => "meetings:step",
+            Self::Failed => "meetings:failed",
             Self::NetworkDisconnected => "network:disconnected",
             Self::NetworkConnected => "network:connected",
             Self::Lost(_) => "events:lost",

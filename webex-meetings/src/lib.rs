@@ -18,23 +18,40 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `register` and `unregister` may be called at any time and from any task: they are carried out
-//! one after the other, and asking for what is already so succeeds at once. Dropping the future of
-//! a `register` under way withdraws it; whatever it had created is given up in the background.
+//! `register` and `unregister` may be called at any time and from any task. Callers of the same one
+//! share its outcome; callers of the other wait for it to end and then have their turn; asking for
+//! what is already so succeeds at once. Dropping the future of a `register` under way (all of them)
+//! withdraws it; whatever it had created is given up in the background.
+//!
+//! ```text
+//!   Meetings ── Operations ── register ──┬─► Lease (device, then socket) ─► registered
+//!                  (one at a time)       └─► task: side steps, then the network's coming and going
+//!                                                    └─► Status: state, steps, findings, events
+//! ```
 
 mod events;
+mod operation;
+mod status;
+mod steps;
 
 use std::{sync::Arc, time::Duration};
 
-use parking_lot::Mutex as StateLock;
+use futures_util::FutureExt;
+use parking_lot::Mutex;
 use thiserror::Error;
-use tokio::sync::Mutex;
-use tracing::debug;
 use webex_core::{
-    CatalogError, ErrorKind, Lease, LinkError, LinkEvent, Subscription, Webex, events::Hub,
+    CatalogError, ErrorKind, Lease, LinkError, LinkEvent, Phase, Subscription, Webex,
 };
 
-pub use self::events::MeetingsEvent;
+pub use self::{
+    events::MeetingsEvent,
+    status::MeetingsState,
+    steps::{GeoHint, MeetingsInfo, RegistrationStatus, SIDE_STEP_TIMEOUT, Step, StepState},
+};
+use self::{
+    operation::{Operation, Operations, Outcome},
+    status::{Status, Transition},
+};
 
 /// How long [`Meetings::register`] may take before it gives up and cleans up. The reference client
 /// waits for ever when the event socket cannot be had; three back-off rounds of the socket fit in
@@ -43,21 +60,6 @@ pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reason in the close frame of the event socket, the reference client's.
 const CLOSE_REASON: &str = "meetings unregister";
-
-/// What the Meetings device is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum MeetingsState {
-    /// Not registered.
-    #[default]
-    Unregistered,
-    /// [`Meetings::register`] is under way.
-    Registering,
-    /// Registered: events arrive.
-    Registered,
-    /// [`Meetings::unregister`] is under way.
-    Unregistering,
-}
 
 /// Why the Meetings device could not be registered or unregistered.
 #[derive(Debug, Clone, Error)]
@@ -92,23 +94,25 @@ pub struct Meetings(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     webex: Webex,
-    state: StateLock<MeetingsState>,
-    events: Arc<Hub<MeetingsEvent>>,
-    /// Held while an operation is under way, so that they follow one another.
+    status: Arc<Status>,
+    operations: Operations,
     registration: Mutex<Option<Registration>>,
 }
 
 /// What being registered consists of.
 #[derive(Debug)]
 struct Registration {
-    lease: Lease,
-    /// Tells of the socket's coming and going; ends with the registration.
-    watch: tokio::task::JoinHandle<()>,
+    lease: Arc<Lease>,
+    _attendant: Attendant,
 }
 
-impl Drop for Registration {
+/// The task that goes with a registration, and ends with it.
+#[derive(Debug)]
+struct Attendant(tokio::task::JoinHandle<()>);
+
+impl Drop for Attendant {
     fn drop(&mut self) {
-        self.watch.abort();
+        self.0.abort();
     }
 }
 
@@ -117,20 +121,35 @@ impl Meetings {
     pub fn new(webex: &Webex) -> Self {
         Self(Arc::new(Inner {
             webex: webex.clone(),
-            state: StateLock::default(),
-            events: Arc::new(Hub::default()),
+            status: Arc::default(),
+            operations: Operations::default(),
             registration: Mutex::default(),
         }))
     }
 
     /// Events from now on. Subscribe before [`register`](Self::register) to miss none.
     pub fn subscribe(&self) -> Subscription<MeetingsEvent> {
-        self.0.events.subscribe()
+        self.0.status.events.subscribe()
     }
 
     /// What the device is at.
     pub fn state(&self) -> MeetingsState {
-        *self.0.state.lock()
+        self.0.status.state()
+    }
+
+    /// How far each step of the registration is.
+    pub fn registration_status(&self) -> RegistrationStatus {
+        self.0.status.steps()
+    }
+
+    /// What the tolerated steps have found so far: preferred site, geo hint, join cookie.
+    pub fn info(&self) -> MeetingsInfo {
+        self.0.status.info()
+    }
+
+    /// Why the state is [`MeetingsState::Failed`], while it is.
+    pub fn failure(&self) -> Option<Arc<MeetingsError>> {
+        self.0.status.failure()
     }
 
     /// Waits until the device can be registered: the service catalog is at hand. Emits
@@ -140,93 +159,117 @@ impl Meetings {
     /// [`MeetingsError::Catalog`] with the cause.
     pub async fn ready(&self) -> Result<(), MeetingsError> {
         self.0.webex.ready().await?;
-        self.0.events.emit(&MeetingsEvent::Ready);
+        self.0.status.events.emit(&MeetingsEvent::Ready);
         Ok(())
     }
 
     /// Registers the device: service catalog, WDM device, event socket. Emits
     /// [`MeetingsEvent::Registered`] once [`state`](Self::state) says so.
     ///
-    /// Succeeds at once, without an event, when it is registered already.
+    /// Succeeds at once, without an event, when it is registered already. While an
+    /// [`unregister`](Self::unregister) is under way, waits for its end first.
     ///
     /// # Errors
     /// [`MeetingsError`] with the cause; then nothing is left registered.
     pub async fn register(&self) -> Result<(), MeetingsError> {
-        let mut registration = self.0.registration.lock().await;
-        // A share that an interrupted `unregister` gave back is no registration.
-        if registration.as_ref().is_some_and(|present| present.lease.is_held()) {
-            return Ok(());
-        }
-        let state = Transition::begin(&self.0.state, MeetingsState::Registering);
-        let online = async {
-            let lease = self.0.webex.link().acquire().await?;
-            lease.online().await.map(|()| lease)
-        };
-        // Dropping the lease on the way out gives the device up again.
-        let lease = tokio::time::timeout(REGISTER_TIMEOUT, online)
-            .await
-            .map_err(|_| MeetingsError::Timeout(REGISTER_TIMEOUT))??;
-        *registration = Some(Registration { lease, watch: self.watch_network() });
-        state.end(MeetingsState::Registered);
-        self.0.events.emit(&MeetingsEvent::Registered);
-        Ok(())
+        let is_so = || self.state() == MeetingsState::Registered;
+        let start = || Arc::clone(&self.0).register();
+        self.0.operations.run(Operation::Register, is_so, start).await
     }
 
     /// Unregisters the device: closes the event socket and deletes the WDM device, unless a line of
     /// the same user still needs them. Emits [`MeetingsEvent::Unregistered`].
     ///
-    /// Succeeds at once, without an event, when it is not registered.
+    /// Succeeds at once, without an event, when it is not registered. While a
+    /// [`register`](Self::register) is under way, waits for its end first.
     ///
     /// # Errors
-    /// [`MeetingsError::Link`] when the service did not confirm; the device still counts as
-    /// registered then, and the call can be repeated.
+    /// [`MeetingsError::Link`] when the service did not confirm. The state is
+    /// [`MeetingsState::Unconfirmed`] then, and the call can be repeated.
     pub async fn unregister(&self) -> Result<(), MeetingsError> {
-        let mut registration = self.0.registration.lock().await;
-        let Some(present) = registration.as_ref() else { return Ok(()) };
-        let state = Transition::begin(&self.0.state, MeetingsState::Unregistering);
-        present.watch.abort();
-        present.lease.release(CLOSE_REASON).await?;
-        *registration = None;
-        state.end(MeetingsState::Unregistered);
-        self.0.events.emit(&MeetingsEvent::Unregistered);
+        let is_so = || self.0.registration.lock().is_none();
+        let start = || Arc::clone(&self.0).unregister();
+        self.0.operations.run(Operation::Unregister, is_so, start).await
+    }
+}
+
+impl Inner {
+    async fn register(self: Arc<Self>) -> Outcome {
+        // What a failed registration leaves depends on what there was before.
+        let present = self.registration.lock().is_some();
+        let before = if present { MeetingsState::Unconfirmed } else { MeetingsState::Unregistered };
+        let change = Transition::begin(&self.status, MeetingsState::Registering, before);
+        let attendant = self.attend();
+        let online = async {
+            let lease = self.webex.link().acquire().await?;
+            let device = lease.device().await;
+            self.status.step(Step::DeviceRegister, device.is_ok(), |_| {});
+            device?;
+            let online = lease.online().await;
+            self.status.step(Step::MercuryConnect, online.is_ok(), |_| {});
+            online?;
+            Ok::<_, MeetingsError>(lease)
+        };
+        // Dropping the lease on the way out gives the device up again.
+        let lease = tokio::time::timeout(REGISTER_TIMEOUT, online)
+            .await
+            .map_err(|_| MeetingsError::Timeout(REGISTER_TIMEOUT))??;
+        // A share that was left over goes only now, so that the device it holds is used again.
+        *self.registration.lock() =
+            Some(Registration { lease: Arc::new(lease), _attendant: attendant });
+        change.end(MeetingsState::Registered, &MeetingsEvent::Registered);
         Ok(())
     }
 
-    /// Tells the subscribers when the event socket goes and comes back.
-    fn watch_network(&self) -> tokio::task::JoinHandle<()> {
-        let mut link = self.0.webex.link().subscribe();
-        let events = Arc::clone(&self.0.events);
-        tokio::spawn(async move {
-            while let Some(event) = link.next().await {
-                match event {
-                    LinkEvent::Offline => events.emit(&MeetingsEvent::NetworkDisconnected),
-                    LinkEvent::Online => events.emit(&MeetingsEvent::NetworkConnected),
-                    other => debug!(?other, "event"),
+    async fn unregister(self: Arc<Self>) -> Outcome {
+        let (during, otherwise) = (MeetingsState::Unregistering, MeetingsState::Unconfirmed);
+        let change = Transition::begin(&self.status, during, otherwise);
+        let Some(lease) = self.registration.lock().as_ref().map(|r| Arc::clone(&r.lease)) else {
+            return Ok(());
+        };
+        lease.release(CLOSE_REASON).await?;
+        *self.registration.lock() = None;
+        change.end(MeetingsState::Unregistered, &MeetingsEvent::Unregistered);
+        Ok(())
+    }
+
+    /// Starts what goes beside a registration: its side steps, and telling of the network.
+    fn attend(&self) -> Attendant {
+        let link = self.webex.link().clone();
+        let mut events = link.subscribe();
+        let status = Arc::clone(&self.status);
+        // Boxed, so that it is gone once done: the task itself lasts as long as the registration.
+        let mut steps = Some(steps::run(self.webex.clone(), Arc::clone(&status)).boxed());
+        Attendant(tokio::spawn(async move {
+            let mut told = true;
+            loop {
+                let event = tokio::select! {
+                    biased;
+                    event = events.next() => event,
+                    () = async { steps.as_mut().expect("guarded").await }, if steps.is_some() => {
+                        steps = None;
+                        continue;
+                    }
+                };
+                let online = match event {
+                    None => return,
+                    Some(LinkEvent::Online) => true,
+                    Some(LinkEvent::Offline) => false,
+                    Some(_) => continue,
+                };
+                if online != told && status.state() == MeetingsState::Registered {
+                    status.events.emit(if online {
+                        &MeetingsEvent::NetworkConnected
+                    } else {
+                        &MeetingsEvent::NetworkDisconnected
+                    });
+                }
+                told = online;
+                let state = link.state();
+                if let (Phase::Failed, Some(failure)) = (state.phase, state.failure) {
+                    status.fail(failure.into());
                 }
             }
-        })
-    }
-}
-
-/// A state that is left again unless the operation completes: also when its future is dropped.
-struct Transition<'a> {
-    state: &'a StateLock<MeetingsState>,
-    before: MeetingsState,
-}
-
-impl<'a> Transition<'a> {
-    fn begin(state: &'a StateLock<MeetingsState>, during: MeetingsState) -> Self {
-        let before = std::mem::replace(&mut *state.lock(), during);
-        Self { state, before }
-    }
-
-    fn end(mut self, after: MeetingsState) {
-        self.before = after;
-    }
-}
-
-impl Drop for Transition<'_> {
-    fn drop(&mut self) {
-        *self.state.lock() = self.before;
+        }))
     }
 }

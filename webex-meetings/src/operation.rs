@@ -1,0 +1,77 @@
+//! One operation at a time, shared by all who ask for it.
+//!
+//! Who asks for what is under way gets its outcome; who asks for the opposite waits until it has
+//! ended, whatever comes of it, and then has his own turn. An operation runs while somebody waits
+//! for it: when the last one drops his future, it is withdrawn.
+
+use std::future::Future;
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+use parking_lot::Mutex;
+
+use crate::MeetingsError;
+
+pub(crate) type Outcome = Result<(), MeetingsError>;
+type Running = BoxFuture<'static, Outcome>;
+
+/// What can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Register,
+    Unregister,
+}
+
+/// The operation under way, if any.
+#[derive(Debug, Default)]
+pub(crate) struct Operations(Mutex<Option<(Operation, WeakShared<Running>)>>);
+
+/// What somebody who asks has to do.
+enum Turn {
+    Nothing,
+    Join(Shared<Running>),
+    Wait(Shared<Running>),
+}
+
+impl Operations {
+    /// Carries out an operation, unless `is_so` already. `start` makes its future.
+    pub(crate) async fn run<F>(
+        &self,
+        wanted: Operation,
+        is_so: impl Fn() -> bool,
+        start: impl Fn() -> F,
+    ) -> Outcome
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        loop {
+            match self.turn(wanted, &is_so, &start) {
+                Turn::Nothing => return Ok(()),
+                Turn::Join(operation) => return operation.await,
+                Turn::Wait(other) => drop(other.await),
+            }
+        }
+    }
+
+    fn turn<F>(&self, wanted: Operation, is_so: &impl Fn() -> bool, start: &impl Fn() -> F) -> Turn
+    where
+        F: Future<Output = Outcome> + Send + 'static,
+    {
+        let mut current = self.0.lock();
+        let running = current.as_ref().and_then(|(what, weak)| Some((*what, weak.upgrade()?)));
+        if let Some((what, running)) = running
+            && running.peek().is_none()
+        {
+            return if what == wanted { Turn::Join(running) } else { Turn::Wait(running) };
+        }
+        if is_so() {
+            return Turn::Nothing;
+        }
+        let started = start().boxed().shared();
+        // A future that was not polled yet can always be downgraded.
+        *current = started.downgrade().map(|weak| (wanted, weak));
+        Turn::Join(started)
+    }
+}

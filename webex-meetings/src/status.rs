@@ -1,0 +1,137 @@
+//! What can be read of a Meetings device at any moment, and who is told when it changes.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use webex_core::events::Hub;
+
+use crate::{
+    MeetingsError, MeetingsEvent,
+    steps::{MeetingsInfo, RegistrationStatus, Step, StepState},
+};
+
+/// What the Meetings device is at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum MeetingsState {
+    /// Not registered.
+    #[default]
+    Unregistered,
+    /// [`Meetings::register`](crate::Meetings::register) is under way.
+    Registering,
+    /// Registered: events arrive, or the socket is being opened anew.
+    Registered,
+    /// [`Meetings::unregister`](crate::Meetings::unregister) is under way.
+    Unregistering,
+    /// It was unregistered, but the service did not confirm that the device is gone, or the call
+    /// was dropped: no events arrive. Unregistering again asks again; registering works, too.
+    Unconfirmed,
+    /// It was registered, and the event socket was refused for good
+    /// ([`Meetings::failure`](crate::Meetings::failure) tells why): no events arrive. Registering
+    /// tries again, unregistering gives up the device.
+    Failed,
+}
+
+/// The readable side of a device, shared with the tasks that change it.
+#[derive(Debug, Default)]
+pub(crate) struct Status {
+    now: Mutex<Now>,
+    pub(crate) events: Hub<MeetingsEvent>,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    state: MeetingsState,
+    /// Counts the transitions, so that a withdrawn one does not undo the one that came after it.
+    transition: u64,
+    steps: RegistrationStatus,
+    info: MeetingsInfo,
+    failure: Option<Arc<MeetingsError>>,
+}
+
+impl Status {
+    pub(crate) fn state(&self) -> MeetingsState {
+        self.now.lock().state
+    }
+
+    pub(crate) fn steps(&self) -> RegistrationStatus {
+        self.now.lock().steps
+    }
+
+    pub(crate) fn info(&self) -> MeetingsInfo {
+        self.now.lock().info.clone()
+    }
+
+    pub(crate) fn failure(&self) -> Option<Arc<MeetingsError>> {
+        self.now.lock().failure.clone()
+    }
+
+    /// A step has ended.
+    pub(crate) fn step(&self, step: Step, well: bool, keep: impl FnOnce(&mut MeetingsInfo)) {
+        {
+            let mut now = self.now.lock();
+            now.steps.set(step, if well { StepState::Done } else { StepState::Failed });
+            keep(&mut now.info);
+        }
+        self.events.emit(&MeetingsEvent::Step { step, succeeded: well });
+    }
+
+    /// The registration has been lost for good.
+    pub(crate) fn fail(&self, error: MeetingsError) {
+        {
+            let mut now = self.now.lock();
+            if now.state != MeetingsState::Registered {
+                return;
+            }
+            now.state = MeetingsState::Failed;
+            now.failure = Some(Arc::new(error));
+        }
+        self.events.emit(&MeetingsEvent::Failed);
+    }
+}
+
+/// A change under way: ends in what [`end`](Self::end) says, or else in what was given at the
+/// beginning, also when its future is dropped.
+pub(crate) struct Transition {
+    status: Arc<Status>,
+    number: u64,
+    otherwise: MeetingsState,
+}
+
+impl Transition {
+    pub(crate) fn begin(
+        status: &Arc<Status>,
+        during: MeetingsState,
+        otherwise: MeetingsState,
+    ) -> Self {
+        let mut now = status.now.lock();
+        now.transition += 1;
+        now.state = during;
+        if during == MeetingsState::Registering {
+            now.steps = RegistrationStatus::default();
+            now.failure = None;
+        }
+        Self { status: Arc::clone(status), number: now.transition, otherwise }
+    }
+
+    /// Sets the state, and only then tells.
+    pub(crate) fn end(mut self, after: MeetingsState, event: &MeetingsEvent) {
+        let status = Arc::clone(&self.status);
+        if after == MeetingsState::Unregistered {
+            let mut now = status.now.lock();
+            (now.steps, now.info) = Default::default();
+        }
+        self.otherwise = after;
+        drop(self);
+        status.events.emit(event);
+    }
+}
+
+impl Drop for Transition {
+    fn drop(&mut self) {
+        let mut now = self.status.now.lock();
+        if now.transition == self.number {
+            now.state = self.otherwise;
+        }
+    }
+}

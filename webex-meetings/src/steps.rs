@@ -1,0 +1,252 @@
+//! What registering consists of, and the steps that only serve joining a meeting.
+//!
+//! The device and its socket decide whether the device is registered. Beside them run three steps
+//! that are tolerated: the preferred site, the geo hint and the media clusters. They start with the
+//! registration and never hold it up, nor fail it; each tells when it has ended, and what it found
+//! is in [`MeetingsInfo`].
+
+use std::{sync::Arc, time::Duration};
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tracing::debug;
+use url::Url;
+use webex_core::{Auth, HttpError, Request, Webex, join};
+
+use crate::status::Status;
+
+/// How long region and cluster discovery may take each (reference client: 5,000 ms).
+pub const SIDE_STEP_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A step of the registration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// The user's preferred meeting site is looked up. Tolerated.
+    FetchWebexSite,
+    /// Where the user is, by address. Tolerated.
+    GetGeoHint,
+    /// The media clusters are fetched; they are not probed, which takes a media engine. Tolerated.
+    StartReachability,
+    /// The WDM device is registered.
+    DeviceRegister,
+    /// The Mercury socket is connected and authorized.
+    MercuryConnect,
+}
+
+impl Step {
+    /// Every step, in the order in which they begin.
+    pub const ALL: [Self; 5] = [
+        Self::FetchWebexSite,
+        Self::GetGeoHint,
+        Self::StartReachability,
+        Self::DeviceRegister,
+        Self::MercuryConnect,
+    ];
+
+    /// The key of the step in the reference client's registration status.
+    ///
+    /// ```
+    /// # use webex_meetings::Step;
+    /// assert_eq!(Step::MercuryConnect.name(), "mercuryConnect");
+    /// ```
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::FetchWebexSite => "fetchWebexSite",
+            Self::GetGeoHint => "getGeoHint",
+            Self::StartReachability => "startReachability",
+            Self::DeviceRegister => "deviceRegister",
+            Self::MercuryConnect => "mercuryConnect",
+        }
+    }
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum StepState {
+    /// It has not ended.
+    #[default]
+    Pending,
+    /// It has ended well.
+    Done,
+    /// It has ended without a result. A tolerated step: the registration goes on without it.
+    Failed,
+}
+
+/// How far each step of the present (or latest) registration is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RegistrationStatus([StepState; Step::ALL.len()]);
+
+impl RegistrationStatus {
+    /// How far this step is.
+    pub fn of(&self, step: Step) -> StepState {
+        self.0[step as usize]
+    }
+
+    pub(crate) fn set(&mut self, step: Step, state: StepState) {
+        self.0[step as usize] = state;
+    }
+}
+
+/// What the tolerated steps of the registration have found so far.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct MeetingsInfo {
+    /// The user's preferred meeting site, such as `acme.webex.com`.
+    pub preferred_site: Option<Box<str>>,
+    /// Where the user is.
+    pub geo_hint: Option<Box<GeoHint>>,
+    /// The join cookie of cluster discovery: opaque JSON, to be sent when a meeting is joined.
+    pub join_cookie: Option<Box<str>>,
+}
+
+/// Where the user is, as region discovery tells from the address.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct GeoHint {
+    /// The address that the service sees.
+    pub client_address: String,
+    /// The region of the client, such as `US-EAST`.
+    pub client_region: String,
+    /// The country, such as `US`.
+    pub country_code: String,
+    /// The region whose services to use.
+    pub region_code: String,
+    /// The time zone, such as `America/New_York`.
+    pub timezone: String,
+}
+
+/// Runs the tolerated steps, side by side.
+pub(crate) async fn run(webex: Webex, status: Arc<Status>) {
+    let site = async {
+        let found = preferred_site(&webex).await;
+        let found = report(Step::FetchWebexSite, found);
+        status.step(Step::FetchWebexSite, found.is_some(), |info| {
+            info.preferred_site = found.flatten().map(Into::into);
+        });
+    };
+    let hint = async {
+        let found = report(Step::GetGeoHint, geo_hint(&webex).await);
+        status.step(Step::GetGeoHint, found.is_some(), |info| {
+            info.geo_hint = found.map(Box::new);
+        });
+    };
+    let clusters = async {
+        let found = report(Step::StartReachability, join_cookie(&webex).await);
+        status.step(Step::StartReachability, found.is_some(), |info| {
+            info.join_cookie = found.flatten().map(Into::into);
+        });
+    };
+    tokio::join!(site, hint, clusters);
+}
+
+/// A side step's failure, as far as a side step can fail: no more than a line in the log.
+fn report<T>(step: Step, outcome: Result<T, HttpError>) -> Option<T> {
+    outcome.inspect_err(|error| debug!(%error, step = step.name(), "tolerated")).ok()
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Person {
+    r#type: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Preferences {
+    sites: Vec<Site>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Site {
+    site_url: String,
+    default: bool,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct ConversationUser {
+    user_preferences: UserPreferences,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct UserPreferences {
+    user_preferences_items: PreferenceItems,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct PreferenceItems {
+    #[serde(rename = "preferredWebExSite")]
+    preferred_site: String,
+}
+
+/// The default site of the user's meeting preferences, else the first, else the one that the
+/// conversation service knows. Guests have none.
+async fn preferred_site(webex: &Webex) -> Result<Option<String>, HttpError> {
+    let hydra = &webex.endpoints().hydra;
+    let person: Person = get(webex, join(hydra, "people/me")).await?;
+    if person.r#type == "appuser" {
+        return Ok(None);
+    }
+    let answer = get::<Preferences>(webex, join(hydra, "meetingPreferences")).await;
+    let mut sites = report(Step::FetchWebexSite, answer).unwrap_or_default().sites;
+    sites.retain(|site| !site.site_url.is_empty());
+    // Stable: the default comes first, the rest keep their order.
+    sites.sort_by_key(|site| !site.default);
+    if let Some(site) = sites.into_iter().next() {
+        return Ok(Some(site.site_url));
+    }
+    let Some(conversation) = service(webex, "conversation").await else { return Ok(None) };
+    let user: ConversationUser = get(webex, join(&conversation, "users")).await?;
+    let site = user.user_preferences.user_preferences_items.preferred_site;
+    Ok(Some(site).filter(|site| !site.is_empty()))
+}
+
+async fn geo_hint(webex: &Webex) -> Result<GeoHint, HttpError> {
+    let request = Request::get(webex.endpoints().region.clone())
+        .auth(Auth::None)
+        .without_header("spark-user-agent")
+        .timeout(SIDE_STEP_TIMEOUT);
+    webex.http().send(request).await?.json()
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Clusters {
+    join_cookie: Option<Value>,
+}
+
+/// Fetches the media clusters, twice if need be, and keeps the join cookie.
+async fn join_cookie(webex: &Webex) -> Result<Option<String>, HttpError> {
+    let Some(calliope) = service(webex, "calliopeDiscovery").await else { return Ok(None) };
+    let request =
+        Request::post(join(&calliope, "clusters")).timeout(SIDE_STEP_TIMEOUT).json(&json!({
+            "supported-options": {"report-version": 1, "early-call-min-clusters": true},
+            "previous-report": null,
+            "client-environment": {"components": {"app": "1.0"}},
+            "trigger": "startup",
+        }));
+    let answer = match webex.http().send(request.clone()).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            debug!(%error, "cluster discovery is tried again");
+            webex.http().send(request).await?
+        }
+    };
+    Ok(answer.json::<Clusters>()?.join_cookie.map(|cookie| cookie.to_string()))
+}
+
+async fn get<T: serde::de::DeserializeOwned>(webex: &Webex, url: Url) -> Result<T, HttpError> {
+    webex.http().send(Request::get(url)).await?.json()
+}
+
+/// The address of a service that not every organization has.
+async fn service(webex: &Webex, name: &str) -> Option<Url> {
+    let catalog = webex.ready().await.ok()?;
+    catalog.service_url(name).inspect_err(|error| debug!(%error, "tolerated")).ok()
+}
