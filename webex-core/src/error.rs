@@ -86,6 +86,20 @@ pub enum HttpError {
         /// What the network said, innermost cause.
         reason: String,
     },
+    /// The proxy before the service cannot be used: it is down, or refuses to go there.
+    #[error("the proxy {proxy} cannot be used: {reason}")]
+    Proxy {
+        /// The proxy, as `host:port`.
+        proxy: String,
+        /// What the network or the proxy said.
+        reason: String,
+    },
+    /// The proxy before the service wants a user name and password, or other ones.
+    #[error("the proxy {proxy} does not accept the user name and password, or wants some")]
+    ProxyAuthentication {
+        /// The proxy, as `host:port`.
+        proxy: String,
+    },
     /// No complete answer within the time allowed.
     #[error("{host} did not answer within {} s", after.as_secs_f32())]
     Timeout {
@@ -128,7 +142,8 @@ impl HttpError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Status(error) => error.kind(),
-            Self::Network { .. } => ErrorKind::Network,
+            Self::Network { .. } | Self::Proxy { .. } => ErrorKind::Network,
+            Self::ProxyAuthentication { .. } => ErrorKind::Configuration,
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Token(error) => token_kind(error),
             Self::NoDevice { kind, .. } => *kind,

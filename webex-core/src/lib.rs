@@ -35,8 +35,8 @@ pub use self::{
     error::{ErrorKind, HttpError, ServiceError},
     events::Subscription,
     http::{
-        Auth, CONNECT_TIMEOUT, Http, REQUEST_TIMEOUT, Request, Response, RootError, TrackingIds,
-        Transport, TransportBuilder, TransportError,
+        Auth, CONNECT_TIMEOUT, Http, Proxy, ProxyError, REQUEST_TIMEOUT, Request, Response,
+        RootError, TrackingIds, Transport, TransportBuilder, TransportError,
     },
     link::{Lease, Link, LinkError, LinkEvent, LinkState, Phase},
     saved::SavedState,

@@ -6,12 +6,15 @@
 //! what went wrong into one [`HttpError`]. Nothing else in the SDK calls the HTTP library.
 
 mod allow;
+mod dial;
+mod proxy;
 mod request;
 pub(crate) mod tls;
+mod token;
 mod tracking;
 mod transport;
 
-use std::{error::Error as _, sync::Arc, time::Instant};
+use std::{sync::Arc, time::Instant};
 
 use bytes::Bytes;
 use http::{
@@ -24,8 +27,9 @@ use tracing::debug;
 use url::Url;
 use webex_auth::{AccessToken, Tokens};
 
-pub(crate) use self::allow::AllowList;
+pub(crate) use self::{allow::AllowList, dial::Stream};
 pub use self::{
+    proxy::{Proxy, ProxyError},
     request::{Auth, REQUEST_TIMEOUT, Request},
     tls::RootError,
     tracking::TrackingIds,
@@ -116,6 +120,11 @@ impl Http {
         loop {
             let token = self.token_for(&request).await?;
             let response = self.send_once(&request, token.as_ref(), &tracking_id).await?;
+            if response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
+                && let Some(error) = self.0.transport.dialler().unauthenticated(&request.url)
+            {
+                return Err(error);
+            }
             if let (StatusCode::UNAUTHORIZED, Some(refused), false) =
                 (response.status, &token, replayed)
             {
@@ -170,12 +179,14 @@ impl Http {
             let (status, headers) = (response.status(), response.headers().clone());
             Ok((status, headers, response.bytes().await?))
         };
-        let network = |error: reqwest::Error| {
-            let reason = innermost(&error);
-            debug!(method = %request.method, host, path = request.url.path(), reason, "no answer");
-            HttpError::Network { host: host.to_owned(), reason }
+        let (status, headers, body) = match outcome.await {
+            Ok(answer) => answer,
+            Err(error) => {
+                let error = self.0.transport.failure(&request.url, &error).await;
+                debug!(method = %request.method, host, path = request.url.path(), %error, "no answer");
+                return Err(error);
+            }
         };
-        let (status, headers, body) = outcome.await.map_err(network)?;
         debug!(
             method = %request.method,
             host,
@@ -292,16 +303,4 @@ impl Response {
         let error = ServiceError::read(&self.host, self.status, &self.headers, self.body);
         Err(HttpError::Status(Arc::new(error)))
     }
-}
-
-/// The cause at the end of an error's chain: "Connection refused" rather than "error sending
-/// request". The layers in between would repeat the URL, whose query may hold secrets.
-fn innermost(error: &reqwest::Error) -> String {
-    let mut cause = error.source();
-    let mut text = None;
-    while let Some(error) = cause {
-        text = Some(error.to_string());
-        cause = error.source();
-    }
-    text.unwrap_or_else(|| if error.is_timeout() { "timed out" } else { "failed" }.to_owned())
 }

@@ -4,14 +4,20 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
-use rustls::ClientConfig;
 use thiserror::Error;
 use tokio::runtime::{Handle, Id as RuntimeId};
+use url::Url;
 use webex_auth::{ReqwestHttp, TokenHttp};
 
-use super::tls::{RootError, Trust};
+use super::{
+    dial::{Dialler, innermost},
+    proxy::{Proxy, ProxyChoice, ProxyError},
+    tls::{RootError, Trust},
+    token::ProxiedTokens,
+};
+use crate::error::HttpError;
 
-/// How long a TCP connection and its TLS handshake may take together. Default of
+/// How long a connection may take: name, TCP, proxy and TLS together. Default of
 /// [`TransportBuilder::connect_timeout`]: long enough for a slow mobile network, short enough that
 /// a dead host is told from a slow one while a person still waits.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,8 +40,7 @@ pub struct Transport(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     http: reqwest::Client,
-    socket_tls: Arc<ClientConfig>,
-    connect_timeout: Duration,
+    dialler: Dialler,
 }
 
 /// Why no transport can be made.
@@ -45,6 +50,9 @@ pub enum TransportError {
     /// An extra root certificate cannot be used.
     #[error(transparent)]
     Root(#[from] RootError),
+    /// The proxy that the environment names cannot be used.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// The HTTP client cannot be made.
     #[error("the HTTP client cannot be made: {0}")]
     Http(String),
@@ -81,19 +89,33 @@ impl Transport {
 
     /// The same connections for an authorization server: what webex-auth sends its requests with.
     pub fn token_http(&self) -> Arc<dyn TokenHttp> {
-        Arc::new(ReqwestHttp::new(self.0.http.clone()))
+        let http = ReqwestHttp::new(self.0.http.clone());
+        Arc::new(ProxiedTokens::new(http, self.0.dialler.clone()))
     }
 
     pub(crate) fn http(&self) -> &reqwest::Client {
         &self.0.http
     }
 
-    pub(crate) fn socket_tls(&self) -> Arc<ClientConfig> {
-        Arc::clone(&self.0.socket_tls)
+    /// What opens connections that are not for HTTP requests.
+    pub(crate) fn dialler(&self) -> &Dialler {
+        &self.0.dialler
     }
 
-    pub(crate) fn connect_timeout(&self) -> Duration {
-        self.0.connect_timeout
+    /// Why a request to `url` got no answer: whose fault it is, and the innermost cause.
+    pub(super) async fn failure(&self, url: &Url, error: &reqwest::Error) -> HttpError {
+        if error.is_connect() {
+            if error.is_timeout() {
+                return self.0.dialler.too_slow(url);
+            }
+            if let Some(error) = self.0.dialler.proxy_failure(url).await {
+                return error;
+            }
+        }
+        HttpError::Network {
+            host: url.host_str().unwrap_or_default().to_owned(),
+            reason: innermost(error),
+        }
     }
 }
 
@@ -101,12 +123,17 @@ impl Transport {
 #[derive(Debug, Clone)]
 pub struct TransportBuilder {
     trust: Trust,
+    proxy: ProxyChoice,
     connect_timeout: Duration,
 }
 
 impl Default for TransportBuilder {
     fn default() -> Self {
-        Self { trust: Trust::default(), connect_timeout: CONNECT_TIMEOUT }
+        Self {
+            trust: Trust::default(),
+            proxy: ProxyChoice::default(),
+            connect_timeout: CONNECT_TIMEOUT,
+        }
     }
 }
 
@@ -129,7 +156,24 @@ impl TransportBuilder {
         self
     }
 
-    /// How long a TCP connection and its TLS handshake may take. Default: [`CONNECT_TIMEOUT`].
+    /// Goes through this proxy, HTTP and sockets alike, whatever the environment says. Default:
+    /// the proxies that `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name, but for the hosts in
+    /// `NO_PROXY` and loopback.
+    #[must_use]
+    pub fn proxy(mut self, proxy: Proxy) -> Self {
+        self.proxy = ProxyChoice::Given(proxy);
+        self
+    }
+
+    /// Goes through no proxy, whatever the environment says.
+    #[must_use]
+    pub fn no_proxy(mut self) -> Self {
+        self.proxy = ProxyChoice::Direct;
+        self
+    }
+
+    /// How long a connection may take in all: name, addresses, proxy, TLS. Default:
+    /// [`CONNECT_TIMEOUT`].
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
         self.connect_timeout = limit;
@@ -139,24 +183,30 @@ impl TransportBuilder {
     /// Makes the transport. Opens no connection.
     ///
     /// # Errors
-    /// [`TransportError`] when a root certificate cannot be used or the client cannot be made.
+    /// [`TransportError`] when a root certificate or the environment's proxy cannot be used, or the
+    /// client cannot be made.
     pub fn build(self) -> Result<Transport, TransportError> {
         let socket_tls = self.trust.client_config()?;
+        let proxies = Arc::new(self.proxy.resolve()?);
         let mut http_tls = socket_tls.clone();
         http_tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(http_tls)
             // Redirects are followed by our own rules, which know who may get the token.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
             .http2_keep_alive_interval(HTTP2_PROBE_INTERVAL)
             .http2_keep_alive_timeout(HTTP2_PROBE_TIMEOUT)
-            .no_proxy()
+            // The environment is read once, by the rule that the socket follows too.
+            .no_proxy();
+        let http = proxies
+            .for_http()
+            .into_iter()
+            .fold(builder, reqwest::ClientBuilder::proxy)
             .build()
             .map_err(|error| TransportError::Http(error.to_string()))?;
-        let socket_tls = Arc::new(socket_tls);
-        let connect_timeout = self.connect_timeout;
-        Ok(Transport(Arc::new(Inner { http, socket_tls, connect_timeout })))
+        let dialler = Dialler::new(Arc::new(socket_tls), proxies, self.connect_timeout);
+        Ok(Transport(Arc::new(Inner { http, dialler })))
     }
 }
 

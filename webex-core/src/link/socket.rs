@@ -8,13 +8,8 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::{Sink, Stream};
-use rustls::pki_types::ServerName;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf},
-    net::TcpStream,
-};
-use tokio_rustls::{TlsConnector, client::TlsStream};
+use futures_util::{Sink, Stream as _};
+use tokio::io::AsyncWriteExt;
 use tokio_tungstenite::{
     WebSocketStream, client_async_with_config,
     tungstenite::{
@@ -35,7 +30,7 @@ use webex_auth::AccessToken;
 
 use crate::{
     error::{ErrorKind, retry_after, token_kind},
-    http::{Http, Transport},
+    http::{Http, Stream},
     mercury::{close::Close, frame, machine::OpenFailure},
 };
 
@@ -58,7 +53,7 @@ pub(super) enum SocketEvent {
 /// An open websocket with what is still to be written.
 #[derive(Debug)]
 pub(super) struct Socket {
-    stream: WebSocketStream<MaybeTls>,
+    stream: WebSocketStream<Stream>,
     outbox: VecDeque<Message>,
 }
 
@@ -91,7 +86,7 @@ pub(super) async fn open(
 
 /// Writes a text frame past the websocket library, which logs every frame that it writes: this one
 /// holds the token. Only for the first frame, while the library has nothing of its own to write.
-async fn write_unlogged(stream: &mut MaybeTls, text: String) -> io::Result<()> {
+async fn write_unlogged(stream: &mut Stream, text: String) -> io::Result<()> {
     let mut frame = Frame::message(text, OpCode::Data(Data::Text), true);
     // What clients write is masked (RFC 6455 §5.3); the mask must not be guessable.
     let [a, b, c, d, ..] = *uuid::Uuid::new_v4().as_bytes();
@@ -158,16 +153,11 @@ impl Socket {
     }
 }
 
-async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<MaybeTls>, OpenFailure> {
-    let transport = http.transport();
-    let stream = tokio::time::timeout(transport.connect_timeout(), connect(transport, address))
-        .await
-        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))
-        .flatten()
-        .map_err(|error| {
-            debug!(%error, host = address.host_str(), "socket cannot connect");
-            OpenFailure::Network
-        })?;
+async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<Stream>, OpenFailure> {
+    let stream = http.transport().dialler().dial(address).await.map_err(|error| {
+        debug!(%error, host = address.host_str(), "socket cannot connect");
+        OpenFailure::Network
+    })?;
     let url = with_parameters(address.clone());
     let mut request = url.as_str().into_client_request().map_err(|_| OpenFailure::Untrusted)?;
     request.headers_mut().insert("trackingid", http.tracking().next());
@@ -190,22 +180,6 @@ async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<MaybeTls>, O
     }
 }
 
-async fn connect(transport: &Transport, address: &Url) -> io::Result<MaybeTls> {
-    let invalid = || io::Error::from(io::ErrorKind::InvalidInput);
-    let host = address.host_str().ok_or_else(invalid)?;
-    // The brackets of an IPv6 literal belong to the URL, not to the address.
-    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let port = address.port_or_known_default().ok_or_else(invalid)?;
-    let tcp = TcpStream::connect((host.as_str(), port)).await?;
-    tcp.set_nodelay(true)?;
-    if address.scheme() != "wss" {
-        return Ok(MaybeTls::Plain(tcp));
-    }
-    let name = ServerName::try_from(host).map_err(|_| invalid())?;
-    let tls = TlsConnector::from(transport.socket_tls()).connect(name, tcp).await?;
-    Ok(MaybeTls::Tls(Box::new(tls)))
-}
-
 /// The parameters of the reference client: text frames, buffered events told, HTTP statuses told
 /// as close codes 44xx, several sockets per user, and a time that lets the server drop stale ones.
 fn with_parameters(mut url: Url) -> Url {
@@ -226,52 +200,5 @@ fn close_of(frame: Option<CloseFrame>) -> Close {
     match frame {
         Some(frame) => Close { code: frame.code.into(), reason: frame.reason.to_string() },
         None => Close { code: 1005, reason: String::new() },
-    }
-}
-
-/// A connection, with or without TLS.
-#[derive(Debug)]
-enum MaybeTls {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl AsyncRead for MaybeTls {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
-        }
-    }
-}
-
-impl AsyncWrite for MaybeTls {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
-        }
     }
 }

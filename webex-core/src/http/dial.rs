@@ -1,0 +1,254 @@
+//! A connection to a host, for what is no HTTP request: the socket.
+//!
+//! The same way out as the HTTP client takes: the same proxies, the same trust, the same time
+//! limit. All addresses of a host are tried, those of the other IP version after a short head start
+//! (RFC 8305). Through a proxy the connection is a tunnel made with `CONNECT`, TLS with the service
+//! inside it.
+
+use std::{
+    error::Error,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::{HeaderValue, Uri};
+use hyper_util::client::legacy::connect::HttpConnector;
+use rustls::{ClientConfig, pki_types::ServerName};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
+    net::TcpStream,
+    time::timeout,
+};
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tower::Service;
+use url::Url;
+
+use super::proxy::{Proxies, Proxy};
+use crate::error::HttpError;
+
+/// The most a proxy may say before the tunnel; theirs are a few hundred bytes.
+const LARGEST_ANSWER: usize = 8 * 1024;
+
+/// Header lines of that answer.
+const MOST_HEADERS: usize = 64;
+
+/// Opens connections. Clones share their settings.
+#[derive(Debug, Clone)]
+pub(crate) struct Dialler {
+    tcp: HttpConnector,
+    tls: Arc<ClientConfig>,
+    proxies: Arc<Proxies>,
+    limit: Duration,
+}
+
+impl Dialler {
+    /// `limit` is for all of a connection: names, addresses, tunnel and TLS.
+    pub(super) fn new(tls: Arc<ClientConfig>, proxies: Arc<Proxies>, limit: Duration) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        // Frames are small, and each is waited for.
+        tcp.set_nodelay(true);
+        // Shared out among the addresses, so that a dead one leaves time for the others.
+        tcp.set_connect_timeout(Some(limit));
+        Self { tcp, tls, proxies, limit }
+    }
+
+    /// A connection to the host of `url`, with TLS where its scheme says so.
+    ///
+    /// # Errors
+    /// [`HttpError`] that names the proxy when that is the one at fault, else the host.
+    pub(crate) async fn dial(&self, url: &Url) -> Result<Stream, HttpError> {
+        let target = Target::of(url)?;
+        let connecting = async {
+            let stream = match self.proxies.for_url(url) {
+                Some(proxy) => self.tunnel(proxy, &target).await?,
+                None => self.tcp(&target).await.map_err(|error| target.unreachable(&*error))?,
+            };
+            match url.scheme() {
+                "https" | "wss" => {
+                    let stream = self.tls(&target.host, stream).await;
+                    stream.map_err(|error| target.unreachable(&error))
+                }
+                _ => Ok(stream),
+            }
+        };
+        // Boxed: a TLS handshake is large, and the future of an idle client should not be.
+        let outcome = timeout(self.limit, Box::pin(connecting)).await;
+        outcome.unwrap_or_else(|_| Err(self.too_slow(url)))
+    }
+
+    /// What is wrong with the way to `url`, when it is the proxy: asked for a tunnel once more,
+    /// because the HTTP library does not tell what it answered.
+    pub(super) async fn proxy_failure(&self, url: &Url) -> Option<HttpError> {
+        let proxy = self.proxies.for_url(url)?;
+        let target = Target::of(url).ok()?;
+        let asking = Box::pin(self.tunnel(proxy, &target));
+        timeout(self.limit, asking).await.unwrap_or_else(|_| Err(self.too_slow(url))).err()
+    }
+
+    /// The error for a connection that took too long.
+    pub(super) fn too_slow(&self, url: &Url) -> HttpError {
+        let reason = format!("no connection within {} s", self.limit.as_secs_f32());
+        if let Some(proxy) = self.proxies.for_url(url) {
+            return HttpError::Proxy { proxy: proxy.name(), reason };
+        }
+        HttpError::Network { host: url.host_str().unwrap_or_default().to_owned(), reason }
+    }
+
+    /// The error of a proxy that stands before `url` and asks for credentials.
+    pub(super) fn unauthenticated(&self, url: &Url) -> Option<HttpError> {
+        let proxy = self.proxies.for_url(url)?.name();
+        Some(HttpError::ProxyAuthentication { proxy })
+    }
+
+    async fn tcp(&self, target: &Target) -> Result<Stream, Box<dyn Error + Send + Sync>> {
+        let uri = format!("http://{}", target.authority).parse::<Uri>()?;
+        Ok(Stream::Tcp(self.tcp.clone().call(uri).await?.into_inner()))
+    }
+
+    async fn tls(&self, host: &str, stream: Stream) -> io::Result<Stream> {
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let tls = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
+        Ok(Stream::Tls(Box::new(tls)))
+    }
+
+    async fn tunnel(&self, proxy: &Proxy, target: &Target) -> Result<Stream, HttpError> {
+        let failed = |reason| HttpError::Proxy { proxy: proxy.name(), reason };
+        let at = Target::of(proxy.url())?;
+        let mut stream = self.tcp(&at).await.map_err(|error| failed(innermost(&*error)))?;
+        let asking = async {
+            if proxy.url().scheme() == "https" {
+                stream = self.tls(&at.host, stream).await?;
+            }
+            let status = connect(&mut stream, &target.authority, proxy.authorization()).await?;
+            Ok::<_, io::Error>((stream, status))
+        };
+        let (stream, status) = asking.await.map_err(|error| failed(innermost(&error)))?;
+        match status {
+            200..=299 => Ok(stream),
+            // 407 by the standard; some proxies answer 401 to credentials that they do not know.
+            401 | 407 => Err(HttpError::ProxyAuthentication { proxy: proxy.name() }),
+            _ => Err(failed(format!(
+                "it answered {status} when asked to reach {}",
+                target.authority
+            ))),
+        }
+    }
+}
+
+/// Asks a proxy for a tunnel, and gives the status that it answers with.
+async fn connect(
+    stream: &mut Stream,
+    authority: &str,
+    authorization: Option<&HeaderValue>,
+) -> io::Result<u16> {
+    let mut request = format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n").into_bytes();
+    if let Some(value) = authorization {
+        request.extend_from_slice(b"Proxy-Authorization: ");
+        request.extend_from_slice(value.as_bytes());
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"\r\n");
+    stream.write_all(&request).await?;
+    stream.flush().await?;
+    let mut answer = Vec::with_capacity(512);
+    loop {
+        if stream.read_buf(&mut answer).await? == 0 {
+            return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+        }
+        let mut headers = [httparse::EMPTY_HEADER; MOST_HEADERS];
+        let mut response = httparse::Response::new(&mut headers);
+        let parsed = response.parse(&answer);
+        match (parsed.map_err(|error| io::Error::other(error.to_string()))?, response.code) {
+            // Nothing of the tunnel can follow yet: on all that is spoken here the client begins.
+            (httparse::Status::Complete(_), Some(status)) => return Ok(status),
+            _ if answer.len() > LARGEST_ANSWER => return Err(io::Error::other("it says too much")),
+            _ => {}
+        }
+    }
+}
+
+/// Whom to connect to.
+struct Target {
+    /// For TLS: an IPv6 address without brackets.
+    host: String,
+    /// With the port, always.
+    authority: String,
+}
+
+impl Target {
+    fn of(url: &Url) -> Result<Self, HttpError> {
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
+        let (false, Some(port)) = (host.is_empty(), port) else {
+            let reason = "the URL has no host".to_owned();
+            return Err(HttpError::Network { host: host.to_owned(), reason });
+        };
+        let authority = format!("{host}:{port}");
+        let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Ok(Self { host, authority })
+    }
+
+    fn unreachable(&self, error: &(dyn Error + 'static)) -> HttpError {
+        HttpError::Network { host: self.host.clone(), reason: innermost(error) }
+    }
+}
+
+/// The cause at the end of an error's chain: "Connection refused" rather than "error sending
+/// request". The layers in between would repeat the URL, whose query may hold secrets.
+pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
+    let mut cause = error;
+    while let Some(next) = cause.source() {
+        cause = next;
+    }
+    cause.to_string()
+}
+
+/// A connection: plain, or TLS over one (over a tunnel, which may itself be TLS to a proxy).
+#[derive(Debug)]
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Tls(Box<TlsStream<Stream>>),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,417 @@
+//! Which proxy, if any, stands between this process and a service.
+//!
+//! There is one rule, [`Proxies::for_url`], and both ways out ask it: the HTTP client through
+//! [`Proxies::for_http`], the socket through the dialler. It comes from the environment, as other
+//! programs read it, or from the application ([`Proxy`]), or there is none.
+
+use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http::HeaderValue;
+use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+use url::{Host, Url};
+
+/// An HTTP proxy: for everything, or for everything but some hosts.
+///
+/// Connections to services are tunnelled with `CONNECT`, HTTP and websocket alike; TLS is with the
+/// service, so that the proxy sees host names and no tokens.
+///
+/// ```
+/// use webex_core::{Proxy, Transport};
+///
+/// let proxy = Proxy::new("http://proxy.example:3128")?
+///     .basic_auth("ann", &"secret".to_owned().into())
+///     .except("intranet.example, 10.0.0.0/8");
+/// let transport = Transport::builder().proxy(proxy).build()?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Proxy {
+    /// Scheme, host and port; never the credentials.
+    url: Url,
+    /// The `Proxy-Authorization` header; marked as sensitive.
+    authorization: Option<HeaderValue>,
+    except: Exceptions,
+}
+
+/// A proxy that cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ProxyError {
+    /// The text is not a URL with a host. It is not shown, for it may hold a password.
+    #[error("{0} is not the URL of a proxy, such as http://proxy.example:3128")]
+    Url(&'static str),
+    /// A proxy that does not speak HTTP.
+    #[error("{0} names a proxy of the kind `{1}`; only http and https are supported")]
+    Scheme(&'static str, String),
+}
+
+impl Proxy {
+    /// The proxy at `url`: `http://host:port` (or `host:port`), or `https://…` where the way to the
+    /// proxy itself is protected. The URL may hold user name and password.
+    ///
+    /// # Errors
+    /// [`ProxyError`] when that is no HTTP proxy.
+    pub fn new(url: &str) -> Result<Self, ProxyError> {
+        Self::named("the given text", url)
+    }
+
+    /// What to authenticate with, by Basic authentication; replaces what the URL had.
+    #[must_use]
+    pub fn basic_auth(mut self, user: &str, password: &SecretString) -> Self {
+        self.authorization = Some(basic(user, password.expose_secret()));
+        self
+    }
+
+    /// Hosts to reach directly, separated by commas, in the form of `NO_PROXY`: `example.com` and
+    /// `.example.com` (the host and all below it), IP addresses, networks such as `10.0.0.0/8`, and
+    /// `*`; each may have a port. Default: none, loopback included.
+    #[must_use]
+    pub fn except(mut self, hosts: &str) -> Self {
+        self.except = Exceptions::parse(hosts);
+        self
+    }
+
+    /// `source` says where the text is from.
+    fn named(source: &'static str, text: &str) -> Result<Self, ProxyError> {
+        let text = text.trim();
+        let with_scheme =
+            if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let mut url = Url::parse(&with_scheme).map_err(|_| ProxyError::Url(source))?;
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(ProxyError::Scheme(source, url.scheme().to_owned()));
+        }
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy();
+        let authorization = (!url.username().is_empty() || url.password().is_some())
+            .then(|| basic(&decoded(url.username()), &decoded(url.password().unwrap_or_default())));
+        let cleared = url.set_username("").and_then(|()| url.set_password(None));
+        cleared.map_err(|()| ProxyError::Url(source))?;
+        url.set_path("");
+        url.set_query(None);
+        url.set_fragment(None);
+        Ok(Self { url, authorization, except: Exceptions::default() })
+    }
+
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    pub(super) fn authorization(&self) -> Option<&HeaderValue> {
+        self.authorization.as_ref()
+    }
+
+    /// `host:port`: how errors name it.
+    pub(super) fn name(&self) -> String {
+        let port = self.url.port_or_known_default().unwrap_or_default();
+        format!("{}:{port}", self.url.host_str().unwrap_or_default())
+    }
+}
+
+/// Names the proxy, and tells whether there are credentials.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxy")
+            .field("url", &self.url.as_str())
+            .field("authorization", &self.authorization.is_some())
+            .field("except", &self.except)
+            .finish()
+    }
+}
+
+fn basic(user: &str, password: &str) -> HeaderValue {
+    let credentials = BASE64_STANDARD.encode(format!("{user}:{password}"));
+    let mut value =
+        HeaderValue::try_from(format!("Basic {credentials}")).expect("base64 is visible ASCII");
+    value.set_sensitive(true);
+    value
+}
+
+/// Where the rule comes from.
+#[derive(Debug, Clone, Default)]
+pub(super) enum ProxyChoice {
+    #[default]
+    Environment,
+    Given(Proxy),
+    Direct,
+}
+
+impl ProxyChoice {
+    pub(super) fn resolve(self) -> Result<Proxies, ProxyError> {
+        match self {
+            Self::Environment => Proxies::from_variables(|name| std::env::var(name).ok()),
+            Self::Given(proxy) => {
+                Ok(Proxies { secured: Some(proxy.clone()), plain: Some(proxy), loopback: true })
+            }
+            Self::Direct => Ok(Proxies::default()),
+        }
+    }
+}
+
+/// The rule: which proxy a URL is reached through.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Proxies {
+    /// For `https` and `wss`.
+    secured: Option<Proxy>,
+    /// For `http` and `ws`.
+    plain: Option<Proxy>,
+    /// Whether loopback goes through the proxy too.
+    loopback: bool,
+}
+
+impl Proxies {
+    /// From `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, each also in lower case, which
+    /// wins. Empty ones count as absent.
+    ///
+    /// Loopback is always reached directly: a proxy elsewhere has a loopback of its own, and a
+    /// sandbox on this machine has to work whatever the environment says.
+    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
+        let value = |name: &str| {
+            let present = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+            present(&name.to_lowercase()).or_else(|| {
+                // A web server sets HTTP_PROXY from a header of whoever asks it (httpoxy).
+                let by_stranger = name == "HTTP_PROXY" && variable("REQUEST_METHOD").is_some();
+                if by_stranger { None } else { present(name) }
+            })
+        };
+        let except = Exceptions::parse(&value("NO_PROXY").unwrap_or_default());
+        let proxy = |name: &'static str| -> Result<Option<Proxy>, ProxyError> {
+            let named = |name, text: String| {
+                Proxy::named(name, &text).map(|proxy| Proxy { except: except.clone(), ..proxy })
+            };
+            match (value(name), value("ALL_PROXY")) {
+                (Some(text), _) => named(name, text).map(Some),
+                (None, Some(text)) => named("ALL_PROXY", text).map(Some),
+                (None, None) => Ok(None),
+            }
+        };
+        Ok(Self { secured: proxy("HTTPS_PROXY")?, plain: proxy("HTTP_PROXY")?, loopback: false })
+    }
+
+    /// The proxy to reach `url` through; `None`: directly.
+    pub(super) fn for_url(&self, url: &Url) -> Option<&Proxy> {
+        let proxy = match url.scheme() {
+            "https" | "wss" => self.secured.as_ref()?,
+            "http" | "ws" => self.plain.as_ref()?,
+            _ => return None,
+        };
+        let host = url.host()?;
+        let direct = (!self.loopback && is_loopback(&host))
+            || proxy.except.contains(&host, url.port_or_known_default().unwrap_or_default());
+        (!direct).then_some(proxy)
+    }
+
+    /// The rule in the form that the HTTP client wants it.
+    pub(super) fn for_http(self: &Arc<Self>) -> Vec<reqwest::Proxy> {
+        let rule = |scheme: &'static str, proxy: &Proxy| {
+            let proxies = Arc::clone(self);
+            let rule = reqwest::Proxy::custom(move |url| {
+                let own = (url.scheme() == scheme).then_some(url)?;
+                proxies.for_url(own).map(|proxy| proxy.url.clone())
+            });
+            match &proxy.authorization {
+                Some(authorization) => rule.custom_http_auth(authorization.clone()),
+                None => rule,
+            }
+        };
+        let secured = self.secured.iter().map(|proxy| rule("https", proxy));
+        let plain = self.plain.iter().map(|proxy| rule("http", proxy));
+        secured.chain(plain).collect()
+    }
+}
+
+fn is_loopback(host: &Host<&str>) -> bool {
+    match host {
+        Host::Domain(name) => {
+            let name = name.trim_end_matches('.');
+            name == "localhost" || name.ends_with(".localhost")
+        }
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.is_loopback(),
+    }
+}
+
+/// What `NO_PROXY` lists.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Exceptions(Vec<(Hosts, Option<u16>)>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Hosts {
+    All,
+    Network(IpNet),
+    /// The host of this name, and all below it.
+    Domain(String),
+}
+
+impl Exceptions {
+    /// What cannot be read matches no host, and is kept as a name that none has.
+    fn parse(list: &str) -> Self {
+        let entries = list.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty());
+        Self(entries.map(entry).collect())
+    }
+
+    fn contains(&self, host: &Host<&str>, port: u16) -> bool {
+        self.0.iter().any(|(hosts, only)| only.is_none_or(|only| only == port) && hosts.have(host))
+    }
+}
+
+impl Hosts {
+    fn have(&self, host: &Host<&str>) -> bool {
+        match (self, host) {
+            (Self::All, _) => true,
+            (Self::Network(network), Host::Ipv4(ip)) => network.contains(&IpAddr::V4(*ip)),
+            (Self::Network(network), Host::Ipv6(ip)) => network.contains(&IpAddr::V6(*ip)),
+            (Self::Domain(domain), Host::Domain(name)) => name
+                .trim_end_matches('.')
+                .strip_suffix(domain.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
+            _ => false,
+        }
+    }
+}
+
+fn entry(text: &str) -> (Hosts, Option<u16>) {
+    // `::1` ends like a port; whoever means one writes `[::1]:443`.
+    let bare = IpNet::from_str(text).is_ok() || text.parse::<IpAddr>().is_ok();
+    let (hosts, port) = match text.rsplit_once(':') {
+        Some((hosts, port)) if !bare => match port.parse() {
+            Ok(port) => (hosts, Some(port)),
+            Err(_) => (text, None),
+        },
+        _ => (text, None),
+    };
+    let hosts = hosts.trim_start_matches('[').trim_end_matches(']');
+    let hosts = if hosts == "*" {
+        Hosts::All
+    } else if let Ok(network) = hosts.parse::<IpNet>() {
+        Hosts::Network(network)
+    } else if let Ok(ip) = hosts.parse::<IpAddr>() {
+        Hosts::Network(ip.into())
+    } else {
+        let domain = hosts.strip_prefix("*.").unwrap_or(hosts);
+        Hosts::Domain(domain.trim_matches('.').to_lowercase())
+    };
+    (hosts, port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(variables: &[(&str, &str)]) -> Result<Proxies, ProxyError> {
+        let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
+        Proxies::from_variables(|name| find(name).map(|(_, value)| (*value).to_owned()))
+    }
+
+    fn through(proxies: &Proxies, url: &str) -> Option<String> {
+        proxies.for_url(&Url::parse(url).unwrap()).map(Proxy::name)
+    }
+
+    #[test]
+    fn the_environment_says_which_proxy_for_what() {
+        let named = |name: &str| Some(name.to_owned());
+        let all = rule(&[("ALL_PROXY", "all.example:1080")]).unwrap();
+        for url in ["http://a.example", "https://a.example", "ws://a.example", "wss://a.example"] {
+            assert_eq!(through(&all, url), named("all.example:1080"), "{url}");
+        }
+        let each = [
+            ("HTTPS_PROXY", "https://upper.example"),
+            ("https_proxy", "http://lower.example:3128/path"),
+            ("HTTP_PROXY", "http://plain.example"),
+            ("ALL_PROXY", ""),
+        ];
+        let each = rule(&each).unwrap();
+        assert_eq!(through(&each, "https://a.example"), named("lower.example:3128"));
+        assert_eq!(through(&each, "wss://a.example"), named("lower.example:3128"));
+        assert_eq!(through(&each, "http://a.example"), named("plain.example:80"));
+        assert_eq!(through(&rule(&[]).unwrap(), "https://a.example"), None);
+    }
+
+    #[test]
+    fn a_header_of_a_stranger_is_no_proxy() {
+        let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil.example")];
+        assert_eq!(through(&rule(&cgi).unwrap(), "http://a.example"), None);
+    }
+
+    #[test]
+    fn no_proxy_takes_hosts_suffixes_networks_and_ports() {
+        let list = "exact.example, .below.example,*.star.example ported.example:8443,\
+                    10.0.0.0/8,192.0.2.7,2001:db8::/32,[2001:db9::1]:443,bad:entry:,::2";
+        let rule = rule(&[("HTTPS_PROXY", "p:1"), ("NO_PROXY", list)]).unwrap();
+        for direct in [
+            "https://exact.example",
+            "https://www.EXACT.example",
+            "wss://below.example",
+            "https://a.below.example.",
+            "https://a.star.example",
+            "https://ported.example:8443",
+            "https://10.1.2.3",
+            "https://192.0.2.7:8443",
+            "https://[2001:db8::5]",
+            "https://[2001:db9::1]",
+            "https://[::2]",
+        ] {
+            assert_eq!(through(&rule, direct), None, "{direct}");
+        }
+        for proxied in [
+            "https://notexact.example",
+            "https://exact.example.org",
+            "https://ported.example",
+            "https://11.0.0.1",
+            "https://192.0.2.70",
+            "https://[2001:db9::1]:8443",
+            "https://[2001:db9::2]",
+        ] {
+            assert_eq!(through(&rule, proxied).as_deref(), Some("p:1"), "{proxied}");
+        }
+    }
+
+    #[test]
+    fn a_star_is_everything_addresses_included() {
+        let rule = rule(&[("ALL_PROXY", "p:1"), ("no_proxy", "*")]).unwrap();
+        for url in ["https://a.example", "https://192.0.2.1", "ws://[2001:db8::1]"] {
+            assert_eq!(through(&rule, url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn loopback_is_direct_unless_the_application_says_otherwise() {
+        let environment = rule(&[("ALL_PROXY", "p:1")]).unwrap();
+        let given = ProxyChoice::Given(Proxy::new("p:1").unwrap()).resolve().unwrap();
+        let direct = ProxyChoice::Direct.resolve().unwrap();
+        for url in
+            ["https://127.0.0.1:8443", "wss://[::1]", "http://LOCALHOST.", "ws://a.localhost"]
+        {
+            assert_eq!(through(&environment, url), None, "{url}");
+            assert_eq!(through(&given, url).as_deref(), Some("p:1"), "{url}");
+            assert_eq!(through(&direct, url), None, "{url}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_read_and_never_shown() {
+        let proxy = Proxy::new("http://ann%40x:p%3Ass-word@proxy.example:3128/x?y").unwrap();
+        let expected = BASE64_STANDARD.encode("ann@x:p:ss-word");
+        assert_eq!(proxy.authorization().unwrap(), format!("Basic {expected}").as_str());
+        assert_eq!(proxy.url().as_str(), "http://proxy.example:3128/");
+        let password = SecretString::from("other-word");
+        let other = proxy.clone().basic_auth("bob", &password);
+        assert_ne!(other.authorization(), proxy.authorization());
+        let shown = format!("{proxy:?} {other:?} {:?}", other.authorization());
+        for secret in ["ss-word", "other-word", expected.as_str()] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_refused_without_being_quoted() {
+        let refused = |text| Proxy::new(text).unwrap_err();
+        assert_eq!(refused("http://"), ProxyError::Url("the given text"));
+        assert!(!refused("http://u:hidden@[").to_string().contains("hidden"));
+        assert!(matches!(refused("socks5://p:1"), ProxyError::Scheme(_, kind) if kind == "socks5"));
+        let refused = rule(&[("ALL_PROXY", "socks5://p:1")]).unwrap_err();
+        assert!(refused.to_string().contains("ALL_PROXY"), "{refused}");
+    }
+}

@@ -1,0 +1,38 @@
+//! Token requests over the same connections as everything else.
+
+use std::sync::Arc;
+
+use webex_auth::{BoxFuture, ReqwestHttp, TokenHttp, TokenReply, TokenRequest};
+
+use super::dial::Dialler;
+
+/// Sends token requests, and says so when it is the proxy that does not let them out.
+#[derive(Debug)]
+pub(super) struct ProxiedTokens {
+    http: ReqwestHttp,
+    dialler: Dialler,
+}
+
+impl ProxiedTokens {
+    pub(super) fn new(http: ReqwestHttp, dialler: Dialler) -> Self {
+        Self { http, dialler }
+    }
+}
+
+type Outcome = Result<TokenReply, webex_auth::TransportError>;
+
+impl TokenHttp for ProxiedTokens {
+    fn send<'a>(&'a self, request: &'a TokenRequest) -> BoxFuture<'a, Outcome> {
+        Box::pin(async move {
+            match self.http.send(request).await {
+                Err(webex_auth::TransportError::Connection(source)) => {
+                    Err(match self.dialler.proxy_failure(request.url()).await {
+                        Some(error) => webex_auth::TransportError::connection(error),
+                        None => webex_auth::TransportError::Connection(Arc::clone(&source)),
+                    })
+                }
+                outcome => outcome,
+            }
+        })
+    }
+}
