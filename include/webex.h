@@ -200,7 +200,7 @@ WEBEX_ENUM(webex_event_kind) {
     WEBEX_EVENT_KIND_LINE_REGISTERED = 33,
     /**
      * `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
-     * "already_gone" | "not_reachable" | "lost"}`.
+     * "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved"}`.
      */
     WEBEX_EVENT_KIND_LINE_UNREGISTERED = 34,
     /**

@@ -3,6 +3,8 @@
 use serde::Serialize;
 use thiserror::Error;
 
+use crate::registration::RegistrationPolicy;
+
 /// Which calling service the user has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -43,6 +45,8 @@ pub struct CallingConfig {
     pub service: ServiceData,
     /// Region and country, when they are known: saves asking for them. Default: asked for.
     pub location: Option<Location>,
+    /// How lines are registered, where there is a choice.
+    pub registration: RegistrationPolicy,
 }
 
 /// Where the user is, as Mobius wants to know it.
@@ -115,7 +119,7 @@ mod tests {
     fn only_the_contact_center_needs_one() {
         let config = |indicator, domain: &str| CallingConfig {
             service: ServiceData { indicator, domain: domain.to_owned() },
-            location: None,
+            ..CallingConfig::default()
         };
         assert_eq!(config(Calling, "").validate(), Ok(()));
         assert_eq!(config(GuestCalling, "").validate(), Ok(()));

@@ -41,8 +41,11 @@ pub use self::{
     config::{CallingConfig, ConfigError, Location, ServiceData, ServiceIndicator},
     discovery::{REGION_TIMEOUT, Servers},
     line::{
-        DocumentedError, Line, LineError, LineErrorType, LineEvent, LineInfo, LineStatus,
-        Unregistered,
+        Connecting, DocumentedError, Line, LineError, LineErrorType, LineEvent, LineInfo,
+        LineStatus, Unregistered,
     },
-    registration::machine::LineState,
+    registration::{
+        CallActivity, DeviceLimit, RegistrationPolicy,
+        machine::{LineState, Upcoming},
+    },
 };

@@ -136,7 +136,8 @@ async fn keepalives_keep_it_and_their_loss_is_noticed() {
     sandbox.wait_for(|s| s.requests().of(Mobius::status()).count() >= 2).await.unwrap();
 
     sandbox.fail(Mobius::status()).with(503).once();
-    assert_eq!(names(&mut events).await, ["reconnecting", "reconnected"]);
+    assert_eq!(names(&mut events).await, ["keepalive_missed", "reconnecting"]);
+    assert_eq!(names(&mut events).await, ["reconnected"]);
 
     // The server forgets the line: it is registered anew.
     assert!(sandbox.expire_line(&sandbox.lines()[0].device_id));

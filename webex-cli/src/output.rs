@@ -91,10 +91,10 @@ impl Output {
                 let line = serde_json::to_value(&**info).unwrap_or_default();
                 (detail, payload([("line", line)]))
             }
-            LineEvent::Unregistered(outcome) => {
+            LineEvent::Unregistered { reason: outcome, .. } => {
                 let error = match outcome {
                     Unregistered::NotReachable(error) => Some(error.to_string()),
-                    _ => None,
+                    _ => outcome.error().map(ToString::to_string),
                 };
                 let detail = match &error {
                     Some(error) => format!("{}: {error}", outcome.name()),
@@ -118,7 +118,8 @@ impl Output {
                 format!("{server}: {error}"),
                 payload([("server", json!(server)), ("error", json!(error.documented()))]),
             ),
-            LineEvent::Reconnecting { missed, of } => (
+            LineEvent::Reconnecting { missed, of, .. }
+            | LineEvent::KeepaliveMissed { missed, of, .. } => (
                 format!("{missed} of {of} keepalives missed"),
                 payload([("missed", json!(missed)), ("of", json!(of))]),
             ),

@@ -53,7 +53,7 @@ pub enum EventKind {
     /// `registered`: the line is registered. JSON: the properties of the line.
     LineRegistered = 33,
     /// `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
-    /// "already_gone" | "not_reachable" | "lost"}`.
+    /// "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved"}`.
     LineUnregistered = 34,
     /// `error`: registration has ended without success, or was lost for good. JSON: `status`,
     /// `type` and `msg` as documented for line errors, and `kind`; where known `httpStatus`,
@@ -204,12 +204,12 @@ impl Message {
     pub(crate) fn line(client: u64, line: u64, event: &LineEvent) -> Self {
         let mut failure = None;
         let (kind, json) = match event {
-            LineEvent::Connecting => (EventKind::LineConnecting, Map::new()),
+            LineEvent::Connecting { .. } => (EventKind::LineConnecting, Map::new()),
             LineEvent::Registered(info) => (
                 EventKind::LineRegistered,
                 object(serde_json::to_value(&**info).unwrap_or_default()),
             ),
-            LineEvent::Unregistered(how) => {
+            LineEvent::Unregistered { reason: how, .. } => {
                 if let Unregistered::NotReachable(error) = how {
                     failure = Some(Failure::new(error.kind().into(), error.to_string()));
                 }
@@ -219,10 +219,10 @@ impl Message {
                 failure = Some(Failure::from(error));
                 (EventKind::LineError, line_error(error))
             }
-            LineEvent::Reconnecting { missed, of } => {
+            LineEvent::Reconnecting { missed, of, .. } => {
                 (EventKind::LineReconnecting, object(json!({ "missed": missed, "of": of })))
             }
-            LineEvent::Reconnected => (EventKind::LineReconnected, Map::new()),
+            LineEvent::Reconnected { .. } => (EventKind::LineReconnected, Map::new()),
             LineEvent::ServerFailed { server, error } => {
                 failure = Some(Failure::from(error));
                 let json = json!({ "server": server.as_str(), "error": line_error(error) });
@@ -290,6 +290,11 @@ fn object(json: Value) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use webex_calling::Connecting;
+    use webex_core::HttpError;
+
     use super::*;
 
     const CLIENT: u64 = 7;
@@ -320,7 +325,8 @@ mod tests {
             (ready.kind, ready.name.as_c_str()),
             (EventKind::MeetingsReady, c"meetings:ready")
         );
-        let connecting = Message::line(CLIENT, 9, &LineEvent::Connecting);
+        let begun = LineEvent::Connecting { reason: Connecting::Requested };
+        let connecting = Message::line(CLIENT, 9, &begun);
         assert_eq!(connecting.name.as_c_str(), c"connecting");
         assert_eq!((connecting.client, connecting.object), (CLIENT, 9));
         let lost = Message::line(CLIENT, 9, &LineEvent::Lost(5));
@@ -329,7 +335,13 @@ mod tests {
 
     #[test]
     fn a_keepalive_that_was_missed_is_counted() {
-        let event = LineEvent::Reconnecting { missed: 2, of: 5 };
+        let (host, after) = ("m.example".to_owned(), Duration::from_secs(10));
+        let event = LineEvent::Reconnecting {
+            missed: 2,
+            of: 5,
+            server: "https://m.example/".parse().unwrap(),
+            error: HttpError::Timeout { host, after }.into(),
+        };
         assert_eq!(json_of(&Message::line(CLIENT, 9, &event)), json!({ "missed": 2, "of": 5 }));
     }
 }

@@ -42,7 +42,11 @@ pub(super) fn start(
     events: Arc<Hub<LineEvent>>,
 ) -> watch::Receiver<Snapshot> {
     let machine = Machine::new(setup.servers, setup.threshold, fastrand::u64(..));
-    let snapshot = Snapshot { state: machine.state(), info: Arc::clone(machine.info()) };
+    let snapshot = Snapshot {
+        state: machine.state(),
+        info: Arc::clone(machine.info()),
+        next: machine.upcoming(),
+    };
     let (publish, receiver) = watch::channel(snapshot);
     let driver = Driver {
         machine,
@@ -117,11 +121,11 @@ impl Driver {
         self.request = None;
         match news {
             News::Registration(op, answer) => {
-                let answer = answer.map(|granted| *granted).map_err(LineError::from_http);
+                let answer = answer.map(|granted| *granted).map_err(LineError::from);
                 self.machine.handle_registration(now(), op, answer);
             }
             News::Keepalive(op, answer) => {
-                let answer = answer.map_err(LineError::from_http);
+                let answer = answer.map_err(LineError::from);
                 self.machine.handle_keepalive(now(), op, answer);
             }
             News::Deregistered(op, answer) => self.machine.handle_deregistered(now(), op, answer),
@@ -159,10 +163,12 @@ impl Driver {
 
     fn report(&self) {
         let (state, info) = (self.machine.state(), self.machine.info());
+        let next = self.machine.upcoming();
         self.publish.send_if_modified(|snapshot| {
-            let same = snapshot.state == state && snapshot.info == *info;
+            let same = (snapshot.state, snapshot.next) == (state, next)
+                && (Arc::ptr_eq(&snapshot.info, info) || snapshot.info == *info);
             if !same {
-                *snapshot = Snapshot { state, info: Arc::clone(info) };
+                *snapshot = Snapshot { state, info: Arc::clone(info), next };
             }
             !same
         });

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use thiserror::Error;
+use url::Url;
 use webex_core::{ErrorKind, HttpError};
 
 /// Kinds of line errors, with the reference client's names.
@@ -25,6 +26,8 @@ pub enum LineErrorType {
     ServerError,
     /// 503, and also: no server took the line.
     ServiceUnavailable,
+    /// 409 to a keepalive: the user registered elsewhere.
+    SessionSuperseded,
     /// Anything else, no answer included.
     DefaultError,
 }
@@ -48,6 +51,8 @@ pub struct LineError {
     pub kind: LineErrorType,
     /// What to tell the user.
     pub message: String,
+    /// The Mobius server that it is about: a calling base URL.
+    pub server: Option<Url>,
     /// HTTP status of Mobius' answer, when there was one.
     pub http_status: Option<u16>,
     /// Mobius' own error code, such as 101 (device limit).
@@ -73,9 +78,9 @@ pub struct DocumentedError {
     pub msg: String,
 }
 
-impl LineError {
-    /// Reads what a request to Mobius met.
-    pub(crate) fn from_http(error: HttpError) -> Self {
+/// Reads what a request to Mobius met.
+impl From<HttpError> for LineError {
+    fn from(error: HttpError) -> Self {
         let service = error.service();
         let mobius_code = service.and_then(|error| error.error_code);
         let http_status = error.status();
@@ -114,6 +119,7 @@ impl LineError {
         Self {
             kind,
             message: message.to_owned(),
+            server: None,
             http_status,
             mobius_code,
             tracking_id: error.tracking_id().map(str::to_owned),
@@ -121,29 +127,49 @@ impl LineError {
             source: Some(error),
         }
     }
+}
 
+impl LineError {
     /// No server took the line, after all were tried as often as the protocol has it.
     pub(crate) fn exhausted(last: Option<LineError>) -> Self {
-        let source = last.as_ref().and_then(|last| last.source.clone());
-        let (http_status, mobius_code, tracking_id) = last
-            .map(|last| (last.http_status, last.mobius_code, last.tracking_id))
-            .unwrap_or_default();
+        let last = last.unwrap_or_else(|| Self::bare(LineErrorType::ServiceUnavailable, ""));
         Self {
             kind: LineErrorType::ServiceUnavailable,
             message: "No calling server took the registration. Contact your administrator if this persists.".to_owned(),
-            http_status,
-            mobius_code,
-            tracking_id,
             retry_after: None,
-            source,
+            ..last
         }
+    }
+
+    /// The user registered elsewhere: what 409 means as the answer to a keepalive.
+    pub(crate) fn superseded(self) -> Self {
+        Self {
+            kind: LineErrorType::SessionSuperseded,
+            message: "The user registered on another device, which took this registration's place."
+                .to_owned(),
+            ..self
+        }
+    }
+
+    /// The same error, of that server.
+    pub(crate) fn at(self, server: &Url) -> Self {
+        Self { server: Some(server.clone()), ..self }
     }
 
     /// The line's client has been closed.
     pub(crate) fn closed() -> Self {
+        Self::bare(
+            LineErrorType::DefaultError,
+            "The calling client has been closed; make a new one.",
+        )
+    }
+
+    /// An error without a request behind it.
+    pub(crate) fn bare(kind: LineErrorType, message: &str) -> Self {
         Self {
-            kind: LineErrorType::DefaultError,
-            message: "The calling client has been closed; make a new one.".to_owned(),
+            kind,
+            message: message.to_owned(),
+            server: None,
             http_status: None,
             mobius_code: None,
             tracking_id: None,
@@ -155,7 +181,10 @@ impl LineError {
     /// Whether trying other servers, or trying again, is of no use.
     pub fn is_final(&self) -> bool {
         match self.kind {
-            LineErrorType::BadRequest | LineErrorType::TokenError | LineErrorType::NotFound => true,
+            LineErrorType::BadRequest
+            | LineErrorType::TokenError
+            | LineErrorType::NotFound
+            | LineErrorType::SessionSuperseded => true,
             LineErrorType::Forbidden => self.mobius_code == Some(code::NOT_CONFIGURED),
             _ => false,
         }

@@ -5,7 +5,7 @@ mod error;
 mod event;
 mod info;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -14,10 +14,10 @@ use webex_core::{Subscription, events::Hub};
 pub(crate) use self::driver::Setup;
 pub use self::{
     error::{DocumentedError, LineError, LineErrorType},
-    event::{LineEvent, Unregistered},
+    event::{Connecting, LineEvent, Unregistered},
     info::{LineInfo, LineStatus},
 };
-use crate::registration::machine::LineState;
+use crate::registration::machine::{LineState, Upcoming};
 
 /// A calling line. Clones are the same line.
 ///
@@ -42,6 +42,7 @@ enum Command {
 struct Snapshot {
     state: LineState,
     info: Arc<LineInfo>,
+    next: Option<(Upcoming, Instant)>,
 }
 
 impl Line {
@@ -71,6 +72,12 @@ impl Line {
     /// Where the registration is, in finer terms than [`status`](Self::status).
     pub fn state(&self) -> LineState {
         self.snapshot.borrow().state
+    }
+
+    /// What the line will do by itself next, and when; `None` while it waits for an answer, or for
+    /// the application.
+    pub fn next(&self) -> Option<(Upcoming, Instant)> {
+        self.snapshot.borrow().next
     }
 
     /// Events from now on. Subscribe before [`register`](Self::register) to miss none.

@@ -37,7 +37,7 @@ use super::timings::{
 };
 use crate::{
     discovery::Servers,
-    line::{LineError, LineEvent, LineInfo, LineStatus, Unregistered},
+    line::{Connecting, LineError, LineEvent, LineInfo, LineStatus, Unregistered},
     mobius::{MobiusDevice, Registration},
 };
 
@@ -76,6 +76,18 @@ pub enum LineState {
     Deregistering,
     /// Given up after a final error; [`Machine::register`] tries again.
     Failed,
+}
+
+/// What a line will do by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Upcoming {
+    /// Send a keepalive.
+    Keepalive,
+    /// Ask the servers again.
+    Retry,
+    /// See whether a primary takes the line back from a backup.
+    Failback,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,6 +184,12 @@ impl Machine {
         }
     }
 
+    /// What it will do by itself next, and when.
+    pub fn upcoming(&self) -> Option<(Upcoming, Instant)> {
+        let at = |timer, what| self.timers.deadline(timer).map(|at| (what, at));
+        at(Timer::Keepalive, Upcoming::Keepalive).or_else(|| at(Timer::Retry, Upcoming::Retry))
+    }
+
     /// What is known of the line.
     pub fn info(&self) -> &Arc<LineInfo> {
         &self.info
@@ -183,7 +201,7 @@ impl Machine {
     pub fn register(&mut self, now: Instant) {
         self.wanted = true;
         if matches!(self.state, State::Idle | State::Failed) {
-            self.emit(LineEvent::Connecting);
+            self.emit(LineEvent::Connecting { reason: Connecting::Requested });
             self.search(now, Round::Primary { attempt: 1 });
         }
     }
@@ -226,7 +244,10 @@ impl Machine {
             Err(error) => {
                 self.retry_after = self.retry_after.max(error.retry_after);
                 self.last_error = Some(error.clone());
-                self.emit(LineEvent::ServerFailed { server, error });
+                self.emit(LineEvent::ServerFailed {
+                    server: server.clone(),
+                    error: error.at(&server),
+                });
                 self.ask(now, round, index + 1);
             }
         }
@@ -243,7 +264,8 @@ impl Machine {
                 let next = next_keepalive(due, now, active.interval);
                 self.timers.set(Timer::Keepalive, next);
                 if missed > 0 {
-                    self.emit(LineEvent::Reconnected);
+                    let server = active.server.clone();
+                    self.emit(LineEvent::Reconnected { server });
                 }
                 return;
             }
@@ -251,23 +273,34 @@ impl Machine {
         };
         active.missed += 1;
         let (missed, interval, server) = (active.missed, active.interval, active.server.clone());
+        let (of, error) = (self.threshold, error.at(&server));
         match error.http_status {
             // The server has forgotten the line: it takes it again, or another one does.
             Some(404) => {
-                self.emit(LineEvent::Error(error));
-                self.lost();
+                self.emit(LineEvent::Error(error.clone()));
+                self.lost(server, error);
                 self.search(now, Round::Primary { attempt: 1 });
             }
+            // The user registered elsewhere: coming back would throw the other one out.
+            Some(409) => {
+                self.timers.clear();
+                self.inactive();
+                self.state = State::Failed;
+                let (reason, server) = (Unregistered::Superseded(error.superseded()), Some(server));
+                self.emit(LineEvent::Unregistered { reason, server });
+            }
             Some(400 | 401) => {
-                self.lost();
-                self.fail(error);
+                self.fail(error.clone());
+                self.lost(server, error);
             }
             _ if error.is_final() && error.http_status.is_none() => {
-                self.lost();
-                self.fail(error);
+                self.fail(error.clone());
+                self.lost(server, error);
             }
             _ if missed >= self.threshold => {
-                self.lost();
+                let told = (server.clone(), error.clone());
+                self.emit(LineEvent::KeepaliveMissed { missed, of, server: told.0, error: told.1 });
+                self.lost(server.clone(), error);
                 self.previous = Some(server);
                 self.search(now, Round::Previous);
             }
@@ -275,7 +308,9 @@ impl Machine {
                 let next = next_keepalive(due, now, interval);
                 let asked = error.retry_after.map(|wait| now + wait.min(KEEPALIVE_MAX));
                 self.timers.set(Timer::Keepalive, asked.map_or(next, |asked| asked.max(next)));
-                self.emit(LineEvent::Reconnecting { missed, of: self.threshold });
+                let told = (server.clone(), error.clone());
+                self.emit(LineEvent::KeepaliveMissed { missed, of, server: told.0, error: told.1 });
+                self.emit(LineEvent::Reconnecting { missed, of, server, error });
             }
         }
     }
@@ -428,14 +463,16 @@ impl Machine {
         self.timers.clear();
         self.inactive();
         self.state = State::Idle;
-        self.emit(LineEvent::Unregistered(outcome));
+        let server = self.info.server.clone();
+        self.emit(LineEvent::Unregistered { reason: outcome, server });
     }
 
     /// The registration is lost, against the application's wish.
-    fn lost(&mut self) {
+    fn lost(&mut self, server: Url, error: LineError) {
         self.timers.clear();
         self.inactive();
-        self.emit(LineEvent::Unregistered(Unregistered::Lost));
+        let (reason, server) = (Unregistered::Lost(error), Some(server));
+        self.emit(LineEvent::Unregistered { reason, server });
     }
 
     fn fail(&mut self, error: LineError) {

@@ -269,7 +269,7 @@ fn missed_keepalives_are_told_and_forgotten_once_answered() {
     bench.sleep();
     bench.answer_keepalive(Ok(()));
     let mut expected = vec!["connecting", "registered"];
-    expected.extend(vec!["reconnecting"; KEEPALIVE_THRESHOLD as usize - 1]);
+    expected.extend(["keepalive_missed", "reconnecting"].repeat(KEEPALIVE_THRESHOLD as usize - 1));
     expected.push("reconnected");
     assert_eq!(bench.names(), expected);
 }
@@ -304,9 +304,21 @@ fn a_refused_token_ends_the_registration_for_good() {
     let mut bench = Bench::registered(30);
     bench.sleep();
     bench.answer_keepalive(Err(error(401)));
-    assert_eq!(bench.names(), ["connecting", "registered", "unregistered", "error"]);
+    assert_eq!(bench.names(), ["connecting", "registered", "error", "unregistered"]);
     assert_eq!(bench.machine.poll_timeout(), None);
     assert_eq!(bench.machine.info().status, LineStatus::Inactive);
+}
+
+#[test]
+fn a_superseded_session_stays_away() {
+    let mut bench = Bench::registered(30);
+    bench.sleep();
+    bench.answer_keepalive(Err(error(409)));
+    assert_eq!(bench.names(), ["connecting", "registered", "unregistered"]);
+    let Some(LineEvent::Unregistered { reason, server }) = bench.events.last() else { panic!() };
+    assert_eq!(reason.error().unwrap().kind, LineErrorType::SessionSuperseded);
+    assert_eq!(server, &Some(url("https://p1/")));
+    assert_eq!(bench.machine.poll_timeout(), None);
 }
 
 #[test]
@@ -316,7 +328,7 @@ fn deregister_ends_in_unregistered_from_every_state() {
         assert_eq!(bench.machine.state(), LineState::Idle);
         assert_eq!(bench.machine.poll_timeout(), None);
         match bench.events.last() {
-            Some(LineEvent::Unregistered(outcome)) => outcome.name(),
+            Some(LineEvent::Unregistered { reason, .. }) => reason.name(),
             other => panic!("{other:?}"),
         }
     };

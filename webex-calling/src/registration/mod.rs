@@ -5,4 +5,7 @@
 //! line's task drives it.
 
 pub mod machine;
+mod policy;
 pub mod timings;
+
+pub use self::policy::{CallActivity, DeviceLimit, RegistrationPolicy};

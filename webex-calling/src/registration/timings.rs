@@ -37,6 +37,10 @@ pub const FAILOVER_MIN_WAIT: Duration = Duration::from_secs(30);
 /// Reference client.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(60);
 
+/// How long after all servers have refused a line they are tried again, by default. The reference
+/// client does not. Five minutes: soon enough for people, rare enough for a service in trouble.
+pub const SLOW_RETRY: Duration = Duration::from_secs(300);
+
 /// The wait before round `attempt + 1`: 30 s + 2^attempt s + 1 to 10 s.
 pub fn retry_interval(attempt: u32, random: &mut fastrand::Rng) -> Duration {
     let exponential = Duration::from_secs(1 << attempt.min(16));

@@ -332,12 +332,13 @@ fn detail(event: &LineEvent) -> Map<String, Value> {
             "rehoming_max_s": info.rehoming_interval_max.map(|i| i.as_secs()),
             "sip_addresses": info.sip_addresses.len(),
         }),
-        LineEvent::Unregistered(outcome) => json!({
-            "outcome": outcome.name(),
-            "reason": match outcome {
+        LineEvent::Unregistered { reason, server } => json!({
+            "outcome": reason.name(),
+            "reason": match reason {
                 Unregistered::NotReachable(error) => Some(error.to_string()),
-                _ => None,
+                _ => reason.error().map(ToString::to_string),
             },
+            "server": server,
         }),
         LineEvent::Error(error) => refusal(error),
         LineEvent::ServerFailed { server, error } => {
@@ -345,7 +346,10 @@ fn detail(event: &LineEvent) -> Map<String, Value> {
             detail["server"] = json!(server);
             detail
         }
-        LineEvent::Reconnecting { missed, of } => json!({"missed": missed, "of": of}),
+        LineEvent::Reconnecting { missed, of, .. }
+        | LineEvent::KeepaliveMissed { missed, of, .. } => {
+            json!({"missed": missed, "of": of})
+        }
         LineEvent::Lost(count) => json!({"count": count}),
         _ => json!({}),
     };

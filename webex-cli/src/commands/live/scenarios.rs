@@ -208,7 +208,7 @@ impl Phone {
         self.line.register();
         while let Some(event) = self.events.next().await {
             match event {
-                LineEvent::Connecting => return Ok(()),
+                LineEvent::Connecting { .. } => return Ok(()),
                 LineEvent::Error(error) => return Err(error.into()),
                 _ => {}
             }
@@ -226,11 +226,13 @@ impl Phone {
             let mut confirmed = Ok(());
             while let Some(event) = events.next().await {
                 match event {
-                    LineEvent::Unregistered(Unregistered::NotReachable(error)) => {
+                    LineEvent::Unregistered {
+                        reason: Unregistered::NotReachable(error), ..
+                    } => {
                         run.line_not_confirmed();
                         confirmed = Err(Failed::from(error));
                     }
-                    LineEvent::Unregistered(_) => confirmed = Ok(()),
+                    LineEvent::Unregistered { .. } => confirmed = Ok(()),
                     _ => {}
                 }
             }
@@ -245,8 +247,8 @@ async fn lost(events: &mut Subscription<LineEvent>) -> Failed {
     while let Some(event) = events.next().await {
         match event {
             LineEvent::Error(error) => return error.into(),
-            LineEvent::Unregistered(outcome) => {
-                return Failed::because(format!("the line was lost: {}", outcome.name()));
+            LineEvent::Unregistered { reason, .. } => {
+                return Failed::because(format!("the line was lost: {}", reason.name()));
             }
             _ => {}
         }
