@@ -20,6 +20,7 @@ mod endpoints;
 mod error;
 pub mod events;
 mod http;
+mod intern;
 pub mod link;
 pub mod mercury;
 mod saved;

@@ -181,6 +181,9 @@ impl WebexBuilder {
     /// Where everything but tokens is kept across restarts, and under which name: the device, the
     /// catalog, the servers of a line. Default: nowhere. It may be the store of the tokens.
     ///
+    /// With it the device is durable: it has no [`DeviceConfig::ttl`], stays registered when the
+    /// program ends without unregistering, and is taken up again by the next start.
+    ///
     /// Two clients that run at once need different names: they would share one device.
     #[must_use]
     pub fn state_store(mut self, store: Arc<dyn Store>, name: &str) -> Self {
@@ -231,7 +234,10 @@ impl WebexBuilder {
         };
         let allow = AllowList::new(self.endpoints.all(), self.endpoints.webex_domains);
         let http = Http::new(transport, tokens, allow, TrackingIds::new());
-        let (endpoints, device, saved) = (self.endpoints, self.device, self.saved);
+        let (endpoints, mut device, saved) = (self.endpoints, self.device, self.saved);
+        if saved.is_kept() {
+            device.ttl = None;
+        }
         let core = Core { http, endpoints, device, saved, catalog: Mutex::default() };
         Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
     }

@@ -334,6 +334,12 @@ impl Sandbox {
         self.world.remove_device(id, true)
     }
 
+    /// Makes a device look as if its client had not refreshed it for so long (`modificationTime`). Its
+    /// expiry stays. `false` when there is none of this id.
+    pub fn age_device(&self, id: &str, by: Duration) -> bool {
+        self.world.devices.lock().age(id, by)
+    }
+
     /// Ends a line as if its keepalives had stopped. `false` when there is none of this id.
     pub fn expire_line(&self, device_id: &str) -> bool {
         self.world.remove_line(device_id, true)

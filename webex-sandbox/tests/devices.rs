@@ -94,6 +94,23 @@ async fn a_user_has_a_limited_number_of_devices() {
 }
 
 #[tokio::test]
+async fn a_device_can_look_unused() {
+    let (sandbox, client) = plain().await;
+    client.device().await;
+    let before = &sandbox.devices()[0];
+    assert!(sandbox.age_device(&before.id, Duration::from_hours(48)));
+    let path = format!("/sandbox/devices/{}", before.id);
+    let hour = json!({"unused_s": 3600});
+    assert_eq!(client.send(Method::PATCH, &path, Some(hour.clone())).await.status, 204);
+    let list = client.get("/wdm/api/v1/devices").await.json();
+    let modified: jiff::Timestamp =
+        list["devices"][0]["modificationTime"].as_str().unwrap().parse().unwrap();
+    assert_eq!(before.modified.duration_since(modified).as_hours(), 49);
+    assert_eq!(client.send(Method::PATCH, "/sandbox/devices/x", Some(hour)).await.status, 404);
+    assert!(!sandbox.age_device("x", Duration::ZERO));
+}
+
+#[tokio::test]
 async fn devices_and_lines_of_others_cannot_be_touched() {
     let (sandbox, client) = plain().await;
     let bob = sandbox.add_user("bob@example.com");

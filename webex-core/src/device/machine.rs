@@ -5,11 +5,20 @@
 //! [`poll_timeout`](Machine::poll_timeout). At most one request is under way at a time.
 //!
 //! ```text
-//!   Absent ── want ──► Registering ──► Registered ◄──► Refreshing
-//!     ▲                    │ failed        │ not wanted
-//!     │                    ▼               ▼
-//!     └──────────────── Failed          Deleting ──► Absent, or Left (the service did not answer)
+//!             want                    kept one found
+//!   Absent ────┬──► Restoring ─────────────────────────┐
+//!     ▲        │        │ none (without a store: at once)
+//!     │        │        ▼                              ▼
+//!     │        └──► Registering ──► Registered ◄──► Refreshing
+//!     │               │ ▲   │ failed    │ not wanted
+//!     │      too many ▼ │   ▼           ▼
+//!     │         MakingRoom Failed    Deleting ──► Absent, or Left (the service did not answer)
+//!     └─────────────────────┴───────────┘
 //! ```
+//!
+//! A machine whose device outlives the process ([`Machine::kept`]) first asks for the one of an
+//! earlier run. That one is used at once, while the refresh that proves it is under way: a socket
+//! can be opened beside it. One that turns out to be gone is registered anew.
 
 use std::{
     sync::Arc,
@@ -23,26 +32,53 @@ use crate::timer::TimerTable;
 /// short TTL leaves less room.
 const REFRESH_AFTER_HALF: Duration = Duration::from_secs(60);
 
+/// How often a device without TTL is refreshed. The service forgets one after 7 days without use;
+/// a day also tells it from those that nobody uses any more, which others may delete.
+pub(super) const DURABLE_REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The longest wait before a failed request is repeated.
 const RETRY_CAP: Duration = Duration::from_secs(32);
 
-/// What the driver has to do. Each is answered once: [`Machine::handle_record`] for the first two,
-/// [`Machine::handle_deleted`] for the third.
+/// The longest wait that a service may ask for.
+const WAIT_CAP: Duration = Duration::from_secs(60 * 60);
+
+/// How often room is made for one registration before its refusal is told.
+pub const ROOM_TRIES: u32 = 3;
+
+/// How often the refresh of a device of an earlier run may fail before that is told: about 5 s.
+/// Then whoever waits learns why, as for a first registration.
+pub const UNPROVEN_TRIES: u32 = 3;
+
+/// What the driver has to do. Each is answered once: [`Machine::handle_restored`] for
+/// [`Restore`](Self::Restore), [`Machine::handle_record`] for [`Register`](Self::Register) and
+/// [`Refresh`](Self::Refresh), [`Machine::handle_room`] for [`MakeRoom`](Self::MakeRoom),
+/// [`Machine::handle_deleted`] for [`Delete`](Self::Delete).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
+    /// Look for the device of an earlier run.
+    Restore,
     /// Register a device.
     Register,
     /// Refresh this one.
     Refresh(Arc<Device>),
+    /// Delete this program's devices that nobody uses any more: the user has too many.
+    MakeRoom,
     /// Delete this one.
     Delete(Arc<Device>),
 }
 
 /// Why a device request failed, as far as the machine cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Failure {
     /// The service does not know the device.
     NotFound,
+    /// The service will not have this request, however often it is sent.
+    Refused,
+    /// The user has too many devices.
+    Excessive,
+    /// The service asked to wait so long.
+    Wait(Duration),
     /// Anything else.
     Other,
 }
@@ -51,11 +87,11 @@ pub enum Failure {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// There is none, and none is wanted.
+    /// There is none here, and none is wanted.
     Absent,
     /// Being registered.
     Registering,
-    /// Registered.
+    /// Registered, as far as is known.
     Registered,
     /// Being deleted.
     Deleting,
@@ -74,7 +110,9 @@ enum Timer {
 #[derive(Debug)]
 enum State {
     Absent,
+    Restoring,
     Registering,
+    MakingRoom,
     /// The device was lost while in use, and registering it anew failed.
     Retrying,
     Registered(Arc<Device>),
@@ -84,41 +122,69 @@ enum State {
     Left(Arc<Device>),
 }
 
+/// What becomes of the device when it is not wanted any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Deleted,
+    /// It stays registered for the next start.
+    Kept,
+}
+
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
 pub struct Machine {
     wanted: bool,
+    end: End,
     state: State,
     ttl: Option<Duration>,
-    /// Whether there has been a device since it was wanted: then losing it is repaired by itself.
-    held: bool,
+    /// Whether the device outlives the process.
+    kept: bool,
+    /// Whether a device has proven to work since it was wanted: then losing it is repaired by
+    /// itself.
+    proven: bool,
+    /// When the service forgets the device, unless it is refreshed.
+    ends: Option<Instant>,
     failures: u32,
+    rooms: u32,
     timers: TimerTable<Timer>,
     action: Option<Action>,
     random: fastrand::Rng,
 }
 
 impl Machine {
-    /// A machine at rest. `ttl` as in [`DeviceConfig`](super::DeviceConfig); `seed` makes jitter
-    /// repeatable.
+    /// A machine at rest, whose device ends with it. `ttl` as in
+    /// [`DeviceConfig`](super::DeviceConfig); `seed` makes jitter repeatable.
     pub fn new(ttl: Option<Duration>, seed: u64) -> Self {
         Self {
             wanted: false,
+            end: End::Deleted,
             state: State::Absent,
             ttl,
-            held: false,
+            kept: false,
+            proven: false,
+            ends: None,
             failures: 0,
+            rooms: 0,
             timers: TimerTable::default(),
             action: None,
             random: fastrand::Rng::with_seed(seed),
         }
     }
 
+    /// A machine at rest, whose device outlives it: it has no TTL, and is looked for first.
+    pub fn kept(seed: u64) -> Self {
+        Self { kept: true, ..Self::new(None, seed) }
+    }
+
+    // --- state ---------------------------------------------------------------------------------
+
     /// What the device is at.
     pub fn status(&self) -> Status {
         match self.state {
             State::Absent => Status::Absent,
-            State::Registering | State::Retrying => Status::Registering,
+            State::Restoring | State::Registering | State::MakingRoom | State::Retrying => {
+                Status::Registering
+            }
             State::Registered(_) | State::Refreshing(_) => Status::Registered,
             State::Deleting(_) => Status::Deleting,
             State::Failed => Status::Failed,
@@ -126,7 +192,7 @@ impl Machine {
         }
     }
 
-    /// The device, while it is registered.
+    /// The device, while it is registered as far as is known.
     pub fn device(&self) -> Option<&Arc<Device>> {
         match &self.state {
             State::Registered(device) | State::Refreshing(device) => Some(device),
@@ -134,10 +200,23 @@ impl Machine {
         }
     }
 
+    /// Whether the present device is known to work: the service has answered about it, or
+    /// [`prove`](Self::prove) said so.
+    pub fn is_proven(&self) -> bool {
+        self.proven && self.device().is_some()
+    }
+
+    // --- commands ------------------------------------------------------------------------------
+
     /// Wants a device. One that could not be deleted is taken back.
     pub fn want(&mut self) {
         self.wanted = true;
         match &self.state {
+            State::Absent | State::Failed if self.kept => {
+                self.timers.clear();
+                self.action = Some(Action::Restore);
+                self.state = State::Restoring;
+            }
             State::Absent | State::Failed => self.register(),
             State::Left(device) => {
                 let device = Arc::clone(device);
@@ -147,21 +226,25 @@ impl Machine {
         }
     }
 
-    /// Wants none.
+    /// Wants none: deletes the one there is.
     pub fn unwant(&mut self) {
-        self.wanted = false;
-        self.held = false;
-        match &self.state {
-            State::Registered(device) | State::Left(device) => {
-                let device = Arc::clone(device);
-                self.delete(device);
-            }
-            State::Failed | State::Retrying => {
-                self.timers.clear();
-                self.state = State::Absent;
-            }
-            // The answer to the request under way decides: what it brings is deleted then.
-            State::Registering | State::Refreshing(_) | State::Absent | State::Deleting(_) => {}
+        self.unwanted(End::Deleted);
+        if let State::Registered(device) | State::Left(device) = &self.state {
+            let device = Arc::clone(device);
+            self.delete(device);
+        }
+    }
+
+    /// Wants none here. One that outlives the process stays registered for the next start; others
+    /// are deleted, as by [`unwant`](Self::unwant).
+    pub fn leave(&mut self) {
+        if !self.kept {
+            return self.unwant();
+        }
+        self.unwanted(End::Kept);
+        if let State::Registered(_) | State::Left(_) = &self.state {
+            self.timers.clear();
+            self.state = State::Absent;
         }
     }
 
@@ -170,6 +253,28 @@ impl Machine {
         if let State::Registered(device) = &self.state {
             let device = Arc::clone(device);
             self.refresh_now(device);
+        }
+    }
+
+    /// The device works: its socket is online.
+    pub fn prove(&mut self) {
+        if self.wanted && self.device().is_some() {
+            self.proven = true;
+        }
+    }
+
+    // --- what happened -------------------------------------------------------------------------
+
+    /// The answer to [`Action::Restore`].
+    pub fn handle_restored(&mut self, found: Option<Arc<Device>>) {
+        if !matches!(self.state, State::Restoring) {
+            return;
+        }
+        match found {
+            Some(device) if self.wanted => self.refresh_now(device),
+            Some(device) if self.end == End::Deleted => self.delete(device),
+            None if self.wanted => self.register(),
+            _ => self.state = State::Absent,
         }
     }
 
@@ -184,29 +289,26 @@ impl Machine {
             }
         };
         match (answer, old) {
-            (Ok(device), _) if !self.wanted => self.delete(device),
-            (Ok(device), _) => {
-                self.held = true;
-                self.failures = 0;
-                if let Some(ttl) = self.ttl {
-                    self.timers.set(Timer::Refresh, now + refresh_after(ttl));
-                }
-                self.state = State::Registered(device);
+            (Ok(device), _) => self.registered(now, device),
+            (Err(failure), Some(device)) => self.refresh_failed(now, device, failure),
+            (Err(Failure::Excessive), None) if self.wanted && self.rooms < ROOM_TRIES => {
+                self.rooms += 1;
+                self.action = Some(Action::MakeRoom);
+                self.state = State::MakingRoom;
             }
-            (Err(Failure::NotFound), Some(_)) if self.wanted => self.register(),
-            (Err(Failure::NotFound), Some(_)) => {}
-            (Err(Failure::Other), Some(device)) if self.wanted => {
-                let wait = self.backoff();
-                self.timers.set(Timer::Refresh, now + wait);
-                self.state = State::Registered(device);
-            }
-            (Err(Failure::Other), Some(device)) => self.delete(device),
-            (Err(_), None) if self.held => {
-                let wait = self.backoff();
-                self.timers.set(Timer::Retry, now + wait);
-                self.state = State::Retrying;
-            }
-            (Err(_), None) => self.state = if self.wanted { State::Failed } else { State::Absent },
+            (Err(failure), None) => self.register_failed(now, failure),
+        }
+    }
+
+    /// The answer to [`Action::MakeRoom`]: how many devices are gone.
+    pub fn handle_room(&mut self, now: Instant, answer: Result<usize, Failure>) {
+        if !matches!(self.state, State::MakingRoom) {
+            return;
+        }
+        match answer {
+            Ok(1..) if self.wanted => self.register(),
+            Ok(_) => self.register_failed(now, Failure::Excessive),
+            Err(failure) => self.register_failed(now, failure),
         }
     }
 
@@ -215,7 +317,8 @@ impl Machine {
         let State::Deleting(device) = std::mem::replace(&mut self.state, State::Absent) else {
             return;
         };
-        if answer == Err(Failure::Other) {
+        // One that is gone already is as good as deleted.
+        if !matches!(answer, Ok(()) | Err(Failure::NotFound)) {
             self.state = State::Left(device);
         }
         if self.wanted {
@@ -237,6 +340,8 @@ impl Machine {
         }
     }
 
+    // --- what to do ----------------------------------------------------------------------------
+
     /// The next thing to do.
     #[must_use = "an action that is dropped is never carried out"]
     pub fn poll_action(&mut self) -> Option<Action> {
@@ -247,6 +352,8 @@ impl Machine {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
+
+    // --- steps ---------------------------------------------------------------------------------
 
     fn register(&mut self) {
         self.timers.clear();
@@ -266,152 +373,88 @@ impl Machine {
         self.state = State::Deleting(device);
     }
 
-    /// Between half and all of 1, 2, 4 … 32 s: a request that failed is repeated soon, but never
-    /// at once.
-    fn backoff(&mut self) -> Duration {
+    fn unwanted(&mut self, end: End) {
+        (self.wanted, self.proven, self.rooms, self.end) = (false, false, 0, end);
+        // The answer to a request under way decides: what it brings is deleted, or kept, then.
+        if let State::Failed | State::Retrying = self.state {
+            self.timers.clear();
+            self.state = State::Absent;
+        }
+    }
+
+    fn registered(&mut self, now: Instant, device: Arc<Device>) {
+        (self.failures, self.rooms) = (0, 0);
+        match (self.wanted, self.end) {
+            (true, _) => {
+                self.proven = true;
+                self.ends = self.ttl.map(|ttl| now + ttl);
+                let wait = self.ttl.map_or(DURABLE_REFRESH, refresh_after);
+                self.timers.set(Timer::Refresh, now + wait);
+                self.state = State::Registered(device);
+            }
+            (false, End::Deleted) => self.delete(device),
+            (false, End::Kept) => self.state = State::Absent,
+        }
+    }
+
+    fn refresh_failed(&mut self, now: Instant, device: Arc<Device>, failure: Failure) {
+        let gone = match failure {
+            Failure::NotFound => true,
+            // A device of an earlier run may be another user's by now.
+            Failure::Refused => !self.proven,
+            _ => false,
+        };
+        match (self.wanted, self.end) {
+            (true, _) if gone => self.register(),
+            (true, _) if self.ends.is_some_and(|end| end <= now) => self.register(),
+            (true, _) if !self.proven && self.failures + 1 >= UNPROVEN_TRIES => self.fail(),
+            (true, _) => {
+                let wait = self.pause(failure);
+                self.timers.set(Timer::Refresh, now + wait);
+                self.state = State::Registered(device);
+            }
+            (false, End::Deleted) if !gone => self.delete(device),
+            // Gone, or kept: `handle_record` has left the state at `Absent`.
+            (false, _) => {}
+        }
+    }
+
+    fn register_failed(&mut self, now: Instant, failure: Failure) {
+        self.rooms = 0;
+        if !self.wanted {
+            self.state = State::Absent;
+        } else if self.proven {
+            let wait = self.pause(failure);
+            self.timers.set(Timer::Retry, now + wait);
+            self.state = State::Retrying;
+        } else {
+            self.fail();
+        }
+    }
+
+    fn fail(&mut self) {
+        self.failures = 0;
+        self.state = State::Failed;
+    }
+
+    /// Between half and all of 1, 2, 4 … 32 s, and never less than the service asked for: a
+    /// request that failed is repeated soon, but never at once.
+    fn pause(&mut self, failure: Failure) -> Duration {
         let cap = Duration::from_secs(1 << self.failures.min(5)).min(RETRY_CAP);
         self.failures += 1;
-        cap.mul_f64(0.5 + self.random.f64() / 2.0)
+        let own = cap.mul_f64(0.5 + self.random.f64() / 2.0);
+        match failure {
+            Failure::Wait(asked) => own.max(asked.min(WAIT_CAP)),
+            _ => own,
+        }
     }
 }
 
 /// Half the TTL, and a little more: late enough to be rare, early enough for several retries.
-fn refresh_after(ttl: Duration) -> Duration {
+pub(super) fn refresh_after(ttl: Duration) -> Duration {
     ttl / 2 + REFRESH_AFTER_HALF.min(ttl / 4)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const TTL: Duration = Duration::from_secs(1800);
-
-    fn device(name: &str) -> Arc<Device> {
-        let json =
-            format!(r#"{{"url":"https://w/{name}","webSocketUrl":"wss://m/{name}","userId":"u"}}"#);
-        Arc::new(serde_json::from_str(&json).unwrap())
-    }
-
-    /// A machine with a registered device.
-    fn registered(now: Instant) -> Machine {
-        let mut machine = Machine::new(Some(TTL), 1);
-        machine.want();
-        assert_eq!(machine.poll_action(), Some(Action::Register));
-        machine.handle_record(now, Ok(device("a")));
-        assert_eq!(machine.status(), Status::Registered);
-        machine
-    }
-
-    #[test]
-    fn refreshes_in_time_and_again() {
-        let mut now = Instant::now();
-        let mut machine = registered(now);
-        for _ in 0..3 {
-            let due = machine.poll_timeout().unwrap();
-            assert_eq!(due - now, Duration::from_secs(960));
-            now = due;
-            machine.handle_timeout(now);
-            assert_eq!(machine.poll_action(), Some(Action::Refresh(device("a"))));
-            machine.handle_record(now, Ok(device("a")));
-        }
-    }
-
-    #[test]
-    fn a_short_ttl_is_refreshed_before_it_ends() {
-        for seconds in [1, 10, 100, 240, 1800] {
-            let ttl = Duration::from_secs(seconds);
-            assert!(refresh_after(ttl) <= ttl * 3 / 4, "{ttl:?}");
-        }
-    }
-
-    #[test]
-    fn a_failed_refresh_is_repeated_while_the_device_lives() {
-        let now = Instant::now();
-        let mut machine = registered(now);
-        machine.refresh();
-        assert!(machine.poll_action().is_some());
-        machine.handle_record(now, Err(Failure::Other));
-        assert_eq!(machine.status(), Status::Registered);
-        let wait = machine.poll_timeout().unwrap() - now;
-        assert!(wait >= Duration::from_millis(500) && wait <= RETRY_CAP, "{wait:?}");
-    }
-
-    #[test]
-    fn a_device_that_is_gone_is_registered_anew_until_it_works() {
-        let mut now = Instant::now();
-        let mut machine = registered(now);
-        machine.refresh();
-        assert!(matches!(machine.poll_action(), Some(Action::Refresh(_))));
-        machine.handle_record(now, Err(Failure::NotFound));
-        for _ in 0..8 {
-            assert_eq!(machine.poll_action(), Some(Action::Register));
-            machine.handle_record(now, Err(Failure::Other));
-            assert_eq!(machine.status(), Status::Registering);
-            let due = machine.poll_timeout().unwrap();
-            assert!(due - now <= RETRY_CAP);
-            now = due;
-            machine.handle_timeout(now);
-        }
-        assert_eq!(machine.poll_action(), Some(Action::Register));
-        machine.handle_record(now, Ok(device("b")));
-        assert_eq!(machine.device(), Some(&device("b")));
-    }
-
-    #[test]
-    fn a_refusal_at_first_is_told_and_not_repeated_by_itself() {
-        let now = Instant::now();
-        let mut machine = Machine::new(Some(TTL), 1);
-        machine.want();
-        assert!(machine.poll_action().is_some());
-        machine.handle_record(now, Err(Failure::Other));
-        assert_eq!((machine.status(), machine.poll_timeout()), (Status::Failed, None));
-        machine.want();
-        assert_eq!(machine.poll_action(), Some(Action::Register));
-    }
-
-    #[test]
-    fn what_is_registered_after_it_was_withdrawn_is_deleted() {
-        let now = Instant::now();
-        let mut machine = Machine::new(None, 1);
-        machine.want();
-        assert!(machine.poll_action().is_some());
-        machine.unwant();
-        machine.handle_record(now, Ok(device("late")));
-        assert_eq!(machine.poll_action(), Some(Action::Delete(device("late"))));
-        machine.handle_deleted(Ok(()));
-        assert_eq!(machine.status(), Status::Absent);
-    }
-
-    #[test]
-    fn a_deletion_without_confirmation_can_be_repeated_or_taken_back() {
-        let now = Instant::now();
-        for want in [false, true] {
-            let mut machine = registered(now);
-            machine.unwant();
-            assert!(matches!(machine.poll_action(), Some(Action::Delete(_))));
-            machine.handle_deleted(Err(Failure::Other));
-            assert_eq!(machine.status(), Status::Left);
-            if want {
-                machine.want();
-            } else {
-                machine.unwant();
-            }
-            let again = machine.poll_action().unwrap();
-            let device = device("a");
-            let expected = if want { Action::Refresh(device) } else { Action::Delete(device) };
-            assert_eq!(again, expected);
-        }
-    }
-
-    #[test]
-    fn wanted_again_while_deleting_registers_anew() {
-        let now = Instant::now();
-        let mut machine = registered(now);
-        machine.unwant();
-        assert!(machine.poll_action().is_some());
-        machine.want();
-        assert_eq!(machine.poll_action(), None);
-        machine.handle_deleted(Ok(()));
-        assert_eq!(machine.poll_action(), Some(Action::Register));
-    }
-}
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,43 +1,52 @@
 //! The WDM device: how the Webex cloud knows this program as an endpoint of its user.
 //!
 //! Registering one yields the address of the Mercury socket and the device URL, which every further
-//! request names. [`machine::Machine`] decides when to register, refresh and delete; this module
-//! has the record, the configuration and the three requests.
+//! request names. [`machine::Machine`] decides when to register, refresh and delete; `record` has
+//! what an answer says and what is kept of it, `room` deletes what nobody uses when a user has too
+//! many, and this module has the configuration and the three requests.
+//!
+//! Without a state store the device is *ephemeral*: it has a TTL, is refreshed in time, and is
+//! deleted when nobody needs it. With one it is *durable*: it has no TTL, its record is kept, and
+//! the next start takes it up again. Only an explicit unregistration deletes it; a user may have
+//! [`DEVICE_LIMIT`] devices, and a program that registered a new one at each start would use them up.
 
+mod features;
 pub mod machine;
+mod record;
+mod room;
 
 use std::{sync::Arc, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use url::Url;
 
+pub use self::{
+    features::{FeatureSet, FeatureValue, Features},
+    record::Device,
+};
+pub(crate) use self::{
+    record::Saved,
+    room::{Room, make_room},
+};
 use crate::{
     endpoints::join,
     error::{ErrorKind, HttpError},
     http::{Http, Request},
+    saved::SavedState,
 };
+
+/// How many devices a user may have, as the service's owners say. The service decides.
+pub const DEVICE_LIMIT: usize = 100;
+
+/// What a refusal says when the user has too many devices. Clients know it by this text alone; the
+/// status that goes with it is not told by any source.
+const EXCESSIVE: &str = "User has excessive device registrations";
+
+/// Where the device is in the saved state.
+const SAVED: &str = "device";
 
 /// How long the cloud keeps a device that is not refreshed. Reference client: 1,800 s.
 pub const EPHEMERAL_TTL: Duration = Duration::from_secs(1800);
-
-/// A registered WDM device.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct Device {
-    /// The device's own address; names the device in other requests.
-    pub url: Url,
-    /// Where its Mercury socket is.
-    pub web_socket_url: Url,
-    /// Id of the user.
-    pub user_id: String,
-    /// Id of the user's organisation.
-    #[serde(default)]
-    pub org_id: Option<String>,
-    /// Version of the record, for refreshing it.
-    #[serde(skip)]
-    pub etag: Option<String>,
-}
 
 /// What a device is registered as.
 ///
@@ -66,7 +75,10 @@ pub struct DeviceConfig {
     /// How long the cloud keeps the device without a refresh; while running it is refreshed in
     /// time. Default: [`EPHEMERAL_TTL`]. `None` keeps it until it is deleted or, after days,
     /// expires. Whole seconds. Danger: a program that crashes leaves such a device behind, and a
-    /// user may have 100.
+    /// user may have [`DEVICE_LIMIT`].
+    ///
+    /// Not used with a state store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)):
+    /// then the device has no TTL, and the next start takes it up again.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub ttl: Option<Duration>,
 }
@@ -93,13 +105,15 @@ fn seconds<S: serde::Serializer>(ttl: &Option<Duration>, to: S) -> Result<S::Ok,
 }
 
 impl Device {
-    /// Registers a device.
+    /// Registers a device. With `keep`, its whole record is held.
     pub(crate) async fn register(
         http: &Http,
         wdm: &Url,
         config: &DeviceConfig,
+        keep: bool,
     ) -> Result<Arc<Self>, HttpError> {
-        Self::send(http, Request::post(with_details(join(wdm, "devices"))).json(config)).await
+        let request = Request::post(with_details(join(wdm, "devices"))).json(config);
+        Self::send(http, request, keep, None).await
     }
 
     /// Refreshes the device, so that it is kept for another [`DeviceConfig::ttl`].
@@ -107,27 +121,64 @@ impl Device {
         &self,
         http: &Http,
         config: &DeviceConfig,
+        keep: bool,
     ) -> Result<Arc<Self>, HttpError> {
-        let mut request = Request::put(with_details(self.url.clone())).json(config);
+        let body = self.refresh_body(config);
+        let mut request = Request::put(with_details(self.url.clone())).json(&body);
         if let Some(etag) = &self.etag {
             request = request.header("if-none-match", etag);
         }
-        Self::send(http, request).await
+        Self::send(http, request, keep, Some(self)).await
     }
 
     /// Deletes the device. One that is gone already is as good as deleted.
     pub(crate) async fn delete(&self, http: &Http) -> Result<(), HttpError> {
-        match http.send(Request::delete(self.url.clone())).await {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
+        delete(http, self.url.clone()).await
+    }
+
+    /// The device of an earlier run, if one is kept for this cloud and organisation.
+    pub(crate) async fn restore(
+        saved: &SavedState,
+        environment: &Url,
+        org_id: Option<&str>,
+    ) -> Option<Arc<Self>> {
+        let saved = saved.load::<Saved>(SAVED).await?;
+        Some(Arc::new(saved.into_device(environment, org_id)?))
+    }
+
+    /// Keeps the device for the next start. Does nothing without a store.
+    pub(crate) async fn save(&self, saved: &SavedState, environment: &Url) {
+        if let Some(value) = self.to_saved(environment) {
+            saved.save(SAVED, &value).await;
         }
     }
 
-    async fn send(http: &Http, request: Request) -> Result<Arc<Self>, HttpError> {
+    /// Forgets the device that is kept for the next start.
+    pub(crate) async fn forget(saved: &SavedState) {
+        saved.forget(SAVED).await;
+    }
+
+    async fn send(
+        http: &Http,
+        request: Request,
+        keep: bool,
+        known: Option<&Self>,
+    ) -> Result<Arc<Self>, HttpError> {
         let response = http.send(request).await?;
-        let mut device: Self = response.json()?;
-        device.etag = response.header("etag").map(str::to_owned);
-        Ok(Arc::new(device))
+        let read = |body: &_| Self::read(body, response.header("etag"), keep, known);
+        Ok(Arc::new(response.read(read)?))
+    }
+}
+
+/// Whether a refusal says that the user has too many devices.
+pub(crate) fn is_excessive(error: &HttpError) -> bool {
+    error.service().is_some_and(|error| error.message.as_deref() == Some(EXCESSIVE))
+}
+
+async fn delete(http: &Http, device: Url) -> Result<(), HttpError> {
+    match http.send(Request::delete(device)).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -157,16 +208,5 @@ mod tests {
         "#);
         let durable = serde_json::to_value(DeviceConfig { ttl: None, ..config }).unwrap();
         assert_eq!(durable.get("ttl"), None);
-    }
-
-    #[test]
-    fn a_record_needs_its_addresses_and_its_user() {
-        let minimal = r#"{"url":"https://w/d/1","webSocketUrl":"wss://m/1","userId":"u","x":{}}"#;
-        let device: Device = serde_json::from_str(minimal).unwrap();
-        assert_eq!(device.org_id, None);
-        for missing in ["url", "webSocketUrl", "userId"] {
-            let broken = minimal.replace(missing, "other");
-            assert!(serde_json::from_str::<Device>(&broken).is_err(), "{missing}");
-        }
     }
 }

@@ -265,7 +265,15 @@ impl Response {
     /// # Errors
     /// [`HttpError::Body`] when it is not.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        serde_json::from_slice(&self.body).map_err(|error| HttpError::Body {
+        self.read(|body| serde_json::from_slice(body))
+    }
+
+    /// The body, read by `parse`.
+    pub(crate) fn read<T>(
+        &self,
+        parse: impl FnOnce(&[u8]) -> Result<T, serde_json::Error>,
+    ) -> Result<T, HttpError> {
+        parse(&self.body).map_err(|error| HttpError::Body {
             host: self.host.clone(),
             // Position and kind only: serde's text may quote the body.
             reason: format!(

@@ -19,7 +19,7 @@ use super::{
     socket::{self, Socket, SocketEvent},
 };
 use crate::{
-    device::{self, Device, machine::Failure},
+    device::{self, Device, Room, machine::Failure, make_room},
     error::{ErrorKind, HttpError, token_kind},
     events::Hub,
     mercury::{
@@ -41,7 +41,13 @@ pub(super) async fn run(
     publish: watch::Sender<LinkState>,
     events: Arc<Hub<LinkEvent>>,
 ) {
-    let machine = Machine::new(core.device.ttl, fastrand::u64(..));
+    let seed = fastrand::u64(..);
+    let device = if core.saved.is_kept() {
+        device::machine::Machine::kept(seed)
+    } else {
+        device::machine::Machine::new(core.device.ttl, seed)
+    };
+    let machine = Machine::new(device, seed);
     let driver = Driver {
         core,
         machine,
@@ -52,6 +58,7 @@ pub(super) async fn run(
         releases: Vec::new(),
         token: None,
         failure: None,
+        room: None,
         online: false,
     };
     driver.run(inbox).await;
@@ -68,6 +75,8 @@ struct Driver {
     /// The token last sent on a socket: the one that a refusal is about.
     token: Option<AccessToken>,
     failure: Option<LinkError>,
+    /// What the latest making of room came to.
+    room: Option<Room>,
     online: bool,
 }
 
@@ -80,7 +89,7 @@ impl Driver {
             let deadline = self.machine.poll_timeout().into_iter().chain(farewell).min();
             if let Some(farewell) = farewell {
                 let gone = matches!(self.machine.phase(), Phase::Down | Phase::Left);
-                if gone || now() >= farewell {
+                if (gone && self.work.saving == 0) || now() >= farewell {
                     break;
                 }
             }
@@ -91,7 +100,7 @@ impl Driver {
                         self.obey(command);
                     } else {
                         farewell = Some(now() + FAREWELL);
-                        self.machine.down(now(), "client closed");
+                        self.machine.leave(now(), "client closed");
                     }
                 }
                 news = self.work.next() => self.handle(news),
@@ -116,7 +125,10 @@ impl Driver {
             Command::Release { held, reason, done } => {
                 self.holders -= usize::from(held);
                 if self.holders == 0 {
-                    self.machine.down(now(), reason);
+                    match done {
+                        Some(_) => self.machine.down(now(), reason),
+                        None => self.machine.leave(now(), reason),
+                    }
                 }
                 self.releases.extend(done);
             }
@@ -125,24 +137,33 @@ impl Driver {
 
     fn handle(&mut self, news: News) {
         match news {
-            News::Record { action, outcome } => {
-                let outcome = outcome.map_err(|error| {
-                    let failure = failure_of(error.kind());
-                    debug!(%error, action, "device request failed");
-                    self.failure = Some(error);
-                    failure
-                });
-                if let Ok(device) = &outcome {
-                    self.failure = None;
+            News::Restored(found) => {
+                if let Some(device) = &found {
                     self.core.http.set_device_url(Some(&device.url));
-                    debug!(action, "device");
+                    debug!("a device of an earlier run");
                 }
-                self.machine.handle_record(now(), outcome);
+                self.machine.handle_restored(now(), found);
             }
+            News::Record { action, outcome } => self.handle_record(action, outcome),
+            News::Room(Ok(room)) => {
+                self.room = Some(room);
+                if room.deleted == 0 {
+                    self.failure = self.failure.take().map(|failure| too_many(failure, room));
+                }
+                self.machine.handle_room(now(), Ok(room.deleted));
+            }
+            News::Room(Err(error)) => {
+                debug!(%error, "no room can be made for the device");
+                let failure = failure_of(&error);
+                self.failure = Some(error);
+                self.machine.handle_room(now(), Err(failure));
+            }
+            News::Saved => self.work.saving -= 1,
             News::Deleted(outcome) => {
                 let outcome = outcome.map_err(|source| {
-                    let failure = failure_of(source.kind());
-                    self.failure = Some(LinkError::Device { action: "deleted", source });
+                    let error = LinkError::Device { action: "deleted", source };
+                    let failure = failure_of(&error);
+                    self.failure = Some(error);
                     failure
                 });
                 if outcome.is_ok() {
@@ -173,6 +194,32 @@ impl Driver {
         }
     }
 
+    fn handle_record(&mut self, action: &'static str, outcome: Result<Arc<Device>, LinkError>) {
+        let outcome = outcome.map_err(|error| {
+            let failure = failure_of(&error);
+            debug!(%error, action, "device request failed");
+            self.failure = Some(match self.room {
+                Some(room) if failure == Failure::Excessive => too_many(error, room),
+                _ => error,
+            });
+            failure
+        });
+        if let Ok(device) = &outcome {
+            (self.failure, self.room) = (None, None);
+            self.core.http.set_device_url(Some(&device.url));
+            debug!(action, "device");
+            if self.core.saved.is_kept() {
+                let (core, device) = (Arc::clone(&self.core), Arc::clone(device));
+                self.work.saving += 1;
+                self.work.requests.push(Box::pin(async move {
+                    device.save(&core.saved, &core.endpoints.u2c).await;
+                    News::Saved
+                }));
+            }
+        }
+        self.machine.handle_record(now(), outcome);
+    }
+
     fn carry_out(&mut self) {
         while let Some(action) = self.machine.poll_action() {
             match action {
@@ -186,19 +233,25 @@ impl Driver {
         use device::machine::Action;
         let core = Arc::clone(&self.core);
         self.work.requests.push(match action {
+            Action::Restore => Box::pin(async move { News::Restored(restore(&core).await) }),
             Action::Register => Box::pin(async move {
                 News::Record { action: "registered", outcome: register(&core).await }
             }),
             Action::Refresh(device) => Box::pin(async move {
                 let outcome = device
-                    .refresh(&core.http, &core.device)
+                    .refresh(&core.http, &core.device, core.saved.is_kept())
                     .await
                     .map_err(|source| LinkError::Device { action: "refreshed", source });
                 News::Record { action: "refreshed", outcome }
             }),
-            Action::Delete(device) => {
-                Box::pin(async move { News::Deleted(device.delete(&core.http).await) })
-            }
+            Action::MakeRoom => Box::pin(async move { News::Room(room(&core).await) }),
+            Action::Delete(device) => Box::pin(async move {
+                let outcome = device.delete(&core.http).await;
+                if outcome.is_ok() {
+                    Device::forget(&core.saved).await;
+                }
+                News::Deleted(outcome)
+            }),
         });
     }
 
@@ -206,7 +259,7 @@ impl Driver {
         match action {
             mercury::Action::Open(conn) => {
                 // No device: it is being registered anew, and its answer brings the next attempt.
-                let Some(device) = self.machine.device().cloned() else {
+                let Some(device) = self.machine.device_to_dial().cloned() else {
                     return self.machine.handle_open_failed(now(), conn, &OpenFailure::Network);
                 };
                 let http = self.core.http.clone();
@@ -281,20 +334,73 @@ impl Driver {
     }
 }
 
-async fn register(core: &Arc<Core>) -> Result<Arc<Device>, LinkError> {
-    let wdm = core.catalog().await?.service_url("wdm")?;
-    Device::register(&core.http, &wdm, &core.device)
-        .await
-        .map_err(|source: HttpError| LinkError::Device { action: "registered", source })
+/// The device of an earlier run, if its addresses may have the token.
+async fn restore(core: &Arc<Core>) -> Option<Arc<Device>> {
+    let token = core.http.tokens().token().await.ok()?;
+    let org_id = token.org_id().ok();
+    let device = Device::restore(&core.saved, &core.endpoints.u2c, org_id.as_deref()).await?;
+    let known =
+        || [&device.url, &device.web_socket_url].iter().all(|u| core.http.allow().allows(u));
+    if !known() {
+        // Some clouds are known by their catalog alone.
+        core.catalog().await.ok()?;
+    }
+    known().then_some(device)
 }
 
-fn failure_of(kind: ErrorKind) -> Failure {
-    if kind == ErrorKind::NotFound { Failure::NotFound } else { Failure::Other }
+async fn register(core: &Arc<Core>) -> Result<Arc<Device>, LinkError> {
+    let wdm = core.catalog().await?.service_url("wdm")?;
+    Device::register(&core.http, &wdm, &core.device, core.saved.is_kept())
+        .await
+        .map_err(|source| LinkError::Device { action: "registered", source })
+}
+
+async fn room(core: &Arc<Core>) -> Result<Room, LinkError> {
+    let wdm = core.catalog().await?.service_url("wdm")?;
+    make_room(&core.http, &wdm, &core.device)
+        .await
+        .map_err(|source| LinkError::Device { action: "listed", source })
+}
+
+fn failure_of(error: &LinkError) -> Failure {
+    let Some(source) = error.request() else { return Failure::Other };
+    if device::is_excessive(source) {
+        return Failure::Excessive;
+    }
+    if let Some(wait) = source.service().and_then(|error| error.retry_after) {
+        return Failure::Wait(wait);
+    }
+    match source.kind() {
+        ErrorKind::NotFound => Failure::NotFound,
+        ErrorKind::Forbidden | ErrorKind::Rejected => Failure::Refused,
+        _ => Failure::Other,
+    }
+}
+
+/// The same failure, with how many devices there are.
+fn too_many(failure: LinkError, room: Room) -> LinkError {
+    match failure {
+        LinkError::Device { source, .. } | LinkError::TooManyDevices { source, .. } => {
+            LinkError::TooManyDevices {
+                registered: room.registered - room.deleted,
+                own: room.own - room.deleted,
+                source,
+            }
+        }
+        other => other,
+    }
 }
 
 /// What came of something the driver had begun.
 enum News {
-    Record { action: &'static str, outcome: Result<Arc<Device>, LinkError> },
+    Restored(Option<Arc<Device>>),
+    Room(Result<Room, LinkError>),
+    /// The device is kept for the next start.
+    Saved,
+    Record {
+        action: &'static str,
+        outcome: Result<Arc<Device>, LinkError>,
+    },
     Deleted(Result<(), HttpError>),
     Token(bool),
     Opened(ConnId, Dialled),
@@ -308,6 +414,8 @@ type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 #[derive(Default)]
 struct Work {
     requests: FuturesUnordered<BoxFuture<News>>,
+    /// How many of them write to the saved state: an ending client waits for these.
+    saving: usize,
     dialing: Vec<(ConnId, BoxFuture<Dialled>)>,
     sockets: Vec<(ConnId, Box<Socket>)>,
 }

@@ -4,10 +4,7 @@
 //! events for a device that is gone. Both halves have machines of their own; this one orders them
 //! and is driven the same way.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
 use crate::{
     device::{self, Device},
@@ -50,18 +47,25 @@ pub enum Phase {
 #[derive(Debug)]
 pub(super) struct Machine {
     wanted: bool,
+    /// Whether an unwanted device stays for the next start, where it can.
+    keep: bool,
     reason: String,
     device: device::machine::Machine,
     socket: socket::Machine,
+    /// The device whose socket address was dialled last.
+    dialled: Option<Arc<Device>>,
 }
 
 impl Machine {
-    pub(super) fn new(ttl: Option<Duration>, seed: u64) -> Self {
+    /// A link at rest, over this machine of its device.
+    pub(super) fn new(device: device::machine::Machine, seed: u64) -> Self {
         Self {
             wanted: false,
+            keep: false,
             reason: String::new(),
-            device: device::machine::Machine::new(ttl, seed),
+            device,
             socket: socket::Machine::new(seed.wrapping_add(1)),
+            dialled: None,
         }
     }
 
@@ -78,8 +82,15 @@ impl Machine {
         }
     }
 
+    /// The device, once it is known to work: the one to name to other services.
     pub(super) fn device(&self) -> Option<&Arc<Device>> {
-        self.device.device()
+        self.device.device().filter(|_| self.device.is_proven())
+    }
+
+    /// The device whose socket to dial: also one of an earlier run, while it is being proven.
+    pub(super) fn device_to_dial(&mut self) -> Option<&Arc<Device>> {
+        self.dialled = self.device.device().cloned();
+        self.dialled.as_ref()
     }
 
     pub(super) fn socket(&self) -> socket::Status {
@@ -105,11 +116,36 @@ impl Machine {
 
     /// Gives everything up; `reason` goes into the close frame. Tries again what was not confirmed.
     pub(super) fn down(&mut self, now: Instant, reason: &str) {
+        self.keep = false;
+        self.give_up(now, reason);
+    }
+
+    /// Ends everything here. A device that outlives the process stays registered.
+    pub(super) fn leave(&mut self, now: Instant, reason: &str) {
+        self.keep = true;
+        self.give_up(now, reason);
+    }
+
+    fn give_up(&mut self, now: Instant, reason: &str) {
         self.wanted = false;
         reason.clone_into(&mut self.reason);
         if self.phase() == Phase::Left {
-            self.device.unwant();
+            self.end_device();
         }
+        self.settle(now);
+    }
+
+    pub(super) fn handle_restored(&mut self, now: Instant, found: Option<Arc<Device>>) {
+        self.device.handle_restored(found);
+        self.settle(now);
+    }
+
+    pub(super) fn handle_room(
+        &mut self,
+        now: Instant,
+        answer: Result<usize, device::machine::Failure>,
+    ) {
+        self.device.handle_room(now, answer);
         self.settle(now);
     }
 
@@ -119,6 +155,7 @@ impl Machine {
         answer: Result<Arc<Device>, device::machine::Failure>,
     ) {
         self.device.handle_record(now, answer);
+        self.follow_address(now);
         self.settle(now);
     }
 
@@ -148,6 +185,9 @@ impl Machine {
 
     pub(super) fn handle_frame(&mut self, now: Instant, conn: ConnId, frame: ServerFrame) {
         self.socket.handle_frame(now, conn, frame);
+        if self.socket.status() == socket::Status::Online {
+            self.device.prove();
+        }
         self.settle(now);
     }
 
@@ -181,6 +221,25 @@ impl Machine {
         }
     }
 
+    fn end_device(&mut self) {
+        if self.keep {
+            self.device.leave();
+        } else {
+            self.device.unwant();
+        }
+    }
+
+    /// Dials anew when the socket is, or is being made, at an address that is no longer the
+    /// device's. An open socket of the same device stays where it is: it works.
+    fn follow_address(&mut self, now: Instant) {
+        let (Some(device), Some(dialled)) = (self.device.device(), &self.dialled) else { return };
+        let online = self.socket.status() == socket::Status::Online;
+        let other = device.web_socket_url != dialled.web_socket_url;
+        if device.url != dialled.url || (other && !online) {
+            self.socket.move_over(now);
+        }
+    }
+
     /// Makes both halves follow what is wanted, each step once the one before has been reached.
     fn settle(&mut self, now: Instant) {
         let offline = matches!(self.socket.status(), socket::Status::Offline);
@@ -194,7 +253,7 @@ impl Machine {
                 self.device.status(),
                 device::machine::Status::Absent | device::machine::Status::Left
             ) {
-                self.device.unwant();
+                self.end_device();
             }
         } else if self.socket.status() != socket::Status::Closing {
             self.socket.disconnect(now, &self.reason);
@@ -213,7 +272,7 @@ mod tests {
     }
 
     fn up(now: Instant) -> (Machine, ConnId) {
-        let mut machine = Machine::new(None, 1);
+        let mut machine = Machine::new(device::machine::Machine::new(None, 1), 1);
         machine.up(now);
         assert!(matches!(
             machine.poll_action(),
@@ -270,7 +329,7 @@ mod tests {
     #[test]
     fn down_while_registering_leaves_nothing() {
         let now = Instant::now();
-        let mut machine = Machine::new(None, 1);
+        let mut machine = Machine::new(device::machine::Machine::new(None, 1), 1);
         machine.up(now);
         assert!(machine.poll_action().is_some());
         machine.down(now, "bye");
@@ -282,5 +341,80 @@ mod tests {
         ));
         machine.handle_deleted(now, Ok(()));
         assert_eq!(machine.phase(), Phase::Down);
+    }
+
+    fn device_at(url: &str, socket: &str) -> Arc<Device> {
+        let json = format!(r#"{{"url":"{url}","webSocketUrl":"{socket}","userId":"u"}}"#);
+        Arc::new(serde_json::from_str(&json).unwrap())
+    }
+
+    fn opens(machine: &mut Machine) -> usize {
+        let actions = std::iter::from_fn(|| machine.poll_action());
+        actions.filter(|it| matches!(it, Action::Socket(socket::Action::Open(_)))).count()
+    }
+
+    #[test]
+    fn an_open_socket_follows_a_new_device_and_stays_with_the_same_one() {
+        let now = Instant::now();
+        for (url, expected) in [("https://w/1", 0), ("https://w/2", 1)] {
+            let (mut machine, _) = up(now);
+            assert!(machine.device_to_dial().is_some());
+            machine.device.refresh();
+            machine.handle_record(now, Ok(device_at(url, "wss://m/2")));
+            assert_eq!(opens(&mut machine), expected, "{url}");
+            assert_eq!(machine.phase(), Phase::Up, "make before break");
+        }
+    }
+
+    #[test]
+    fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once() {
+        let now = Instant::now();
+        let mut machine = Machine::new(device::machine::Machine::kept(1), 1);
+        machine.up(now);
+        assert!(machine.poll_action().is_some());
+        machine.handle_restored(now, Some(device()));
+        let Some(Action::Socket(socket::Action::Open(conn))) = machine.poll_action() else {
+            panic!("no socket")
+        };
+        assert!(machine.device_to_dial().is_some());
+        assert!(machine.device().is_none(), "not to be named before it is proven");
+        assert!(matches!(
+            machine.poll_action(),
+            Some(Action::Device(device::machine::Action::Refresh(_)))
+        ));
+        machine.handle_open_failed(now, conn, &OpenFailure::Network);
+        assert_eq!(opens(&mut machine), 0, "it waits");
+        machine.handle_record(now, Ok(device_at("https://w/1", "wss://m/2")));
+        assert_eq!(opens(&mut machine), 1);
+        assert_eq!(machine.device_to_dial().unwrap().web_socket_url.as_str(), "wss://m/2");
+        // The same answer again is no news.
+        machine.device.refresh();
+        machine.handle_record(now, Ok(device_at("https://w/1", "wss://m/2")));
+        assert_eq!(opens(&mut machine), 0);
+    }
+
+    #[test]
+    fn a_new_address_does_not_shorten_the_wait_after_several_failures() {
+        let now = Instant::now();
+        let (mut machine, conn) = up(now);
+        machine.handle_closed(now, conn, &Close { code: 4404, reason: String::new() });
+        for number in 2..6 {
+            let _ = opens(&mut machine);
+            machine.handle_record(now, Err(device::machine::Failure::NotFound));
+            let _ = opens(&mut machine);
+            let url = format!("https://w/{number}");
+            machine.handle_record(now, Ok(device_at(&url, "wss://m/1")));
+            let at_once = opens(&mut machine);
+            assert!(at_once == 0 || number == 2, "attempt {number}");
+            let Some(due) = machine.poll_timeout() else { panic!("no deadline") };
+            machine.handle_timeout(due);
+            while let Some(action) = machine.poll_action() {
+                if let Action::Socket(socket::Action::Open(conn)) = action {
+                    assert!(machine.device_to_dial().is_some());
+                    let gone = OpenFailure::Status { status: 404, retry_after: None };
+                    machine.handle_open_failed(now, conn, &gone);
+                }
+            }
+        }
     }
 }

@@ -80,8 +80,18 @@ pub enum LinkError {
     /// The device could not be registered, refreshed or deleted.
     #[error("the device could not be {action}: {source}")]
     Device {
-        /// `registered`, `refreshed` or `deleted`.
+        /// `registered`, `refreshed`, `listed` or `deleted`.
         action: &'static str,
+        /// What the service answered.
+        source: HttpError,
+    },
+    /// The user has as many devices as are allowed, and none of this program's could make room.
+    #[error("the user has {registered} devices, {own} of them this program's and in use: {source}")]
+    TooManyDevices {
+        /// Devices of the user.
+        registered: usize,
+        /// How many of them are this program's, by name and type.
+        own: usize,
         /// What the service answered.
         source: HttpError,
     },
@@ -98,7 +108,7 @@ impl LinkError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Catalog(error) => error.kind(),
-            Self::Device { source, .. } => source.kind(),
+            Self::Device { source, .. } | Self::TooManyDevices { source, .. } => source.kind(),
             Self::Refused(Stop::Unauthorized) => ErrorKind::Unauthorized,
             Self::Refused(Stop::NotEntitled | Stop::BadRequest) => ErrorKind::Forbidden,
             Self::Refused(Stop::Replaced) => ErrorKind::Cancelled,
@@ -109,10 +119,15 @@ impl LinkError {
 
     /// The tracking id to quote to Webex support.
     pub fn tracking_id(&self) -> Option<&str> {
+        self.request()?.tracking_id()
+    }
+
+    /// The request that went wrong, when it was one.
+    pub(crate) fn request(&self) -> Option<&HttpError> {
         match self {
-            Self::Catalog(CatalogError::Fetch(error)) | Self::Device { source: error, .. } => {
-                error.tracking_id()
-            }
+            Self::Catalog(CatalogError::Fetch(error))
+            | Self::Device { source: error, .. }
+            | Self::TooManyDevices { source: error, .. } => Some(error),
             _ => None,
         }
     }
@@ -181,7 +196,8 @@ impl Link {
 
 /// A share in the link. While any lease is held, device and socket are kept up.
 ///
-/// Dropping it releases it in the background; [`release`](Self::release) waits and tells.
+/// Dropping it releases it in the background: a device that is kept across restarts then stays
+/// registered for the next start. [`release`](Self::release) deletes it, waits and tells.
 #[derive(Debug)]
 pub struct Lease {
     link: Link,
@@ -206,7 +222,8 @@ impl Lease {
     }
 
     /// Gives the share back. The last one closes the socket, with `reason` in its close frame, and
-    /// deletes the device; this waits for it. May be called again after a failure.
+    /// deletes the device, also one that is kept across restarts; this waits for it. May be called
+    /// again after a failure.
     ///
     /// # Errors
     /// When the service did not confirm that the device is gone.

@@ -251,6 +251,35 @@ impl Machine {
         }
     }
 
+    /// The address has changed: goes to the new one at once, make before break.
+    ///
+    /// A wait after several failures is left to end by itself: a new address is no reason for a
+    /// fast loop.
+    pub fn move_over(&mut self, now: Instant) {
+        match self.attempt.take() {
+            None => {
+                if let Some(live) = self.live.as_ref().map(|live| live.id) {
+                    self.change_over(now, live);
+                }
+                return;
+            }
+            Some(Attempt::Waiting) if self.attempts > 1 => {
+                self.attempt = Some(Attempt::Waiting);
+                return;
+            }
+            Some(Attempt::Waiting) => self.timers.stop(Timer::Backoff),
+            Some(Attempt::Opening(id)) => {
+                self.timers.stop(Timer::Open);
+                self.actions.push_back(Action::Drop(id));
+            }
+            Some(Attempt::Authorizing(live)) => {
+                self.timers.stop(Timer::Authorization);
+                self.leave(live.id, "done");
+            }
+        }
+        self.open(now);
+    }
+
     // --- what happened -------------------------------------------------------------------------
 
     /// The socket is open and the authorization frame is sent. False when the machine has given

@@ -4,7 +4,9 @@
 
 pub(crate) mod tinyproxy;
 
-use webex_core::{Credentials, Endpoints, Request, Transport, TransportBuilder, Webex};
+use webex_core::{
+    Credentials, Endpoints, Request, Transport, TransportBuilder, Webex, WebexBuilder,
+};
 use webex_sandbox::Sandbox;
 
 /// A transport that trusts the sandbox.
@@ -14,12 +16,15 @@ pub(crate) fn trusting(sandbox: &Sandbox) -> TransportBuilder {
 
 /// The sandbox's default user, over this transport.
 pub(crate) fn client(sandbox: &Sandbox, transport: TransportBuilder) -> Webex {
+    builder(sandbox).transport(transport.build().unwrap()).build().unwrap()
+}
+
+/// The sandbox's default user, to be made.
+pub(crate) fn builder(sandbox: &Sandbox) -> WebexBuilder {
     Webex::builder()
         .credentials(Credentials::access_token(sandbox.token()))
         .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(transport.build().unwrap())
-        .build()
-        .unwrap()
+        .transport(trusting(sandbox).build().unwrap())
 }
 
 /// A small request that needs the token.

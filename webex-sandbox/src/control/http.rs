@@ -46,7 +46,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .route("/identity/consent", put(set_consent))
         .route("/identity/devices/{user_code}", put(decide_device))
         .route("/devices", get(query::devices))
-        .route("/devices/{id}", delete(expire_device))
+        .route("/devices/{id}", delete(expire_device).patch(age_device))
         .route("/lines", get(query::lines))
         .route("/lines/{id}", delete(expire_line))
         .route("/sockets", get(query::sockets))
@@ -251,6 +251,21 @@ async fn decide_device(
 
 async fn expire_device(State(world): Shared, Path(id): Path<String>) -> Result<StatusCode> {
     Refused::unless(world.remove_device(&id, true))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unused {
+    #[serde(rename = "unused_s", with = "seconds")]
+    by: Duration,
+}
+
+async fn age_device(
+    State(world): Shared,
+    Path(id): Path<String>,
+    Posted(unused): Posted<Unused>,
+) -> Result<StatusCode> {
+    Refused::unless(world.devices.lock().age(&id, unused.by))
 }
 
 async fn expire_line(State(world): Shared, Path(id): Path<String>) -> Result<StatusCode> {

@@ -114,6 +114,14 @@ impl Devices {
         Some(entry)
     }
 
+    /// Makes a device look as if it had not been used for so long. Its expiry stays.
+    pub(crate) fn age(&mut self, id: &str, by: Duration) -> bool {
+        let Some(entry) = self.by_id.get_mut(id) else { return false };
+        let Ok(modified) = entry.device.modified.checked_sub(by) else { return false };
+        entry.device.modified = modified;
+        true
+    }
+
     pub(crate) fn get(&self, id: &str) -> Option<&DeviceEntry> {
         self.by_id.get(id)
     }
