@@ -26,6 +26,7 @@ use crate::redact;
 use crate::reply::{Payload, Reply};
 use crate::server::{Abort, Connection};
 use crate::state::faults::{Breakage, Fault};
+use crate::state::instances::Outage;
 use crate::state::log::Arrival;
 use crate::state::mutations::Mutation;
 use crate::state::users::User;
@@ -160,8 +161,16 @@ where
         },
     );
 
-    if instance.and_then(|name| world.instance(name)).is_some_and(Instance::is_down) {
-        return Abort::refuse().into_response();
+    if let Some(instance) = instance.and_then(|name| world.instance(name)) {
+        match instance.outage() {
+            Some(Outage::Refuse) => return Abort::refuse().into_response(),
+            Some(Outage::Reset) => {
+                connection.reset();
+                return Abort::refuse().into_response();
+            }
+            Some(Outage::Hang) => std::future::pending().await,
+            None => delay(instance.delay()).await,
+        }
     }
     let mut fault =
         world.fault_for(operation, instance, user.as_ref().map(|user| user.id.as_str()));

@@ -41,6 +41,7 @@ pub use sandbox::{Counts, Sandbox};
 pub use services::oauth::OAuthClient;
 pub use state::devices::Device;
 pub use state::faults::{CloseFrame, FaultBuilder, FaultHandle};
+pub use state::instances::{InstanceConduct, Outage};
 pub use state::lines::Line;
 pub use state::log::{Request, Requests};
 pub use state::mutations::Mutation;

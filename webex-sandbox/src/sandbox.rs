@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -17,6 +17,7 @@ use crate::identity::Identity;
 use crate::operation::Target;
 use crate::state::devices::Device;
 use crate::state::faults::FaultBuilder;
+use crate::state::instances::InstanceConduct;
 use crate::state::lines::Line;
 use crate::state::log::Requests;
 use crate::state::mutations::Mutation;
@@ -29,6 +30,9 @@ use crate::{redact, router, server};
 
 /// How long [`Sandbox::wait_for`] waits.
 const WAIT: Duration = Duration::from_secs(10);
+
+/// The event that says that Mobius has dropped a registration.
+const REGISTRATION_DOWN: &str = "registration.down";
 
 /// A running stand-in Webex cloud.
 ///
@@ -278,12 +282,18 @@ impl Sandbox {
     /// Switches a Mobius instance off: its requests get no answer, their connection (HTTP/1) or
     /// stream (HTTP/2) is closed. `false` when there is no such instance.
     pub fn down(&self, instance: &str) -> bool {
-        self.world.switch_instance(instance, true)
+        self.instance(instance, |conduct| conduct.down = true)
     }
 
     /// Switches a Mobius instance on again. `false` when there is no such instance.
     pub fn up(&self, instance: &str) -> bool {
-        self.world.switch_instance(instance, false)
+        self.instance(instance, |conduct| conduct.down = false)
+    }
+
+    /// Changes how a Mobius instance behaves: gone, slow, full, forgetful, with other intervals.
+    /// `false` when there is no such instance.
+    pub fn instance(&self, name: &str, change: impl FnOnce(&mut InstanceConduct)) -> bool {
+        self.world.change_instance(name, change)
     }
 
     /// The Mobius instances.
@@ -343,6 +353,12 @@ impl Sandbox {
     /// Ends a line as if its keepalives had stopped. `false` when there is none of this id.
     pub fn expire_line(&self, device_id: &str) -> bool {
         self.world.remove_line(device_id, true)
+    }
+
+    /// Drops a line and tells its client so by the event `registration.down`. `false` when there is
+    /// none of this id.
+    pub fn line_down(&self, device_id: &str) -> bool {
+        self.world.line_down(device_id)
     }
 
     // --- sockets ---
@@ -475,6 +491,15 @@ impl World {
     pub(crate) fn push_event(&self, user_id: &str, data: &Value) -> usize {
         let sockets = self.sockets.lock().of_user(user_id);
         sockets.iter().filter(|socket| socket.command(SocketCommand::Event(data.clone()))).count()
+    }
+
+    /// Drops a line as the real service would, which says so.
+    pub(crate) fn line_down(&self, id: &str) -> bool {
+        let line = self.lines.lock().get(id).map(|entry| entry.line.clone());
+        let Some(line) = line.filter(|_| self.remove_line(id, false)) else { return false };
+        let data = json!({"eventType": REGISTRATION_DOWN, "deviceId": line.device_id});
+        self.push_event(&line.user_id, &data);
+        true
     }
 
     pub(crate) fn command_socket(&self, id: u64, command: SocketCommand) -> bool {

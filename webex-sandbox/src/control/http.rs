@@ -49,6 +49,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .route("/devices/{id}", delete(expire_device).patch(age_device))
         .route("/lines", get(query::lines))
         .route("/lines/{id}", delete(expire_line))
+        .route("/lines/{id}/down", post(line_down))
         .route("/sockets", get(query::sockets))
         .route("/sockets/closed", get(query::closed_sockets))
         .route("/sockets/{id}", post(command_socket))
@@ -57,7 +58,7 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .route("/requests/{number}", get(requests::one))
         .route("/faults", get(faults).post(add_fault).delete(clear_faults))
         .route("/faults/{id}", delete(clear_fault))
-        .route("/instances/{name}", put(switch_instance))
+        .route("/instances/{name}", put(change_instance).patch(change_instance))
         .route("/latency", put(set_latency))
         .route("/mutations", put(set_mutations))
         .route("/policies", patch(change_policies))
@@ -272,6 +273,10 @@ async fn expire_line(State(world): Shared, Path(id): Path<String>) -> Result<Sta
     Refused::unless(world.remove_line(&id, true))
 }
 
+async fn line_down(State(world): Shared, Path(id): Path<String>) -> Result<StatusCode> {
+    Refused::unless(world.line_down(&id))
+}
+
 /// What a socket is told, as `{"do": "close", "code": 4000, "reason": "Replaced"}`.
 #[derive(Deserialize)]
 #[serde(tag = "do", rename_all = "snake_case")]
@@ -330,18 +335,17 @@ async fn clear_fault(State(world): Shared, Path(id): Path<u64>) -> Result<Status
     Refused::unless(world.clear_fault(id))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Switch {
-    down: bool,
-}
-
-async fn switch_instance(
+/// What the body does not name stays as it is.
+async fn change_instance(
     State(world): Shared,
     Path(name): Path<String>,
-    Posted(switch): Posted<Switch>,
+    Posted(change): Posted<Value>,
 ) -> Result<StatusCode> {
-    Refused::unless(world.switch_instance(&name, switch.down))
+    let Some(instance) = world.instance(&name) else { return Refused::unless(false) };
+    let mut conduct = json!(instance.conduct());
+    merge_patch(&mut conduct, &change);
+    let conduct = serde_json::from_value(conduct).map_err(Refused::bad)?;
+    Refused::unless(world.change_instance(&name, |it| *it = conduct))
 }
 
 #[derive(Deserialize)]

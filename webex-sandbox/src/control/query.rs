@@ -78,7 +78,10 @@ pub(crate) fn overview(world: &World, shown: &Shown) -> Json<Value> {
         .iter()
         .map(|instance| {
             let mut value = serde_json::to_value(&instance.info).unwrap_or_default();
-            value["down"] = instance.is_down().into();
+            let conduct = json!(instance.conduct());
+            if let (Some(value), Value::Object(conduct)) = (value.as_object_mut(), conduct) {
+                value.extend(conduct);
+            }
             value["lines"] = lines.get(&instance.info.name).copied().unwrap_or_default().into();
             value
         })

@@ -123,6 +123,7 @@ const instances = new Table(find('[data-table="instances"]'), {
     { title: 'Role', text: ({ role }) => role },
     { title: 'Host', kind: 'code', text: ({ host }) => host },
     { title: 'Lines', kind: 'number', text: ({ lines: n }) => n },
+    { title: 'Conduct', text: conduct },
     {
       title: 'Answers',
       kind: 'actions',
@@ -143,6 +144,16 @@ const instances = new Table(find('[data-table="instances"]'), {
     },
   ],
 });
+
+/** In what a Mobius instance is other than it should be. */
+function conduct({ delay, line_limit: limit, forgetful }) {
+  const oddities = [
+    delay > 0 && `${delay} s late`,
+    limit != null && (limit ? `takes ${limit} a user` : 'full'),
+    forgetful && 'forgetful',
+  ];
+  return oddities.filter(Boolean).join(', ');
+}
 
 async function overview() {
   const seen = await ask('GET', '/?tokens=false');

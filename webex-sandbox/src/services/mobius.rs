@@ -43,7 +43,8 @@ pub(crate) async fn discovery(call: Call) -> Result<Reply, Reply> {
 /// `POST …/calling/web/device`.
 pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
     let user = call.user()?;
-    let instance = call.instance()?.info.name.clone();
+    let server = call.instance()?;
+    let instance = server.info.name.clone();
     let body = call.object()?;
     let text = |name: &str| body.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let (user_id, client_device_uri) = (text("userId"), text("clientDeviceUri"));
@@ -53,33 +54,37 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
     if !user.webrtc_calling {
         return Err(forbidden(NOT_CONFIGURED, user, &[]));
     }
-    let indicator = body
-        .get("serviceData")
-        .and_then(|data| data.get("indicator"))
-        .and_then(Value::as_str)
-        .unwrap_or("calling")
-        .to_owned();
-    let policy = call.world.policies.read().mobius.clone();
+    let service = |name: &str| body.get("serviceData").and_then(|data| data.get(name)?.as_str());
+    let indicator = service("indicator").unwrap_or("calling").to_owned();
+    let domain = service("domain").unwrap_or_default().to_owned();
+    let policy = server.policy(&call.world.policies.read().mobius);
     let now = Instant::now();
     let mut lines = call.world.lines.lock();
 
     let others: Vec<_> = lines
         .of_user(&user.id)
-        .filter(|entry| entry.line.client_device_uri != client_device_uri)
-        .map(|entry| device_json(&call.world, &call.base, &entry.line))
+        .map(|entry| &entry.line)
+        .filter(|line| line.client_device_uri != client_device_uri)
         .collect();
-    if policy.line_limit.is_some_and(|limit| others.len() >= limit) {
-        return Err(forbidden(DEVICE_LIMIT, user, &others));
+    let here: Vec<_> = others.iter().copied().filter(|line| line.instance == instance).collect();
+    let limits = [(policy.line_limit, others), (server.conduct().line_limit, here)];
+    for (limit, lines) in limits {
+        if limit.is_some_and(|limit| lines.len() >= limit) {
+            let json = |line: &&Line| device_json(&call.world, &call.base, line);
+            let devices: Vec<_> = lines.iter().map(json).collect();
+            return Err(forbidden(DEVICE_LIMIT, user, &devices));
+        }
     }
     if policy.single_session {
         lines.supersede_others(&user.id, &client_device_uri);
     }
-    // The same client device at the same instance keeps its id: a registration repeated after a lost
-    // answer leaves nothing behind.
+    // The same client device at the same instance keeps its id, one for each service: a registration
+    // repeated after a lost answer leaves nothing behind.
     let known = lines
         .of_user(&user.id)
-        .find(|entry| {
-            entry.line.client_device_uri == client_device_uri && entry.line.instance == instance
+        .find(|LineEntry { line, .. }| {
+            (&line.client_device_uri, &line.instance) == (&client_device_uri, &instance)
+                && (&line.indicator, &line.domain) == (&indicator, &domain)
         })
         .map(|entry| (entry.line.device_id.clone(), entry.expires));
     let expired_at = known.as_ref().map(|(_, expires)| *expires);
@@ -92,6 +97,7 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
         client_device_uri,
         addresses: vec![user.sip_address.clone()],
         indicator,
+        domain,
         registered,
         last_seen: registered,
         keepalives: 0,
@@ -115,9 +121,13 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
 /// `POST …/devices/{id}/status`: the keepalive.
 pub(crate) async fn status(call: Call) -> Result<Reply, Reply> {
     let user = call.user()?;
-    let instance = &call.instance()?.info.name;
-    let lifetime = call.world.policies.read().mobius.line_lifetime();
+    let server = call.instance()?;
+    let instance = &server.info.name;
+    let lifetime = server.policy(&call.world.policies.read().mobius).line_lifetime();
     let id = call.param("device");
+    if server.conduct().forgetful {
+        call.world.remove_line(id, true);
+    }
     {
         let mut lines = call.world.lines.lock();
         let entry = lines

@@ -26,6 +26,8 @@ pub struct Line {
     pub addresses: Vec<String>,
     /// `serviceData.indicator` of the request.
     pub indicator: String,
+    /// `serviceData.domain` of the request.
+    pub domain: String,
     /// When it was registered.
     #[serde(serialize_with = "super::as_text")]
     pub registered: Timestamp,

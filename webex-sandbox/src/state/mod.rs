@@ -6,6 +6,7 @@
 pub(crate) mod devices;
 pub(crate) mod expiry;
 pub(crate) mod faults;
+pub(crate) mod instances;
 pub(crate) mod lines;
 pub(crate) mod log;
 pub(crate) mod messages;
@@ -17,7 +18,7 @@ pub(crate) mod users;
 use std::fmt;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -26,7 +27,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
-use crate::builder::{Config, MobiusInstance, MobiusPolicy, OAuthPolicy, WdmPolicy};
+use crate::builder::{Config, MobiusPolicy, OAuthPolicy, WdmPolicy};
 use crate::operation::Operation;
 use crate::services::oauth::OAuthServer;
 use crate::tasks::Tasks;
@@ -34,6 +35,8 @@ use crate::tasks::Tasks;
 use devices::Devices;
 use expiry::Expiry;
 use faults::Faults;
+pub(crate) use instances::Instance;
+use instances::InstanceConduct;
 use lines::Lines;
 use log::Log;
 use messages::Messages;
@@ -88,13 +91,6 @@ pub(crate) struct Policies {
     pub(crate) oauth: OAuthPolicy,
 }
 
-/// A Mobius server and its switch.
-#[derive(Debug)]
-pub(crate) struct Instance {
-    pub(crate) info: MobiusInstance,
-    pub(crate) down: AtomicBool,
-}
-
 /// Added delays, in nanoseconds.
 #[derive(Debug)]
 pub(crate) struct Latency {
@@ -144,11 +140,7 @@ impl World {
             Access::unlimited(&default_user),
             config.oauth.token_cap,
         );
-        let instances = config
-            .instances
-            .iter()
-            .map(|info| Instance { info: info.clone(), down: AtomicBool::new(false) })
-            .collect();
+        let instances = config.instances.iter().cloned().map(Instance::new).collect();
         Ok(Self {
             users: Mutex::new(users),
             tokens: Mutex::new(tokens),
@@ -205,10 +197,17 @@ impl World {
         self.instances.iter().find(|instance| instance.info.name == name)
     }
 
-    /// Switches a Mobius instance off or on. `false` when there is none of that name.
-    pub(crate) fn switch_instance(&self, name: &str, down: bool) -> bool {
+    /// Changes how a Mobius instance behaves. `false` when there is none of that name.
+    pub(crate) fn change_instance(
+        &self,
+        name: &str,
+        change: impl FnOnce(&mut InstanceConduct),
+    ) -> bool {
         let Some(instance) = self.instance(name) else { return false };
-        instance.down.store(down, Ordering::Release);
+        let mut conduct = instance.conduct();
+        change(&mut conduct);
+        let down = conduct.down;
+        instance.set_conduct(conduct);
         self.changed(|| Change::InstanceSwitched { instance: name.to_owned(), down });
         true
     }
@@ -253,12 +252,6 @@ impl Access {
     pub(crate) fn unlimited(user: &Arc<User>) -> Self {
         let scopes = USER_SCOPES.map(str::to_owned).into();
         Self { user: Some(Arc::clone(user)), client_id: None, scopes, expires: None }
-    }
-}
-
-impl Instance {
-    pub(crate) fn is_down(&self) -> bool {
-        self.down.load(Ordering::Acquire)
     }
 }
 

@@ -1,0 +1,137 @@
+//! The Mobius servers, and how each of them behaves.
+
+use std::time::Duration;
+
+use parking_lot::RwLock;
+use serde::{Deserialize, Serialize};
+
+use crate::builder::{MobiusInstance, MobiusPolicy, seconds};
+
+/// How one Mobius instance behaves. Durations are seconds in JSON.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use webex_sandbox::{Outage, Sandbox};
+///
+/// let sandbox = Sandbox::start().await?;
+/// sandbox.instance("primary-1", |it| {
+///     it.down = true;
+///     it.outage = Outage::Hang;
+/// });
+/// sandbox.instance("primary-2", |it| it.line_limit = Some(0)); // full
+/// sandbox.instance("backup-1", |it| it.forgetful = true);
+/// assert!(!sandbox.instance("nowhere", |it| it.down = true));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct InstanceConduct {
+    /// Whether it is gone. Default: no.
+    pub down: bool,
+    /// What a request meets while it is gone. Default: [`Outage::Refuse`].
+    pub outage: Outage,
+    /// How long it takes over each answer, beside the latency of all. Default: nothing.
+    #[serde(with = "seconds")]
+    pub delay: Duration,
+    /// How many lines of a user's other devices it holds before it is full for that user: one more
+    /// is refused with 403, error code 101 and those lines. 0 refuses every line. Default: no limit
+    /// but that of [`MobiusPolicy::line_limit`].
+    pub line_limit: Option<usize>,
+    /// Whether it forgets lines: the next keepalive finds none, and is answered 404. Default: no.
+    pub forgetful: bool,
+    /// Period of the keepalive that it tells. Default: that of the policy.
+    #[serde(with = "optional_seconds")]
+    pub keepalive_interval: Option<Duration>,
+    /// Earliest return from here to a primary, minutes. Default: that of the policy.
+    pub rehoming_interval_min: Option<u32>,
+    /// Latest return from here to a primary, minutes. Default: that of the policy.
+    pub rehoming_interval_max: Option<u32>,
+}
+
+/// What a request meets at a server that is gone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum Outage {
+    /// No answer: the connection (HTTP/1) or stream (HTTP/2) is closed.
+    #[default]
+    Refuse,
+    /// The TCP connection is reset, with all that others have on it.
+    Reset,
+    /// Nothing at all, for ever.
+    Hang,
+}
+
+/// A Mobius server.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    pub(crate) info: MobiusInstance,
+    conduct: RwLock<InstanceConduct>,
+}
+
+impl Instance {
+    pub(crate) fn new(info: MobiusInstance) -> Self {
+        Self { info, conduct: RwLock::default() }
+    }
+
+    pub(crate) fn conduct(&self) -> InstanceConduct {
+        self.conduct.read().clone()
+    }
+
+    pub(crate) fn set_conduct(&self, conduct: InstanceConduct) {
+        *self.conduct.write() = conduct;
+    }
+
+    /// What keeps a request from being answered, if anything does.
+    pub(crate) fn outage(&self) -> Option<Outage> {
+        let conduct = self.conduct.read();
+        conduct.down.then_some(conduct.outage)
+    }
+
+    pub(crate) fn delay(&self) -> Duration {
+        self.conduct.read().delay
+    }
+
+    /// The rules as they are here.
+    pub(crate) fn policy(&self, general: &MobiusPolicy) -> MobiusPolicy {
+        let conduct = self.conduct.read();
+        let mut policy = general.clone();
+        if let Some(interval) = conduct.keepalive_interval {
+            policy.keepalive_interval = interval;
+        }
+        if let Some(minutes) = conduct.rehoming_interval_min {
+            policy.rehoming_interval_min = minutes;
+        }
+        if let Some(minutes) = conduct.rehoming_interval_max {
+            policy.rehoming_interval_max = minutes;
+        }
+        policy
+    }
+}
+
+/// Durations that may be absent, as a number of seconds or null.
+mod optional_seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+
+    use crate::builder::seconds;
+
+    #[allow(clippy::ref_option)] // serde hands a reference to the field
+    pub(super) fn serialize<S: Serializer>(
+        value: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        value.map(seconds::number).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let seconds = Option::<f64>::deserialize(from)?;
+        seconds.map(Duration::try_from_secs_f64).transpose().map_err(D::Error::custom)
+    }
+}
