@@ -1,17 +1,19 @@
 //! Which Mobius servers a user's lines register with.
 //!
 //! First where the user is (region discovery), then which servers that means (Mobius discovery, at
-//! the first cluster of the service catalog that answers).
+//! the first cluster of the service catalog that answers). [`Discovery`] does it when the client is
+//! made, and again for a line that no server takes: servers move, and lists must not stay empty.
 
-use std::time::Duration;
+use std::{future::Future, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use serde::Deserialize;
 use tracing::{debug, warn};
 use url::Url;
-use webex_core::{Auth, Catalog, ErrorKind, HttpError, Request, Webex};
+use webex_core::{Auth, ErrorKind, HttpError, Request, Subscription, Webex, events::Hub};
 
 use crate::{
-    CallingError,
+    client::{CallingClientError, CallingError, CallingEvent, DiscoveryStep},
     config::Location,
     mobius::{calling_base, mobius},
 };
@@ -52,57 +54,162 @@ struct Group {
     uris: Vec<String>,
 }
 
-/// Asks where the user is. `None` when that cannot be told.
-pub(crate) async fn location(webex: &Webex) -> Option<Location> {
-    let request = Request::get(webex.endpoints().region.clone())
-        .auth(Auth::None)
-        .without_header("spark-user-agent")
-        .timeout(REGION_TIMEOUT);
-    let answer = async { webex.http().send(request).await?.json::<Region>() };
-    match answer.await {
-        Ok(Region { client_region: region, country_code: country })
-            if !region.is_empty() && !country.is_empty() =>
-        {
-            Some(Location { region, country })
-        }
-        Ok(_) => None,
-        Err(error) => {
-            debug!(%error, "the region is not known");
-            None
-        }
-    }
+/// Finds the servers of a user's lines, and finds them again when none of them takes a line.
+///
+/// What goes wrong on the way is told by [`CallingEvent::Error`], and kept for those who listen
+/// later.
+#[derive(Debug)]
+pub(crate) struct Discovery {
+    webex: Webex,
+    /// The place that the application named.
+    fixed: Option<Location>,
+    events: Hub<CallingEvent>,
+    known: Mutex<Known>,
+    /// Held by whoever asks; the others take over what came of it.
+    asking: tokio::sync::Mutex<()>,
 }
 
-/// Asks the clusters of the catalog, in its order, for the servers of that place.
-///
-/// Without a location, or when the token is refused, the first cluster itself is the only server.
-pub(crate) async fn servers(
-    webex: &Webex,
-    catalog: &Catalog,
-    location: Option<&Location>,
-) -> Result<Servers, CallingError> {
-    // Scheme of the cloud as configured: https, but for a sandbox without TLS.
-    let scheme = webex.endpoints().u2c.scheme();
-    let clusters: Vec<Url> = catalog
-        .mobius_clusters()
-        .iter()
-        .filter_map(|host| Url::parse(&format!("{scheme}://{host}/api/v1")).ok())
-        .collect();
-    let first = clusters.first().ok_or(CallingError::NoClusters)?;
-    let itself = || Servers { primary: vec![calling_base(first)], backup: Vec::new() };
-    let Some(location) = location else { return Ok(itself()) };
-    let mut failure = None;
-    for cluster in &clusters {
-        match ask(webex, cluster, location).await {
-            Ok(answer) => return Ok(lists(&answer, cluster)),
-            Err(error) if error.kind() == ErrorKind::Unauthorized => return Ok(itself()),
+/// What is known so far.
+#[derive(Debug, Default)]
+struct Known {
+    servers: Arc<Servers>,
+    /// The place last told: a later failure to tell it makes it no worse.
+    location: Option<Location>,
+    last_error: Option<CallingClientError>,
+    /// How often the clusters have been asked, and what came of the last time.
+    rounds: u64,
+    failure: Option<CallingError>,
+}
+
+impl Discovery {
+    pub(crate) fn new(webex: Webex, fixed: Option<Location>) -> Self {
+        let (known, asking) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { webex, fixed, events: Hub::default(), known, asking }
+    }
+
+    /// The servers as last told.
+    pub(crate) fn servers(&self) -> Arc<Servers> {
+        Arc::clone(&self.known.lock().servers)
+    }
+
+    pub(crate) fn subscribe(&self) -> Subscription<CallingEvent> {
+        self.events.subscribe()
+    }
+
+    pub(crate) fn last_error(&self) -> Option<CallingClientError> {
+        self.known.lock().last_error.clone()
+    }
+
+    /// Asks for the servers for the first time, while `device` is being brought up.
+    pub(crate) async fn first(
+        &self,
+        device: impl Future<Output = Result<(), CallingError>>,
+    ) -> Result<(), CallingError> {
+        // Side by side: where the user is does not depend on who the user is.
+        let (ready, location) = tokio::join!(device, self.locate());
+        ready?;
+        self.ask_clusters(location).await.map(drop)
+    }
+
+    /// Asks again where the user is and which servers that means, and remembers the answer. Lines
+    /// that ask at the same time share one answer.
+    ///
+    /// # Errors
+    /// Why no servers were told; those known before are still there.
+    pub(crate) async fn rediscover(&self) -> Result<Arc<Servers>, CallingError> {
+        let before = self.known.lock().rounds;
+        let _asking = self.asking.lock().await;
+        {
+            let known = self.known.lock();
+            if known.rounds != before {
+                let servers = Arc::clone(&known.servers);
+                return known.failure.clone().map_or(Ok(servers), Err);
+            }
+        }
+        self.known.lock().last_error = None;
+        let location = self.locate().await;
+        self.ask_clusters(location).await
+    }
+
+    /// Asks where the user is. `None` when that cannot be told.
+    async fn locate(&self) -> Option<Location> {
+        if self.fixed.is_some() {
+            return self.fixed.clone();
+        }
+        let request = Request::get(self.webex.endpoints().region.clone())
+            .auth(Auth::None)
+            .without_header("spark-user-agent")
+            .timeout(REGION_TIMEOUT);
+        let answer = async { self.webex.http().send(request).await?.json::<Region>() };
+        match answer.await {
+            Ok(Region { client_region: region, country_code: country })
+                if !region.is_empty() && !country.is_empty() =>
+            {
+                let location = Location { region, country };
+                self.known.lock().location = Some(location.clone());
+                Some(location)
+            }
+            Ok(_) => self.known.lock().location.clone(),
             Err(error) => {
-                warn!(%error, host = cluster.host_str(), "Mobius discovery failed");
-                failure = Some(error);
+                debug!(%error, "the region is not known");
+                self.tell(CallingClientError::from_http(DiscoveryStep::Region, error));
+                self.known.lock().location.clone()
             }
         }
     }
-    Err(failure.map_or(CallingError::NoClusters, CallingError::Discovery))
+
+    /// Asks the clusters of the catalog, in its order, for the servers of that place.
+    ///
+    /// Without a place, or when the token is refused, the first cluster itself is the only server.
+    async fn ask_clusters(&self, location: Option<Location>) -> Result<Arc<Servers>, CallingError> {
+        let outcome = self.any_cluster(location.as_ref()).await;
+        let mut known = self.known.lock();
+        known.rounds += 1;
+        known.failure = outcome.as_ref().err().cloned();
+        let servers = Arc::new(outcome?);
+        debug!(primary = servers.primary.len(), backup = servers.backup.len(), "calling servers");
+        known.servers = Arc::clone(&servers);
+        Ok(servers)
+    }
+
+    async fn any_cluster(&self, location: Option<&Location>) -> Result<Servers, CallingError> {
+        let catalog = self.webex.ready().await?;
+        // Scheme of the cloud as configured: https, but for a sandbox without TLS.
+        let scheme = self.webex.endpoints().u2c.scheme();
+        let clusters: Vec<Url> = catalog
+            .mobius_clusters()
+            .iter()
+            .filter_map(|host| Url::parse(&format!("{scheme}://{host}/api/v1")).ok())
+            .collect();
+        let Some(first) = clusters.first() else {
+            self.tell(CallingClientError::no_clusters());
+            return Err(CallingError::NoClusters);
+        };
+        let itself = || Servers { primary: vec![calling_base(first)], backup: Vec::new() };
+        let Some(location) = location else { return Ok(itself()) };
+        let mut failure = None;
+        for cluster in &clusters {
+            match ask(&self.webex, cluster, location).await {
+                Ok(answer) => return Ok(lists(&answer, cluster)),
+                Err(error) => {
+                    warn!(%error, host = cluster.host_str(), "Mobius discovery failed");
+                    let is_final = error.kind() == ErrorKind::Unauthorized;
+                    self.tell(CallingClientError::from_http(DiscoveryStep::Servers, error.clone()));
+                    if is_final {
+                        return Ok(itself());
+                    }
+                    failure = Some(error);
+                }
+            }
+        }
+        Err(failure.map_or(CallingError::NoClusters, CallingError::Discovery))
+    }
+
+    /// The error is there to be read before anybody hears of it.
+    fn tell(&self, error: CallingClientError) {
+        self.known.lock().last_error = Some(error.clone());
+        self.events.emit(&CallingEvent::Error(error));
+    }
 }
 
 async fn ask(webex: &Webex, cluster: &Url, location: &Location) -> Result<Answer, HttpError> {

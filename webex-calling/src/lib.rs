@@ -36,8 +36,14 @@ mod line;
 pub mod mobius;
 pub mod registration;
 
+/// A text that cannot be printed, such as [`ServiceData::jwe`].
+pub use secrecy::SecretString;
+
 pub use self::{
-    client::{CallingClient, CallingError},
+    client::{
+        CallingClient, CallingClientError, CallingClientErrorType, CallingError, CallingEvent,
+        DiscoveryStep,
+    },
     config::{CallingConfig, ConfigError, Location, ServiceData, ServiceIndicator},
     discovery::{REGION_TIMEOUT, Servers},
     line::{

@@ -84,10 +84,10 @@ pub struct MobiusDevice {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct RegisterRequest<'a> {
+struct RegisterRequest<'a, S> {
     user_id: &'a str,
     client_device_uri: &'a str,
-    service_data: &'a ServiceData,
+    service_data: S,
 }
 
 /// Mobius over HTTP.
@@ -121,7 +121,7 @@ impl MobiusTransport for HttpTransport {
             let body = RegisterRequest {
                 user_id: &device.user_id,
                 client_device_uri: device.url.as_str(),
-                service_data: &service_data,
+                service_data: service_data.on_the_wire(),
             };
             http.send(mobius(Request::post(url).json(&body))).await?.json()
         })
@@ -211,7 +211,7 @@ mod tests {
         let body = RegisterRequest {
             user_id: "u",
             client_device_uri: "https://wdm/devices/1",
-            service_data: &service_data,
+            service_data: service_data.on_the_wire(),
         };
         insta::assert_json_snapshot!(body, @r#"
         {

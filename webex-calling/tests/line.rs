@@ -1,50 +1,14 @@
 //! Lines against the sandbox: what the user sees and what is on the wire.
 
+mod common;
+
 use std::time::Duration;
 
-use webex_calling::{
-    CallingClient, CallingConfig, CallingError, Line, LineEvent, LineState, LineStatus,
-};
-use webex_core::{Credentials, Endpoints, ErrorKind, Subscription, Transport, Webex};
+use webex_calling::{CallingClient, CallingConfig, CallingError, LineEvent, LineState, LineStatus};
+use webex_core::ErrorKind;
 use webex_sandbox::{Mobius, Region, Sandbox, Wdm};
 
-/// Longest wait for anything that should happen at once.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn client(sandbox: &Sandbox) -> Webex {
-    let ca = sandbox.ca_pem().unwrap().as_bytes();
-    Webex::builder()
-        .credentials(Credentials::access_token(sandbox.token()))
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
-        .build()
-        .unwrap()
-}
-
-async fn calling(sandbox: &Sandbox) -> (CallingClient, Line, Subscription<LineEvent>) {
-    let calling = CallingClient::new(&client(sandbox), CallingConfig::default()).await.unwrap();
-    let line = calling.lines().remove(0);
-    let events = line.subscribe();
-    (calling, line, events)
-}
-
-async fn next(events: &mut Subscription<LineEvent>) -> LineEvent {
-    tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("open")
-}
-
-/// The names of the next events.
-async fn names<const N: usize>(events: &mut Subscription<LineEvent>) -> [&'static str; N] {
-    let mut names = [""; N];
-    for name in &mut names {
-        *name = next(events).await.name();
-    }
-    names
-}
-
-fn assert_empty(sandbox: &Sandbox) {
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
-}
+use common::{assert_empty, calling, client, names, next};
 
 #[tokio::test]
 async fn registers_with_the_first_primary_and_knows_its_properties() {

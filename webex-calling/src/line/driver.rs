@@ -11,13 +11,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 use webex_core::{
     HttpError, Lease,
-    events::Hub,
     timer::{now, sleep_until},
 };
 
-use super::{Command, LineError, LineEvent, Snapshot};
+use super::{Command, LineError, LineEvent, Snapshot, Voice};
 use crate::{
-    discovery::Servers,
+    discovery::Discovery,
     mobius::{MobiusTransport, Registration},
     registration::machine::{Action, LineState, Machine, Op},
 };
@@ -29,8 +28,10 @@ const FAREWELL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) transport: Arc<dyn MobiusTransport>,
-    pub(crate) servers: Arc<Servers>,
+    pub(crate) discovery: Arc<Discovery>,
     pub(crate) threshold: u32,
+    /// Where events go.
+    pub(crate) voice: Arc<Voice>,
     /// Keeps the device up as long as the line may need it.
     pub(crate) lease: Arc<Lease>,
 }
@@ -39,9 +40,8 @@ pub(crate) struct Setup {
 pub(super) fn start(
     setup: Setup,
     inbox: mpsc::UnboundedReceiver<Command>,
-    events: Arc<Hub<LineEvent>>,
 ) -> watch::Receiver<Snapshot> {
-    let machine = Machine::new(setup.servers, setup.threshold, fastrand::u64(..));
+    let machine = Machine::new(setup.discovery.servers(), setup.threshold, fastrand::u64(..));
     let snapshot = Snapshot {
         state: machine.state(),
         info: Arc::clone(machine.info()),
@@ -52,7 +52,7 @@ pub(super) fn start(
         machine,
         transport: setup.transport,
         publish,
-        events,
+        voice: setup.voice,
         request: None,
         lease: setup.lease,
     };
@@ -64,7 +64,7 @@ struct Driver {
     machine: Machine,
     transport: Arc<dyn MobiusTransport>,
     publish: watch::Sender<Snapshot>,
-    events: Arc<Hub<LineEvent>>,
+    voice: Arc<Voice>,
     /// The request under way. The machine never asks for a second one but to replace a keepalive.
     request: Option<Pin<Box<dyn Future<Output = News> + Send>>>,
     lease: Arc<Lease>,
@@ -113,7 +113,7 @@ impl Driver {
             self.machine.register(now());
         } else {
             // The client has been deregistered, and its device with it.
-            self.events.emit(&LineEvent::Error(LineError::closed()));
+            self.voice.emit(&LineEvent::Error(LineError::closed()));
         }
     }
 
@@ -154,7 +154,7 @@ impl Driver {
                 Action::Emit(event) => {
                     // The state first: whoever hears of an event finds the state to match.
                     self.report();
-                    self.events.emit(&event);
+                    self.voice.emit(&event);
                 }
             }
         }

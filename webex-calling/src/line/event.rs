@@ -115,6 +115,9 @@ pub enum Unregistered {
     Down,
     /// The line moves from a backup back to a primary: `registered` follows.
     Moved,
+    /// A server did not take the line, which was not registered before either. Told only with
+    /// [`CallingConfig::unregistered_per_server`](crate::CallingConfig::unregistered_per_server).
+    Refused(LineError),
 }
 
 impl Unregistered {
@@ -128,13 +131,14 @@ impl Unregistered {
             Self::Superseded(_) => "superseded",
             Self::Down => "down",
             Self::Moved => "moved",
+            Self::Refused(_) => "refused",
         }
     }
 
     /// The error behind it, where there is one.
     pub fn error(&self) -> Option<&LineError> {
         match self {
-            Self::Lost(error) | Self::Superseded(error) => Some(error),
+            Self::Lost(error) | Self::Superseded(error) | Self::Refused(error) => Some(error),
             _ => None,
         }
     }

@@ -4,14 +4,15 @@ mod driver;
 mod error;
 mod event;
 mod info;
+mod voice;
 
 use std::{sync::Arc, time::Instant};
 
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
-use webex_core::{Subscription, events::Hub};
+use webex_core::Subscription;
 
-pub(crate) use self::driver::Setup;
+pub(crate) use self::{driver::Setup, voice::Voice};
 pub use self::{
     error::{DocumentedError, LineError, LineErrorType},
     event::{Connecting, LineEvent, Unregistered},
@@ -28,7 +29,7 @@ use crate::registration::machine::{LineState, Upcoming};
 pub struct Line {
     commands: mpsc::UnboundedSender<Command>,
     snapshot: watch::Receiver<Snapshot>,
-    events: Arc<Hub<LineEvent>>,
+    voice: Arc<Voice>,
 }
 
 #[derive(Debug)]
@@ -49,9 +50,8 @@ impl Line {
     /// Starts the line's task on the present tokio runtime.
     pub(crate) fn start(setup: Setup) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
-        let events = Arc::new(Hub::default());
-        let snapshot = driver::start(setup, inbox, Arc::clone(&events));
-        Self { commands, snapshot, events }
+        let voice = Arc::clone(&setup.voice);
+        Self { commands, snapshot: driver::start(setup, inbox), voice }
     }
 
     /// Id of the line within this process.
@@ -61,7 +61,7 @@ impl Line {
 
     /// What is known of the line.
     pub fn info(&self) -> Arc<LineInfo> {
-        Arc::clone(&self.snapshot.borrow().info)
+        self.voice.complete(&self.snapshot.borrow().info)
     }
 
     /// The documented status.
@@ -80,9 +80,17 @@ impl Line {
         self.snapshot.borrow().next
     }
 
+    /// Waits until its state, its properties or what comes next has changed since the last call;
+    /// the first call may return at once. `false` once nothing can change any more.
+    ///
+    /// For showing a line as it is; the events say what happened to it.
+    pub async fn changed(&mut self) -> bool {
+        self.snapshot.changed().await.is_ok()
+    }
+
     /// Events from now on. Subscribe before [`register`](Self::register) to miss none.
     pub fn subscribe(&self) -> Subscription<LineEvent> {
-        self.events.subscribe()
+        self.voice.subscribe()
     }
 
     /// Begins to register the line, and keeps it registered until [`deregister`](Self::deregister).
@@ -91,7 +99,7 @@ impl Line {
     /// the line is registered or being registered.
     pub fn register(&self) {
         if self.commands.send(Command::Register).is_err() {
-            self.events.emit(&LineEvent::Error(LineError::closed()));
+            self.voice.emit(&LineEvent::Error(LineError::closed()));
         }
     }
 

@@ -1,0 +1,312 @@
+//! The calling client against the sandbox: where servers come from, several lines, and what is told.
+
+mod common;
+
+use std::sync::Arc;
+
+use serde_json::json;
+use webex_calling::{
+    CallingClient, CallingClientErrorType, CallingConfig, CallingError, CallingEvent,
+    DiscoveryStep, Location, ServiceData,
+};
+use webex_core::{ErrorKind, Subscription};
+use webex_sandbox::{FaultHandle, Hydra, Mobius, Region, Sandbox, U2c};
+
+use common::{PATIENCE, assert_empty, calling, client, configured, names, next};
+
+/// Puts clusters in place of the sandbox's own.
+fn clusters(sandbox: &Sandbox, hosts: &[&str]) -> FaultHandle {
+    let key = sandbox.origin().authority().to_owned();
+    let entry =
+        |host: &&str| json!({"host": host, "ttl": -1, "priority": 1, "id": "urn:T:us:mobius"});
+    let list: Vec<_> = hosts.iter().map(entry).collect();
+    sandbox.fail(U2c::postauth()).merge(json!({"hostCatalog": {key: list}})).always()
+}
+
+async fn told(events: &mut Subscription<CallingEvent>) -> CallingEvent {
+    tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("open")
+}
+
+#[tokio::test]
+async fn the_next_cluster_is_asked_when_one_does_not_answer() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let port = sandbox.origin().port().unwrap();
+    let (gone, alive) = ("127.0.0.1:1".to_owned(), format!("localhost:{port}"));
+    clusters(&sandbox, &[&gone, &alive]);
+    let (calling, line, mut events) = calling(&sandbox).await;
+    // The servers are those that it told, and itself as the last backup.
+    let servers = calling.servers();
+    assert_eq!((servers.primary.len(), servers.backup.len()), (2, 3));
+    assert_eq!(servers.backup[2].host_str(), Some("localhost"));
+    // Nobody could listen before the client was there: the error can be read.
+    let error = calling.last_error().unwrap();
+    assert_eq!(error.kind, CallingClientErrorType::DefaultError);
+    assert_eq!((error.step, error.http_status), (DiscoveryStep::Servers, None));
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn every_cluster_is_asked_before_it_is_an_error() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let port = sandbox.origin().port().unwrap();
+    clusters(&sandbox, &[&format!("127.0.0.1:{port}"), &format!("localhost:{port}")]);
+    sandbox.fail(Mobius::discovery()).with(503).always();
+    let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();
+    assert!(matches!(error, CallingError::Discovery(_)), "{error:?}");
+    assert_eq!(sandbox.requests().of(Mobius::discovery()).count(), 2);
+    sandbox.wait_for(|s| s.counts().devices == 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_catalog_without_clusters_is_an_error_that_says_so() {
+    let sandbox = Sandbox::start().await.unwrap();
+    clusters(&sandbox, &[]);
+    let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();
+    assert!(matches!(error, CallingError::NoClusters), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Forbidden);
+}
+
+#[tokio::test]
+async fn client_errors_have_the_documented_kinds() {
+    for (status, kind, text) in [
+        (401, CallingClientErrorType::TokenError, "token_error"),
+        (500, CallingClientErrorType::ServerError, "server_error"),
+        (404, CallingClientErrorType::DefaultError, "default_error"),
+        (429, CallingClientErrorType::DefaultError, "default_error"),
+    ] {
+        let sandbox = Sandbox::start().await.unwrap();
+        sandbox.fail(Region::lookup()).with(status).always();
+        let (calling, ..) = calling(&sandbox).await;
+        let error = calling.last_error().unwrap();
+        assert_eq!((error.kind, error.http_status), (kind, Some(status)));
+        let json = serde_json::to_value(&error).unwrap();
+        assert_eq!(
+            (json["type"].as_str(), json["status"].as_str()),
+            (Some(text), Some("inactive"))
+        );
+        assert_eq!(json["context"], json!({"step": "region"}));
+        assert!(json["message"].is_string());
+        // Without a place the first cluster itself is the server.
+        assert_eq!((calling.servers().primary.len(), calling.servers().backup.len()), (1, 0));
+        calling.deregister().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn servers_are_found_again_and_errors_are_told() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (calling, ..) = calling(&sandbox).await;
+    assert!(calling.last_error().is_none());
+    let mut events = calling.subscribe();
+    let before = calling.servers();
+
+    // A place that cannot be told now is where it was.
+    let region = sandbox.fail(Region::lookup()).with(500).always();
+    assert_eq!(calling.rediscover().await.unwrap(), before);
+    let CallingEvent::Error(error) = told(&mut events).await else { panic!() };
+    assert_eq!(
+        (error.kind, error.step),
+        (CallingClientErrorType::ServerError, DiscoveryStep::Region)
+    );
+    region.clear();
+
+    // No answer leaves the servers known before, and is told twice: here and by the event.
+    let discovery = sandbox.fail(Mobius::discovery()).with(503).always();
+    assert!(matches!(calling.rediscover().await, Err(CallingError::Discovery(_))));
+    let event = told(&mut events).await;
+    assert_eq!(event.name(), "callingClient:error");
+    assert_eq!(calling.last_error().unwrap().step, DiscoveryStep::Servers);
+    assert_eq!(calling.servers(), before);
+    discovery.clear();
+
+    // Other servers, and all is well again.
+    let uris = json!([sandbox.url("/mobius/backup-2/api/v1")]);
+    let lists = json!({"primary": {"uris": uris}, "backup": {"uris": []}});
+    sandbox.fail(Mobius::discovery()).merge(lists).always();
+    let servers = calling.rediscover().await.unwrap();
+    assert!(servers.primary[0].path().contains("backup-2"));
+    assert_eq!((&servers, calling.last_error().is_none()), (&calling.servers(), true));
+    assert!(events.try_next().is_none());
+    calling.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn those_who_ask_at_the_same_time_share_an_answer() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (calling, ..) = calling(&sandbox).await;
+    sandbox.clear_requests();
+    let (a, b, c) = tokio::join!(calling.rediscover(), calling.rediscover(), calling.rediscover());
+    assert!(Arc::ptr_eq(&a.unwrap(), &b.unwrap()) && c.is_ok());
+    assert_eq!(sandbox.requests().of(Mobius::discovery()).count(), 1);
+    calling.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_place_that_is_given_is_not_asked_for() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let mut config = CallingConfig::default();
+    let (region, country) = ("EU-CENTRAL".to_owned(), "DE".to_owned());
+    config.location = Some(Location { region, country });
+    let (calling, ..) = configured(&sandbox, config).await;
+    assert!(sandbox.requests().of(Region::lookup()).is_empty());
+    let asked = sandbox.requests().of(Mobius::discovery());
+    let request = asked.first().unwrap();
+    assert_eq!(request.query_value("regionCode").as_deref(), Some("EU-CENTRAL"));
+    assert_eq!(request.query_value("countryCode").as_deref(), Some("DE"));
+    calling.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_user_has_a_line_for_each_service() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (calling, line, mut events) = calling(&sandbox).await;
+    let agent = calling.add_line(ServiceData::contact_center("a.example.net")).unwrap();
+    let mut agent_events = agent.subscribe();
+    assert_ne!(line.line_id(), agent.line_id());
+    assert_eq!(calling.lines().len(), 2);
+    line.register();
+    agent.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    assert_eq!(names(&mut agent_events).await, ["connecting", "registered"]);
+    assert_ne!(line.info().mobius_device_id, agent.info().mobius_device_id);
+    let domains: Vec<_> = sandbox.lines().into_iter().map(|line| line.domain).collect();
+    assert_eq!(domains.len(), 2);
+    assert!(domains.contains(&"a.example.net".to_owned()));
+
+    // One goes, the other stays.
+    agent.deregister();
+    assert_eq!(names(&mut agent_events).await, ["unregistered"]);
+    assert_eq!(sandbox.lines().len(), 1);
+    assert_eq!(sandbox.lines()[0].indicator, "calling");
+
+    let again = calling.add_line(ServiceData::default()).unwrap_err();
+    assert_eq!(again.kind(), ErrorKind::Configuration);
+    let nowhere = calling.add_line(ServiceData::contact_center("")).unwrap_err();
+    assert_eq!(nowhere.kind(), ErrorKind::Configuration);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+    let late = calling.add_line(ServiceData::contact_center("b.example.net")).unwrap_err();
+    assert_eq!(late.kind(), ErrorKind::InvalidState);
+}
+
+#[tokio::test]
+async fn clients_of_one_process_have_nothing_in_common() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let mut guest = CallingConfig::default();
+    guest.service = ServiceData::guest("opaque-guest-token".to_owned());
+    let (one, line, mut events) = calling(&sandbox).await;
+    let (two, guest_line, mut guest_events) = configured(&sandbox, guest).await;
+    line.register();
+    guest_line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    assert_eq!(names(&mut guest_events).await, ["connecting", "registered"]);
+    let services: Vec<_> = sandbox
+        .requests()
+        .of(Mobius::register())
+        .iter()
+        .map(|request| request.json()["serviceData"].clone())
+        .collect();
+    let is_guest = |it: &&serde_json::Value| it["indicator"] == "guestcalling";
+    assert_eq!(services.iter().filter(is_guest).count(), 1);
+    assert!(services.iter().find(is_guest).unwrap()["jwe"].is_string());
+    one.deregister().await.unwrap();
+    assert_eq!(sandbox.lines().len(), 1, "the other client's line is not touched");
+    two.deregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn the_devices_of_the_user_are_listed_over_all_servers() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (one, line, mut events) = calling(&sandbox).await;
+    let (two, other, mut other_events) = calling(&sandbox).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    sandbox.down("primary-1");
+    other.register();
+    assert_eq!(names(&mut other_events).await, ["connecting", "server_failed", "registered"]);
+
+    // A server that does not answer is left out.
+    let devices = two.devices().await.unwrap();
+    assert_eq!(devices.len(), 1);
+    sandbox.up("primary-1");
+    let mut ids: Vec<_> =
+        two.devices().await.unwrap().into_iter().map(|device| device.device_id).collect();
+    ids.sort();
+    let mut lines: Vec<_> = sandbox.lines().into_iter().map(|line| line.device_id).collect();
+    lines.sort();
+    assert_eq!(ids, lines);
+    let request = sandbox.requests().of(Mobius::list());
+    let asked = request.last().unwrap().query_value("userid");
+    assert_eq!(asked.as_deref(), Some(sandbox.user().id.as_str()));
+
+    sandbox.fail(Mobius::list()).with(500).always();
+    let error = two.devices().await.unwrap_err();
+    assert!(matches!(error, CallingError::Devices(_)), "{error:?}");
+    one.deregister().await.unwrap();
+    two.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn number_and_extension_come_from_the_users_record() {
+    let sandbox = Sandbox::start().await.unwrap();
+    // Later than the registration, and nothing waits for it.
+    let record = sandbox.fail(Hydra::me()).delay(PATIENCE).once();
+    let (first, line, mut events) = calling(&sandbox).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    assert_eq!((record.fired(), line.info().phone_number.clone()), (1, None));
+    first.deregister().await.unwrap();
+
+    let (second, line, mut events) = calling(&sandbox).await;
+    let known = |s: &Sandbox| s.requests().of(Hydra::me()).answered(200).count() == 1;
+    sandbox.wait_for(known).await.unwrap();
+    let request = sandbox.requests().of(Hydra::me());
+    assert_eq!(request.last().unwrap().query_value("callingData").as_deref(), Some("true"));
+    line.register();
+    assert_eq!(next(&mut events).await.name(), "connecting");
+    let webex_calling::LineEvent::Registered(told) = next(&mut events).await else { panic!() };
+    let user = sandbox.user();
+    // The answer may still be on its way when the sandbox has sent it.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while line.info().extension.is_none() && tokio::time::Instant::now() < deadline {
+        tokio::task::yield_now().await;
+    }
+    let info = line.info();
+    assert_eq!(info.phone_number.as_deref(), Some(user.phone_number.as_str()));
+    assert_eq!(info.extension.as_deref(), Some(user.extension.as_str()));
+    assert_eq!((&info.voicemail, told.line_id), (&None, info.line_id));
+    second.deregister().await.unwrap();
+
+    // Who may not read the record has a line all the same.
+    sandbox.fail(Hydra::me()).with(403).always();
+    let (third, line, mut events) = calling(&sandbox).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    assert_eq!(line.info().extension, None);
+    third.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn unregistered_can_be_told_per_server() {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.fail(Mobius::register()).on("primary-1").with(503).once();
+    let mut config = CallingConfig::default();
+    config.unregistered_per_server = true;
+    let (calling, line, mut events) = configured(&sandbox, config).await;
+    line.register();
+    let told = ["connecting", "server_failed", "unregistered", "registered"];
+    assert_eq!(names(&mut events).await, told);
+    line.deregister();
+    assert_eq!(names(&mut events).await, ["unregistered"]);
+
+    // A server that only wants more time is passed over in silence.
+    sandbox.fail(Mobius::register()).on("primary-1").with(429).header("Retry-After", 1).once();
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "server_failed", "registered"]);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+}
