@@ -1,0 +1,96 @@
+//! `cargo xtask bench fleet`: what a process with thousands of users costs.
+//!
+//! Two parts, each in a process of its own, with the sandbox in another one:
+//!
+//! 1. **Meetings**: so many registered Meetings clients; the memory of each, at rest and after one
+//!    large event to each.
+//! 2. **Lines**: so many users with Meetings device, socket and line, for minutes; the memory and
+//!    processor time they take, and how late their keepalives come.
+//!
+//! Beside them runs a probe: a thread that only sleeps, and notes how late it wakes.
+//!
+//! ```text
+//! cargo xtask bench fleet [--clients 1000] [--lines 2000] [--seconds 300] [--only meetings|lines]
+//! ```
+
+// Figures of a benchmark are far below what a double holds exactly.
+#![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+
+mod cloud;
+mod machine;
+mod parts;
+
+use std::{
+    env,
+    process::{Command, ExitCode, Stdio},
+};
+
+/// A figure and what it may be at most.
+struct Figure {
+    what: &'static str,
+    value: f64,
+    unit: &'static str,
+    most: Option<f64>,
+}
+
+impl Figure {
+    /// Prints it; whether it is within its limit.
+    fn report(&self) -> bool {
+        let Self { what, value, unit, most } = self;
+        let met = most.is_none_or(|most| *value <= most);
+        let target = most.map_or(String::new(), |most| {
+            format!("at most {most:.1} {unit}: {}", if met { "met" } else { "MISSED" })
+        });
+        println!("  {what:<46} {:>16}   {target}", format!("{value:.2} {unit}").trim_end());
+        met
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = env::args().collect();
+    match option(&arguments, "--part").as_deref() {
+        Some("cloud") => {
+            cloud::serve(number(&arguments, "--users", 1));
+            ExitCode::SUCCESS
+        }
+        Some("meetings") => parts::meetings(number(&arguments, "--clients", 1000)),
+        Some("lines") => parts::lines(
+            number(&arguments, "--lines", 2000),
+            number(&arguments, "--seconds", 300) as u64,
+        ),
+        _ => both(&arguments),
+    }
+}
+
+/// Runs each part in a process of its own, so that neither inherits the other's memory.
+fn both(arguments: &[String]) -> ExitCode {
+    let only = option(arguments, "--only");
+    let mut met = true;
+    for part in ["meetings", "lines"] {
+        if only.as_deref().is_some_and(|only| only != part) {
+            continue;
+        }
+        let mut command = again(["--part", part]);
+        command.args(arguments.iter().skip(1).filter(|argument| *argument != "--bench"));
+        met &= command.status().expect("this program runs").success();
+    }
+    if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// This program, with as many open files as the system allows: each client holds a socket.
+fn again<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
+    let program = env::current_exe().expect("this program has a path");
+    let mut command = Command::new("sh");
+    command.arg("-c").arg("ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\"").arg(program);
+    command.args(arguments).stderr(Stdio::inherit());
+    command
+}
+
+fn option(arguments: &[String], name: &str) -> Option<String> {
+    let at = arguments.iter().position(|argument| argument == name)?;
+    arguments.get(at + 1).cloned()
+}
+
+fn number(arguments: &[String], name: &str, otherwise: usize) -> usize {
+    option(arguments, name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
