@@ -3,11 +3,13 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use webex_core::{Credentials, DeviceConfig, Endpoints, Transport, Webex};
+use webex_auth::DirectoryStore;
+use webex_core::{Credentials, DeviceConfig, Endpoints, Transport, Webex, WebexBuilder};
 use webex_sandbox::Sandbox;
 
 use crate::{
@@ -17,6 +19,9 @@ use crate::{
 
 /// Where the token is when it is not in a file.
 pub(crate) const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
+
+/// What the names of kept values begin with.
+const STATE: &str = "webex";
 
 /// Cloud and token, as given on the command line.
 #[derive(Debug, Args)]
@@ -90,11 +95,14 @@ impl CloudArguments {
 impl Access {
     /// A client of the user. Clients share their connections.
     pub(crate) fn webex(&self, device: DeviceConfig) -> Result<Webex, Failure> {
-        Webex::builder()
+        self.build(Webex::builder().device(device))
+    }
+
+    fn build(&self, builder: WebexBuilder) -> Result<Webex, Failure> {
+        builder
             .credentials(Credentials::access_token(self.token.expose_secret()))
             .endpoints(self.endpoints.clone())
             .transport(self.transport.clone())
-            .device(device)
             .build()
             .map_err(|error| Failure::sdk(error.kind(), &error))
     }
@@ -107,29 +115,39 @@ impl Access {
 
 impl Cloud {
     /// Makes the client: by the token given, or as who is signed in; starts the sandbox when there is
-    /// neither token, cloud nor sign-in.
-    pub(crate) async fn open(arguments: CloudArguments) -> Result<Self, Failure> {
-        match arguments.access()? {
-            Some(access) => {
-                Ok(Self { webex: access.webex(DeviceConfig::default())?, sandbox: None })
+    /// neither token, cloud nor sign-in. `state` is where the user's state is kept, if it is.
+    pub(crate) async fn open(
+        arguments: CloudArguments,
+        state: Option<PathBuf>,
+    ) -> Result<Self, Failure> {
+        let builder = match state {
+            Some(directory) => {
+                Webex::builder().state_store(Arc::new(DirectoryStore::new(directory)), STATE)
             }
-            None => match Self::signed_in(arguments.store).await? {
+            None => Webex::builder(),
+        };
+        match arguments.access()? {
+            Some(access) => Ok(Self { webex: access.build(builder)?, sandbox: None }),
+            None => match Self::signed_in(arguments.store, builder.clone()).await? {
                 Some(cloud) => Ok(cloud),
-                None => Self::sandbox().await,
+                None => Self::sandbox(builder).await,
             },
         }
     }
 
     /// As `webex login` left it: its tokens renew themselves.
-    async fn signed_in(store: StoreArguments) -> Result<Option<Self>, Failure> {
+    async fn signed_in(
+        store: StoreArguments,
+        builder: WebexBuilder,
+    ) -> Result<Option<Self>, Failure> {
         let Some(store) = store.open_if_any() else { return Ok(None) };
         let Some(profile) = Profile::find(&store).await? else { return Ok(None) };
         let transport = profile.cloud.transport()?;
         let tokens = profile.tokens(&store, &transport)?;
-        Ok(Some(Self { webex: profile.client(tokens, transport)?, sandbox: None }))
+        Ok(Some(Self { webex: profile.build(builder, tokens, transport)?, sandbox: None }))
     }
 
-    async fn sandbox() -> Result<Self, Failure> {
+    async fn sandbox(builder: WebexBuilder) -> Result<Self, Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::other(format!("sandbox: {error}"));
         let sandbox = Sandbox::start().await.map_err(|error| failed(&error))?;
         let endpoints = Endpoints::at(sandbox.origin().as_str()).map_err(|error| failed(&error))?;
@@ -139,7 +157,7 @@ impl Cloud {
             .and_then(webex_core::TransportBuilder::build)
             .map_err(|error| failed(&error))?;
         let token = sandbox.token().to_owned().into();
-        let webex = Access { token, endpoints, transport }.webex(DeviceConfig::default())?;
+        let webex = Access { token, endpoints, transport }.build(builder)?;
         Ok(Self { webex, sandbox: Some(sandbox) })
     }
 }

@@ -15,7 +15,9 @@ mod commands;
 mod exit;
 mod output;
 mod profile;
+mod screen;
 mod signals;
+mod status;
 
 use std::{process::ExitCode, time::Instant};
 

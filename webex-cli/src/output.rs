@@ -1,20 +1,20 @@
 //! What the user sees: events with their time, for people or as JSON lines.
 
-use std::{
-    io::{self, Write},
-    time::Instant,
-};
+use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use webex_calling::{LineEvent, Unregistered};
 use webex_meetings::MeetingsEvent;
 
+use crate::screen::Screen;
+
 /// Where events are shown. Times count from the start of the process.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone)]
 pub(crate) struct Output {
     started: Instant,
     json: bool,
+    screen: Screen,
 }
 
 /// An event as programs get it.
@@ -38,23 +38,40 @@ struct Shown {
 }
 
 impl Output {
-    pub(crate) fn new(started: Instant, json: bool) -> Self {
-        Self { started, json }
+    /// Everything goes to `screen`.
+    pub(crate) fn new(started: Instant, json: bool, screen: Screen) -> Self {
+        Self { started, json, screen }
+    }
+
+    /// When the process started: what times count from.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// The screen that people read; `None` when programs do.
+    pub(crate) fn people(&self) -> Option<&Screen> {
+        (!self.json).then_some(&self.screen)
     }
 
     /// A remark for people; programs get none.
-    pub(crate) fn remark(self, text: &str) {
+    pub(crate) fn remark(&self, text: &str) {
         if !self.json {
-            print(text);
+            self.screen.print(text);
         }
     }
 
     /// A remark that everybody gets, programs on standard error.
-    pub(crate) fn notice(self, text: &str) {
-        if self.json { eprintln!("{text}") } else { print(text) }
+    pub(crate) fn notice(&self, text: &str) {
+        if self.json { eprintln!("{text}") } else { self.screen.print(text) }
     }
 
-    pub(crate) fn meetings(self, event: MeetingsEvent) {
+    /// What the line is at, for people.
+    pub(crate) fn state(&self, text: &str) {
+        let detail = text.to_owned();
+        self.show(Shown { source: "line", event: "state", detail, payload: Map::new() });
+    }
+
+    pub(crate) fn meetings(&self, event: MeetingsEvent) {
         if let MeetingsEvent::Step { step, succeeded } = event {
             let detail = if succeeded { "" } else { "failed; not needed for events" };
             return self.show(Shown {
@@ -76,7 +93,7 @@ impl Output {
         });
     }
 
-    pub(crate) fn line(self, event: &LineEvent) {
+    pub(crate) fn line(&self, event: &LineEvent) {
         let (detail, payload) = match event {
             LineEvent::Registered(info) => {
                 let server = info.server.as_ref().map(|url| format!(" with {url}"));
@@ -91,7 +108,10 @@ impl Output {
                 let line = serde_json::to_value(&**info).unwrap_or_default();
                 (detail, payload([("line", line)]))
             }
-            LineEvent::Unregistered { reason: outcome, .. } => {
+            LineEvent::Connecting { reason } => {
+                (String::new(), payload([("reason", json!(reason.name()))]))
+            }
+            LineEvent::Unregistered { reason: outcome, server } => {
                 let error = match outcome {
                     Unregistered::NotReachable(error) => Some(error.to_string()),
                     _ => outcome.error().map(ToString::to_string),
@@ -100,8 +120,8 @@ impl Output {
                     Some(error) => format!("{}: {error}", outcome.name()),
                     None => outcome.name().to_owned(),
                 };
-                let outcome = Some(("outcome", json!(outcome.name())));
-                (detail, payload(outcome.into_iter().chain(error.map(|e| ("reason", json!(e))))))
+                let told = [("outcome", json!(outcome.name())), ("server", json!(server))];
+                (detail, payload(told.into_iter().chain(error.map(|e| ("reason", json!(e))))))
             }
             LineEvent::Error(error) => {
                 let documented = error.documented();
@@ -111,6 +131,7 @@ impl Output {
                     payload([
                         ("error", json!(documented)),
                         ("http_status", json!(error.http_status)),
+                        ("server", json!(error.server)),
                     ]),
                 )
             }
@@ -118,11 +139,19 @@ impl Output {
                 format!("{server}: {error}"),
                 payload([("server", json!(server)), ("error", json!(error.documented()))]),
             ),
-            LineEvent::Reconnecting { missed, of, .. }
-            | LineEvent::KeepaliveMissed { missed, of, .. } => (
-                format!("{missed} of {of} keepalives missed"),
-                payload([("missed", json!(missed)), ("of", json!(of))]),
+            LineEvent::Reconnecting { missed, of, server, error }
+            | LineEvent::KeepaliveMissed { missed, of, server, error } => (
+                format!("{missed} of {of} keepalives missed: {error}"),
+                payload([
+                    ("missed", json!(missed)),
+                    ("of", json!(of)),
+                    ("server", json!(server)),
+                    ("reason", json!(error.to_string())),
+                ]),
             ),
+            LineEvent::Reconnected { server } => {
+                (format!("with {server}"), payload([("server", json!(server))]))
+            }
             LineEvent::Lost(count) => {
                 (format!("{count} events"), payload([("count", json!(count))]))
             }
@@ -132,7 +161,7 @@ impl Output {
     }
 
     /// What the sandbox inside this process has left of us.
-    pub(crate) fn left(self, devices: usize, sockets: usize, lines: usize) {
+    pub(crate) fn left(&self, devices: usize, sockets: usize, lines: usize) {
         self.show(Shown {
             source: "sandbox",
             event: "left",
@@ -145,7 +174,7 @@ impl Output {
         });
     }
 
-    fn show(self, shown: Shown) {
+    fn show(&self, shown: Shown) {
         let elapsed = self.started.elapsed();
         let Shown { source, event, detail, payload } = shown;
         if self.json {
@@ -153,22 +182,15 @@ impl Output {
             #[allow(clippy::cast_precision_loss)] // exact for 285 years
             let t_ms = elapsed.as_micros() as f64 / 1000.0;
             let line = JsonLine { t_ms, source, event, payload };
-            print(&serde_json::to_string(&line).unwrap_or_default());
+            self.screen.print(&serde_json::to_string(&line).unwrap_or_default());
         } else {
             let line =
                 format!("{:9.3} s  {source:<8}  {event:<21} {detail}", elapsed.as_secs_f64());
-            print(line.trim_end());
+            self.screen.print(line.trim_end());
         }
     }
 }
 
 fn payload(pairs: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-}
-
-/// Writes a line at once. A reader that went away (`| head`) is no reason to leave devices behind:
-/// the program goes on, unheard.
-fn print(text: &str) {
-    let mut stdout = io::stdout().lock();
-    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
 }

@@ -12,7 +12,7 @@ use webex_auth::{
     Credentials, DirectoryStore, Endpoints as OAuthEndpoints, Integration, Store, StoreError,
     TokenError, TokenSet, Tokens,
 };
-use webex_core::{Endpoints, Transport, Webex};
+use webex_core::{Endpoints, Transport, Webex, WebexBuilder};
 
 use crate::exit::Failure;
 
@@ -185,7 +185,17 @@ impl Profile {
 
     /// A client of the signed-in user.
     pub(crate) fn client(&self, tokens: Tokens, transport: Transport) -> Result<Webex, Failure> {
-        Webex::builder()
+        self.build(Webex::builder(), tokens, transport)
+    }
+
+    /// The same, of a client that has been begun.
+    pub(crate) fn build(
+        &self,
+        builder: WebexBuilder,
+        tokens: Tokens,
+        transport: Transport,
+    ) -> Result<Webex, Failure> {
+        builder
             .tokens(tokens)
             .endpoints(self.cloud.endpoints()?)
             .transport(transport)

@@ -1,10 +1,16 @@
 //! `webex register`: a Meetings device and a Calling line until Ctrl-C.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
-use clap::Args;
-use tokio::{task::JoinHandle, time::timeout};
-use webex_calling::{CallingClient, CallingConfig, LineEvent};
+use clap::{Args, ValueEnum};
+use tokio::{
+    task::{AbortHandle, JoinHandle},
+    time::timeout,
+};
+use webex_calling::{CallingClient, CallingConfig, DeviceLimit, Line, LineEvent, LineState};
 use webex_core::{Subscription, Webex, events::Lossy};
 use webex_meetings::Meetings;
 
@@ -12,7 +18,9 @@ use crate::{
     cloud::{Cloud, CloudArguments},
     exit::Failure,
     output::Output,
+    screen::Screen,
     signals::Signals,
+    status,
 };
 
 /// How long leaving may take. Past it the program ends, and the cloud forgets the rest by itself.
@@ -32,8 +40,36 @@ pub(crate) struct Arguments {
     /// Print one JSON object per event
     #[arg(long)]
     json: bool,
+    /// Directory, for this user alone, that keeps what survives a crash or restart: the device, the
+    /// catalog, where the line was [default: nothing is kept]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// What to do when the user has as many calling devices as allowed
+    #[arg(long, value_name = "WHAT", default_value = "prefer-own")]
+    on_device_limit: OnDeviceLimit,
     #[command(flatten)]
     cloud: CloudArguments,
+}
+
+/// [`DeviceLimit`] on the command line.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OnDeviceLimit {
+    /// Take the place of the first device, whosever it is
+    TakeOver,
+    /// End with an error
+    Fail,
+    /// Take the place of an earlier registration of this device, or else fail
+    PreferOwn,
+}
+
+impl From<OnDeviceLimit> for DeviceLimit {
+    fn from(choice: OnDeviceLimit) -> Self {
+        match choice {
+            OnDeviceLimit::TakeOver => Self::TakeOver,
+            OnDeviceLimit::Fail => Self::Fail,
+            OnDeviceLimit::PreferOwn => Self::PreferOwn,
+        }
+    }
 }
 
 /// Reads a number of seconds.
@@ -47,16 +83,20 @@ struct Endpoint {
     meetings: Option<Meetings>,
     calling: Option<CallingClient>,
     printers: Vec<JoinHandle<()>>,
+    /// Shows the line's state until it is left.
+    status: Option<AbortHandle>,
     output: Output,
 }
 
 /// Registers, waits for a reason to end, and leaves nothing behind.
 pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
-    let output = Output::new(started, arguments.json);
+    // What is logged to the same terminal would break into the status.
+    let live = !arguments.json && !tracing::enabled!(tracing::Level::INFO);
+    let output = Output::new(started, arguments.json, Screen::stdout(live));
     let mut signals = Signals::listen().map_err(|error| Failure::other(error.to_string()))?;
     let both = arguments.meetings == arguments.calling;
     let (meetings, calling) = (arguments.meetings || both, arguments.calling || both);
-    let Cloud { webex, sandbox } = Cloud::open(arguments.cloud).await?;
+    let Cloud { webex, sandbox } = Cloud::open(arguments.cloud, arguments.state_dir).await?;
     if let Some(sandbox) = &sandbox {
         output.notice(&format!(
             "No token and no cloud given: using the sandbox inside this program, {}",
@@ -64,12 +104,22 @@ pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Fa
         ));
     }
 
-    let mut endpoint = Endpoint { meetings: None, calling: None, printers: Vec::new(), output };
+    let mut config = CallingConfig::default();
+    config.registration.device_limit = arguments.on_device_limit.into();
+    let config = calling.then_some(config);
+    let mut endpoint = Endpoint {
+        meetings: None,
+        calling: None,
+        printers: Vec::new(),
+        status: None,
+        output: output.clone(),
+    };
     let outcome = tokio::select! {
-        outcome = endpoint.stay(&webex, meetings, calling) => outcome,
+        outcome = endpoint.stay(&webex, meetings, config) => outcome,
         () = ended(arguments.duration) => Ok(()),
         () = signals.next() => Ok(()),
     };
+    endpoint.still();
     output.remark("Leaving …");
     let left = tokio::select! {
         left = timeout(LEAVE, endpoint.leave()) => left.unwrap_or_else(|_| {
@@ -95,11 +145,17 @@ async fn ended(duration: Option<Duration>) {
 
 impl Endpoint {
     /// Registers what is wanted, side by side, and stays until the registration is lost for good.
-    async fn stay(&mut self, webex: &Webex, meetings: bool, calling: bool) -> Result<(), Failure> {
-        let output = self.output;
+    async fn stay(
+        &mut self,
+        webex: &Webex,
+        meetings: bool,
+        calling: Option<CallingConfig>,
+    ) -> Result<(), Failure> {
+        let output = &self.output;
         if meetings {
             let device = Meetings::new(webex);
-            self.printers.push(show(device.subscribe(), move |event| output.meetings(event)));
+            let printer = output.clone();
+            self.printers.push(show(device.subscribe(), move |event| printer.meetings(event)));
             self.meetings = Some(device);
         }
         let device = self.meetings.clone();
@@ -112,29 +168,39 @@ impl Endpoint {
             registered.await.map_err(|error| Failure::sdk(error.kind(), &error))
         };
         let (client, printers) = (&mut self.calling, &mut self.printers);
+        let status = &mut self.status;
         let line = async {
-            if !calling {
-                return Ok(None);
-            }
-            let made = CallingClient::new(webex, CallingConfig::default()).await;
+            let Some(config) = calling else { return Ok(None) };
+            let made = CallingClient::new(webex, config).await;
             let made = made.map_err(|error| Failure::sdk(error.kind(), &error))?;
             let line = made.lines().remove(0);
             let mut events = line.subscribe();
-            printers.push(show(line.subscribe(), move |event| output.line(&event)));
+            let printer = output.clone();
+            printers.push(show(line.subscribe(), move |event| printer.line(&event)));
+            *status = status::follow(&line, output);
             *client = Some(made);
             line.register();
-            registered(&mut events).await.map(|()| Some(events))
+            registered(&line, &mut events).await.map(|()| Some((line, events)))
         };
-        let ((), events) = tokio::try_join!(meetings, line)?;
+        let ((), line) = tokio::try_join!(meetings, line)?;
         // The printers have their turn first.
         tokio::task::yield_now().await;
         output.remark("Registered. Press Ctrl-C to deregister and end.");
-        match events {
-            // Errors of a registered line are final: otherwise it reconnects by itself.
-            Some(mut events) => loop {
-                registered(&mut events).await?;
+        match line {
+            Some((line, mut events)) => loop {
+                registered(&line, &mut events).await?;
             },
             None => std::future::pending().await,
+        }
+    }
+
+    /// Ends the display of the line's state.
+    fn still(&mut self) {
+        if let Some(status) = self.status.take() {
+            status.abort();
+        }
+        if let Some(screen) = self.output.people() {
+            screen.status(None);
         }
     }
 
@@ -157,15 +223,22 @@ impl Endpoint {
     }
 }
 
-/// Waits for the next registration of the line.
-async fn registered(events: &mut Subscription<LineEvent>) -> Result<(), Failure> {
+/// Waits for the next registration of the line. Most of what goes wrong the line mends by itself,
+/// however long it takes; it is a failure when the line will do nothing more.
+async fn registered(line: &Line, events: &mut Subscription<LineEvent>) -> Result<(), Failure> {
     while let Some(event) = events.next().await {
-        match event {
+        let error = match &event {
             LineEvent::Registered(_) => return Ok(()),
-            LineEvent::Error(error) if error.http_status != Some(404) => {
-                return Err(Failure::sdk(error.error_kind(), &error));
-            }
-            _ => {}
+            LineEvent::Error(error) => Some(error),
+            LineEvent::Unregistered { reason, .. } => reason.error(),
+            _ => continue,
+        };
+        let at_rest = matches!(line.state(), LineState::Idle | LineState::Failed);
+        if at_rest && line.next().is_none() {
+            return Err(match error {
+                Some(error) => Failure::sdk(error.error_kind(), error),
+                None => Failure::other("the calling service has ended the registration"),
+            });
         }
     }
     std::future::pending().await
