@@ -40,10 +40,10 @@ fn passes_on_a_cloud_in_another_process_and_reports_nothing_private() {
     let names: Vec<_> =
         report.json["scenarios"].as_array().unwrap().iter().map(|s| s["name"].clone()).collect();
     assert_eq!(names, ["cloud", "meetings", "calling", "both", "interrupted"]);
-    assert_eq!(
-        report.events("meetings", "meetings"),
-        ["meetings:ready", "meetings:registered", "meetings:unregistered"]
-    );
+    // The steps beside the registration end in any order.
+    let mut meetings = report.events("meetings", "meetings");
+    meetings.retain(|name| *name != "meetings:step");
+    assert_eq!(meetings, ["meetings:ready", "meetings:registered", "meetings:unregistered"]);
     assert_eq!(report.events("calling", "line"), ["connecting", "registered", "unregistered"]);
     assert!(report.answers("calling", "/status").len() >= 3, "{}", report.text);
     assert_eq!(report.answers("both", "wdm/api/v1/devices")[..1], ["POST 200"], "one device");
