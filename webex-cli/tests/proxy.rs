@@ -5,62 +5,22 @@
 
 mod support;
 
-use std::{
-    collections::BTreeSet,
-    process::Command,
-    sync::{Arc, Mutex},
-};
+use std::process::Command;
 
 use support::ca_file;
 use tempfile::TempDir;
-use tokio::{
-    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional},
-    net::{TcpListener, TcpStream},
-};
 use webex_sandbox::Sandbox;
-use webex_tests::process::Process;
+use webex_tests::{anyhost::AnyHost, process::Process};
 
-/// Base64 of `ann:pass-word`.
-const AUTHORIZATION: &str = "proxy-authorization: basic yw5uonbhc3mtd29yza==";
+/// Of `ann:pass-word`.
+const AUTHORIZATION: &str = "Basic YW5uOnBhc3Mtd29yZA==";
 
-type Asked = Arc<Mutex<Vec<String>>>;
-
-/// A proxy that takes everyone who authenticates to the sandbox, whatever host was asked for.
-async fn proxy(sandbox: &Sandbox) -> (String, Asked) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let target = format!("127.0.0.1:{}", sandbox.origin().port().unwrap());
-    let asked = Asked::default();
-    let log = Arc::clone(&asked);
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(serve(stream, target.clone(), Arc::clone(&log)));
-        }
-    });
-    (address, asked)
+fn proxy(sandbox: &Sandbox) -> AnyHost {
+    let target = sandbox.origin().socket_addrs(|| None).unwrap()[0];
+    AnyHost::start(target, Some(AUTHORIZATION))
 }
 
-async fn serve(stream: TcpStream, target: String, asked: Asked) -> std::io::Result<()> {
-    let mut stream = BufReader::new(stream);
-    let mut lines = Vec::new();
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line).await?;
-        if line.trim().is_empty() {
-            break;
-        }
-        lines.push(line.trim().to_lowercase());
-    }
-    if !lines.iter().any(|line| line == AUTHORIZATION) {
-        return stream.write_all(b"HTTP/1.1 407 Who are you\r\n\r\n").await;
-    }
-    asked.lock().unwrap().push(lines[0].clone());
-    let mut there = TcpStream::connect(target).await?;
-    stream.write_all(b"HTTP/1.1 200 Go on\r\n\r\n").await?;
-    copy_bidirectional(&mut stream, &mut there).await.map(drop)
-}
-
-fn webex(sandbox: &Sandbox, ca: &str, variables: &[(&str, &str)]) -> Process {
+fn webex(sandbox: &Sandbox, ca: &str, variable: &str, proxy: &str) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webex"));
     command.args(["register", "--json", "--cloud", "https://u2c.wbx2.com", "--ca", ca]);
     command.env("WEBEX_ACCESS_TOKEN", sandbox.token()).env_remove("WEBEX_LOG");
@@ -68,7 +28,7 @@ fn webex(sandbox: &Sandbox, ca: &str, variables: &[(&str, &str)]) -> Process {
     for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
         command.env_remove(name).env_remove(name.to_lowercase());
     }
-    command.envs(variables.iter().copied());
+    command.env(variable, proxy);
     Process::start(&mut command)
 }
 
@@ -77,17 +37,17 @@ async fn everything_goes_through_the_proxy_of_the_environment() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
-    let (address, asked) = proxy(&sandbox).await;
-    let url = format!("http://ann:pass-word@{address}");
-    let mut webex = webex(&sandbox, &ca, &[("HTTPS_PROXY", &url)]);
+    let proxy = proxy(&sandbox);
+    let url = format!("http://ann:pass-word@{}", proxy.address());
+    let mut webex = webex(&sandbox, &ca, "HTTPS_PROXY", &url);
     webex.wait_for_event("registered");
     webex.wait_for_event("meetings:registered");
     webex.signal("INT");
     assert_eq!(webex.end().code(), 0);
 
-    let hosts: BTreeSet<String> = asked.lock().unwrap().iter().cloned().collect();
+    let asked = proxy.asked();
     for host in ["u2c.wbx2.com", "wdm-a.wbx2.com", "mercury-connection-partition0-a.wbx2.com"] {
-        assert!(hosts.contains(&format!("connect {host}:443 http/1.1")), "{host}: {hosts:?}");
+        assert!(asked.contains(&format!("{host}:443")), "{host}: {asked:?}");
     }
 }
 
@@ -96,9 +56,9 @@ async fn a_proxy_of_the_environment_that_does_not_let_out_is_named() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
-    let (address, _) = proxy(&sandbox).await;
+    let address = proxy(&sandbox).address();
     let url = format!("http://ann:other-word@{address}");
-    let ended = webex(&sandbox, &ca, &[("all_proxy", &url)]).end();
+    let ended = webex(&sandbox, &ca, "all_proxy", &url).end();
     assert_ne!(ended.status.code(), Some(0));
     let all = format!("{}\n{}", ended.stdout.join("\n"), ended.stderr);
     assert!(all.contains(&address), "{all}");

@@ -23,6 +23,9 @@ use webex_auth::{TokenError, retry_after};
 pub enum ErrorKind {
     /// The service does not accept the token, and no other can be had. Sign in again.
     Unauthorized,
+    /// The service may not serve the user where the user is, for legal reasons (HTTP 451). The user
+    /// has been signed out; device and socket are given up.
+    Embargoed,
     /// The user may not do this. Retrying does not help; an administrator might.
     Forbidden,
     /// What was asked for does not exist (any more).
@@ -55,6 +58,7 @@ impl ErrorKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Unauthorized => "unauthorized",
+            Self::Embargoed => "embargoed",
             Self::Forbidden => "forbidden",
             Self::NotFound => "not_found",
             Self::RateLimited { .. } => "rate_limited",
@@ -100,6 +104,14 @@ pub enum HttpError {
         /// The proxy, as `host:port`.
         proxy: String,
     },
+    /// Not sent: an identity service has asked to be left alone for a while (HTTP 429).
+    #[error("{host} asked to be left alone for another {} s", retry_after.as_secs_f32().ceil())]
+    Paused {
+        /// The host.
+        host: String,
+        /// What is left of that time.
+        retry_after: Duration,
+    },
     /// No complete answer within the time allowed.
     #[error("{host} did not answer within {} s", after.as_secs_f32())]
     Timeout {
@@ -144,6 +156,9 @@ impl HttpError {
             Self::Status(error) => error.kind(),
             Self::Network { .. } | Self::Proxy { .. } => ErrorKind::Network,
             Self::ProxyAuthentication { .. } => ErrorKind::Configuration,
+            Self::Paused { retry_after, .. } => {
+                ErrorKind::RateLimited { retry_after: Some(*retry_after) }
+            }
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Token(error) => token_kind(error),
             Self::NoDevice { kind, .. } => *kind,
@@ -207,9 +222,11 @@ impl ServiceError {
         Self {
             host: host.to_owned(),
             status,
-            message: json.as_ref().and_then(message).map(shorten),
+            message: message_of(json.as_ref(), &body).map(shorten),
             error_code: json.as_ref().and_then(|json| json.get("errorCode")?.as_i64()),
-            tracking_id: header(headers, "trackingid").map(str::to_owned),
+            tracking_id: header(headers, "trackingid")
+                .or_else(|| json.as_ref()?.get("trackingId")?.as_str())
+                .map(str::to_owned),
             retry_after: retry_after(headers),
             body,
         }
@@ -219,7 +236,8 @@ impl ServiceError {
     pub fn kind(&self) -> ErrorKind {
         match self.status.as_u16() {
             401 => ErrorKind::Unauthorized,
-            403 | 451 => ErrorKind::Forbidden,
+            403 => ErrorKind::Forbidden,
+            451 => ErrorKind::Embargoed,
             404 | 410 => ErrorKind::NotFound,
             408 => ErrorKind::Timeout,
             429 => ErrorKind::RateLimited { retry_after: self.retry_after },
@@ -253,6 +271,15 @@ const MESSAGE_FIELDS: [&str; 6] =
 
 /// How deep a message may be nested: enough for every known service, and an end for the unknown.
 const MESSAGE_DEPTH: usize = 4;
+
+/// The message of a JSON body, or a body that is plain text itself. Pages of gateways are neither.
+fn message_of<'a>(json: Option<&'a Value>, body: &'a [u8]) -> Option<&'a str> {
+    if let Some(json) = json {
+        return message(json);
+    }
+    let text = std::str::from_utf8(body).ok()?.trim();
+    (!text.is_empty() && !text.starts_with(['<', '{', '['])).then_some(text)
+}
 
 fn message(json: &Value) -> Option<&str> {
     fn find(json: &Value, depth: usize) -> Option<&str> {
@@ -301,6 +328,12 @@ mod tests {
             (r#"{"message":"m","errors":[{"description":"x"}]}"#, Some("m")),
             (r#"{"error":{"message":"deep"}}"#, Some("deep")),
             (r#"{"errorCode":101}"#, None),
+            (
+                r#"{"message":"User has excessive device registrations","code":1}"#,
+                Some("User has excessive device registrations"),
+            ),
+            ("upstream connect error\n", Some("upstream connect error")),
+            ("{\"message\": \"cut", None),
             ("<html>", None),
             ("", None),
             ("[1]", None),
@@ -316,6 +349,14 @@ mod tests {
         assert_eq!(error.tracking_id.as_deref(), Some("T_1"));
         let wait = Some(Duration::from_secs(7));
         assert_eq!(error.kind(), ErrorKind::RateLimited { retry_after: wait });
+    }
+
+    #[test]
+    fn the_tracking_id_may_be_in_the_body() {
+        let status = StatusCode::NOT_FOUND;
+        let body = Bytes::from_static(br#"{"message":"m","errors":[],"trackingId":"T_2"}"#);
+        let error = ServiceError::read("h", status, &HeaderMap::new(), body);
+        assert_eq!(error.tracking_id.as_deref(), Some("T_2"));
     }
 
     #[test]

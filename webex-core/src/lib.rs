@@ -36,8 +36,8 @@ pub use self::{
     error::{ErrorKind, HttpError, ServiceError},
     events::Subscription,
     http::{
-        Auth, CONNECT_TIMEOUT, Http, Proxy, ProxyError, REQUEST_TIMEOUT, Request, Response,
-        RootError, TrackingIds, Transport, TransportBuilder, TransportError,
+        ATTEMPT_TIMEOUT, Auth, CONNECT_TIMEOUT, Http, Proxy, ProxyError, REQUEST_TIMEOUT, Request,
+        Response, RootError, TrackingIds, Transport, TransportBuilder, TransportError,
     },
     link::{Lease, Link, LinkError, LinkEvent, LinkState, Phase},
     saved::SavedState,

@@ -88,7 +88,8 @@ impl From<ErrorKind> for Status {
     fn from(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::Unauthorized => Self::Unauthorized,
-            ErrorKind::Forbidden => Self::Forbidden,
+            // To a C program an embargo is one more thing that the user may not do; the message tells.
+            ErrorKind::Forbidden | ErrorKind::Embargoed => Self::Forbidden,
             ErrorKind::NotFound => Self::NotFound,
             ErrorKind::RateLimited { .. } => Self::RateLimited,
             ErrorKind::Network => Self::Network,

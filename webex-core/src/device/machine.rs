@@ -248,6 +248,16 @@ impl Machine {
         }
     }
 
+    /// Gives up the device without a request: the service would not answer for this user any more.
+    /// An answer that is still under way changes nothing.
+    pub fn forget(&mut self) {
+        self.timers.clear();
+        self.action = None;
+        self.proven = false;
+        self.ends = None;
+        self.state = if self.wanted { State::Failed } else { State::Absent };
+    }
+
     /// Asks the service for the present record, because its socket address does not work.
     pub fn refresh(&mut self) {
         if let State::Registered(device) = &self.state {

@@ -1,50 +1,58 @@
 //! The one way to send a request.
 //!
 //! Every request of the SDK goes through [`Http::send`]: it adds the tracking id and the headers
-//! that Webex services expect, the bearer token where the host may have it, follows the two kinds
-//! of redirects, replays once after a 401 that a new token may cure, keeps a deadline, and turns
-//! what went wrong into one [`HttpError`]. Nothing else in the SDK calls the HTTP library.
+//! that Webex services expect, the bearer token where the host may have it, follows redirects in
+//! headers and bodies, replays once after a 401 that a new token may cure, keeps its deadlines, and
+//! turns what went wrong into one [`HttpError`]. Nothing else in the SDK calls the HTTP library.
+//!
+//! ```text
+//!   send ─ deadline ─► exchange ─► circuit ─► token ─► one attempt ─► 401? renew, once more
+//!                         ▲                                        ├► 451? tell, sign out
+//!                         └────────────── redirect ◄───────────────┘
+//! ```
 
 mod allow;
+mod circuit;
 mod dial;
 mod proxy;
 mod request;
+mod response;
 pub(crate) mod tls;
 mod token;
 mod tracking;
 mod transport;
 
-use std::{sync::Arc, time::Instant};
+use std::sync::Arc;
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, LOCATION, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
 };
 use parking_lot::RwLock;
-use serde::de::DeserializeOwned;
-use tracing::debug;
+use tokio::{
+    sync::watch,
+    time::{Instant, timeout, timeout_at},
+};
+use tracing::{debug, warn};
 use url::Url;
 use webex_auth::{AccessToken, Tokens};
 
 pub(crate) use self::{allow::AllowList, dial::Stream};
+use self::{circuit::Circuit, response::Redirects};
 pub use self::{
     proxy::{Proxy, ProxyError},
-    request::{Auth, REQUEST_TIMEOUT, Request},
+    request::{ATTEMPT_TIMEOUT, Auth, REQUEST_TIMEOUT, Request},
+    response::Response,
     tls::RootError,
     tracking::TrackingIds,
     transport::{CONNECT_TIMEOUT, Transport, TransportBuilder, TransportError},
 };
-use crate::error::{HttpError, ServiceError};
+use crate::error::HttpError;
 
 const SPARK_USER_AGENT: HeaderName = HeaderName::from_static("spark-user-agent");
 const DEVICE_URL: HeaderName = HeaderName::from_static("cisco-device-url");
 const NO_HTTP_REDIRECT: HeaderName = HeaderName::from_static("cisco-no-http-redirect");
 const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
-const CISCO_LOCATION: &str = "cisco-location";
-
-/// Redirects followed for one request (the reference client's `maxAppLevelRedirects`).
-const MAX_REDIRECTS: usize = 10;
 
 /// What this program calls itself: `webex-native/{version} ({os})`.
 const PRODUCT: &str = concat!("webex-native/", env!("CARGO_PKG_VERSION"));
@@ -61,6 +69,9 @@ struct Inner {
     tracking: TrackingIds,
     user_agent: HeaderValue,
     device_url: RwLock<Option<HeaderValue>>,
+    circuit: Circuit,
+    /// Counts the embargoes met so far.
+    embargoes: watch::Sender<u64>,
 }
 
 impl Http {
@@ -72,8 +83,16 @@ impl Http {
     ) -> Self {
         let user_agent = format!("{PRODUCT} ({})", std::env::consts::OS);
         let user_agent = HeaderValue::try_from(user_agent).expect("made of visible ASCII");
-        let device_url = RwLock::default();
-        Self(Arc::new(Inner { transport, tokens, allow, tracking, user_agent, device_url }))
+        Self(Arc::new(Inner {
+            transport,
+            tokens,
+            allow,
+            tracking,
+            user_agent,
+            device_url: RwLock::default(),
+            circuit: Circuit::default(),
+            embargoes: watch::Sender::new(0),
+        }))
     }
 
     /// Sends a request and waits for its whole answer.
@@ -83,7 +102,8 @@ impl Http {
     pub async fn send(&self, request: Request) -> Result<Response, HttpError> {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let after = request.timeout;
-        match tokio::time::timeout(after, self.exchange(request)).await {
+        let deadline = Instant::now() + after;
+        match timeout_at(deadline, self.exchange(request, deadline)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(HttpError::Timeout { host, after }),
         }
@@ -111,50 +131,122 @@ impl Http {
         *self.0.device_url.write() = url.and_then(|url| HeaderValue::from_str(url.as_str()).ok());
     }
 
+    /// Changes with each embargo (451): who holds something for the user in the cloud gives it up,
+    /// without asking the service any more.
+    pub(crate) fn embargoes(&self) -> watch::Receiver<u64> {
+        self.0.embargoes.subscribe()
+    }
+
+    /// A service has answered 451, "unavailable for legal reasons", to the user's token: the user
+    /// is signed out, and told to whoever watches [`embargoes`](Self::embargoes).
+    pub(crate) fn embargo(&self, host: &str) {
+        warn!(host, "the service is not available here for legal reasons: signing out");
+        self.0.embargoes.send_modify(|count| *count += 1);
+        self.set_device_url(None);
+        // Not waited for: revoking asks a server, and the caller is to hear of the embargo now.
+        let tokens = self.0.tokens.clone();
+        tokio::spawn(async move {
+            if let Err(error) = tokens.sign_out().await {
+                debug!(%error, "signing out after an embargo");
+            }
+        });
+    }
+
     /// One request with its replay and its redirects.
-    async fn exchange(&self, mut request: Request) -> Result<Response, HttpError> {
+    async fn exchange(
+        &self,
+        mut request: Request,
+        deadline: Instant,
+    ) -> Result<Response, HttpError> {
         // The same id for replay and redirects: they are one request to whoever reads the logs.
         let tracking_id = self.0.tracking.next();
         let mut replayed = false;
-        let mut redirects = 0;
+        let mut redirects = Redirects::default();
         loop {
+            self.0.circuit.check(&request.url)?;
             let token = self.token_for(&request).await?;
-            let response = self.send_once(&request, token.as_ref(), &tracking_id).await?;
-            if response.status == StatusCode::PROXY_AUTHENTICATION_REQUIRED
-                && let Some(error) = self.0.transport.dialler().unauthenticated(&request.url)
-            {
-                return Err(error);
-            }
-            if let (StatusCode::UNAUTHORIZED, Some(refused), false) =
-                (response.status, &token, replayed)
-            {
-                match self.0.tokens.replace(refused).await {
-                    Ok(_) => {
-                        replayed = true;
-                        continue;
+            let response = self.attempt(&request, token.as_ref(), &tracking_id, deadline).await?;
+            match (response.status(), &token) {
+                (StatusCode::UNAUTHORIZED, Some(refused)) if !replayed => {
+                    match self.0.tokens.replace(refused).await {
+                        Ok(_) => {
+                            replayed = true;
+                            continue;
+                        }
+                        Err(error) => debug!(%error, "401, and no other token"),
                     }
-                    Err(error) => debug!(%error, "401, and no other token"),
                 }
-            }
-            if let Some(target) = response.redirect()? {
-                redirects += 1;
-                if redirects > MAX_REDIRECTS {
-                    let host = response.host;
-                    return Err(HttpError::Redirect { host, reason: "too many redirects" });
+                (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Some(_)) => {
+                    self.embargo(request.url.host_str().unwrap_or_default());
                 }
-                request.url = target;
-                continue;
+                (StatusCode::TOO_MANY_REQUESTS, _) => {
+                    self.0.circuit.open(&request.url, response.retry_after());
+                }
+                (StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => {
+                    if let Some(error) = self.0.transport.dialler().unauthenticated(&request.url) {
+                        return Err(error);
+                    }
+                }
+                _ => {}
             }
-            return response.into_result();
+            match redirects.next(&response)? {
+                Some(redirect) => redirect.apply(&mut request),
+                None => return response.into_result(),
+            }
         }
     }
 
-    /// The token to send: none where the request wants none, or the host may not have it.
+    /// The token to send: none where the request wants none or has its own authorization, or where
+    /// the host may not have it.
     async fn token_for(&self, request: &Request) -> Result<Option<AccessToken>, HttpError> {
-        if request.auth == Auth::None || !self.0.allow.allows(&request.url) {
+        let own = request.headers.iter().any(|(name, _)| name == AUTHORIZATION);
+        if own || request.auth == Auth::None || !self.0.allow.allows(&request.url) {
             return Ok(None);
         }
         Ok(Some(self.0.tokens.token().await?))
+    }
+
+    /// Sends once, within what the request allows an attempt and what is left of the whole.
+    async fn attempt(
+        &self,
+        request: &Request,
+        token: Option<&AccessToken>,
+        tracking_id: &HeaderValue,
+        deadline: Instant,
+    ) -> Result<Response, HttpError> {
+        let host = request.url.host_str().unwrap_or_default();
+        let started = Instant::now();
+        let left = deadline.saturating_duration_since(started);
+        // What is told is the limit that was set, not what happened to be left of it.
+        let (limit, after) = if request.attempt_timeout < left {
+            (request.attempt_timeout, request.attempt_timeout)
+        } else {
+            (left, request.timeout)
+        };
+        let sending = timeout(limit, self.send_once(request, token, tracking_id)).await;
+        let outcome =
+            sending.unwrap_or_else(|_| Err(HttpError::Timeout { host: host.to_owned(), after }));
+        match &outcome {
+            Ok(response) => debug!(
+                method = %request.method,
+                host,
+                path = request.url.path(),
+                status = response.status().as_u16(),
+                elapsed_ms = started.elapsed().as_millis() as u64,
+                tracking_id = tracking_id.to_str().unwrap_or_default(),
+                "request"
+            ),
+            Err(error) => debug!(
+                method = %request.method,
+                host,
+                path = request.url.path(),
+                %error,
+                elapsed_ms = started.elapsed().as_millis() as u64,
+                tracking_id = tracking_id.to_str().unwrap_or_default(),
+                "no answer"
+            ),
+        }
+        outcome
     }
 
     async fn send_once(
@@ -163,8 +255,6 @@ impl Http {
         token: Option<&AccessToken>,
         tracking_id: &HeaderValue,
     ) -> Result<Response, HttpError> {
-        let host = request.url.host_str().unwrap_or_default();
-        let started = Instant::now();
         let mut builder = self
             .0
             .transport
@@ -179,24 +269,12 @@ impl Http {
             let (status, headers) = (response.status(), response.headers().clone());
             Ok((status, headers, response.bytes().await?))
         };
-        let (status, headers, body) = match outcome.await {
-            Ok(answer) => answer,
-            Err(error) => {
-                let error = self.0.transport.failure(&request.url, &error).await;
-                debug!(method = %request.method, host, path = request.url.path(), %error, "no answer");
-                return Err(error);
+        match outcome.await {
+            Ok((status, headers, body)) => {
+                Ok(Response::new(request.url.clone(), status, headers, body))
             }
-        };
-        debug!(
-            method = %request.method,
-            host,
-            path = request.url.path(),
-            status = status.as_u16(),
-            elapsed_ms = started.elapsed().as_millis() as u64,
-            tracking_id = tracking_id.to_str().unwrap_or_default(),
-            "request"
-        );
-        Ok(Response { host: host.to_owned(), base: request.url.clone(), status, headers, body })
+            Err(error) => Err(self.0.transport.failure(&request.url, &error).await),
+        }
     }
 
     fn headers(
@@ -208,14 +286,18 @@ impl Http {
         let mut headers = HeaderMap::with_capacity(8 + request.headers.len());
         headers.insert(TRACKING_ID, tracking_id.clone());
         headers.insert(USER_AGENT, self.0.user_agent.clone());
-        headers.insert(SPARK_USER_AGENT, self.0.user_agent.clone());
-        headers.insert(NO_HTTP_REDIRECT, HeaderValue::from_static("true"));
+        // The identity services know neither.
+        let identity = circuit::is_identity(&request.url);
+        if !identity {
+            headers.insert(SPARK_USER_AGENT, self.0.user_agent.clone());
+            headers.insert(NO_HTTP_REDIRECT, HeaderValue::from_static("true"));
+        }
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         if request.body.is_some() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         if let Some(token) = token {
-            if let Some(device) = &*self.0.device_url.read() {
+            if let (false, Some(device)) = (identity, &*self.0.device_url.read()) {
                 headers.insert(DEVICE_URL, device.clone());
             }
             // AccessToken::parse admits visible ASCII only, which every header value may hold.
@@ -231,84 +313,5 @@ impl Http {
             };
         }
         headers
-    }
-}
-
-/// A successful answer (below 400).
-#[derive(Debug)]
-pub struct Response {
-    host: String,
-    base: Url,
-    status: StatusCode,
-    headers: HeaderMap,
-    body: Bytes,
-}
-
-impl Response {
-    /// The HTTP status.
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// A header as text.
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name)?.to_str().ok()
-    }
-
-    /// The body as received.
-    pub fn body(&self) -> &Bytes {
-        &self.body
-    }
-
-    /// The body as JSON, parsed straight into `T`.
-    ///
-    /// # Errors
-    /// [`HttpError::Body`] when it is not.
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
-        self.read(|body| serde_json::from_slice(body))
-    }
-
-    /// The body, read by `parse`.
-    pub(crate) fn read<T>(
-        &self,
-        parse: impl FnOnce(&[u8]) -> Result<T, serde_json::Error>,
-    ) -> Result<T, HttpError> {
-        parse(&self.body).map_err(|error| HttpError::Body {
-            host: self.host.clone(),
-            // Position and kind only: serde's text may quote the body.
-            reason: format!(
-                "{:?} error at line {} column {}",
-                error.classify(),
-                error.line(),
-                error.column()
-            ),
-        })
-    }
-
-    /// Where the service sends the request instead: `cisco-location`, or 307 and 308, which keep
-    /// method and body. Others (301, 302, 303) turn a request into another one: not followed.
-    fn redirect(&self) -> Result<Option<Url>, HttpError> {
-        let follow = matches!(self.status.as_u16(), 307 | 308);
-        let location = match self.header(CISCO_LOCATION) {
-            Some(location) if self.status.as_u16() < 400 => location,
-            _ if follow => self.header(LOCATION.as_str()).unwrap_or_default(),
-            _ if self.status.is_redirection() => "",
-            _ => return Ok(None),
-        };
-        let refused = |reason| HttpError::Redirect { host: self.host.clone(), reason };
-        if location.is_empty() {
-            return Err(refused("only 307 and 308 with a location are followed"));
-        }
-        let target = self.base.join(location).map_err(|_| refused("the location is no URL"))?;
-        let downgrade = self.base.scheme() == "https" && target.scheme() != "https";
-        if downgrade { Err(refused("from https to an unprotected URL")) } else { Ok(Some(target)) }
-    }
-
-    fn into_result(self) -> Result<Self, HttpError> {
-        if self.status.as_u16() < 400 {
-            return Ok(self);
-        }
-        let error = ServiceError::read(&self.host, self.status, &self.headers, self.body);
-        Err(HttpError::Status(Arc::new(error)))
     }
 }

@@ -7,9 +7,14 @@ use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use url::Url;
 
-/// How long a request may take, from sending to the last byte of its answer, replay and redirects
-/// included. Default of [`Request::timeout`]. The reference client has no limit, so that one lost
-/// answer hangs it; Webex services answer within seconds.
+/// How long one attempt of a request may take, from sending to the last byte of its answer. Default
+/// of [`Request::attempt_timeout`]. The reference client has no limit, so that one lost answer hangs
+/// it; Webex services answer within seconds. Shorter than [`REQUEST_TIMEOUT`], so that a host that
+/// hangs after a redirect or a renewed token is the one that is named.
+pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a request may take in all: the token it waits for, its replay and its redirects
+/// included. Default of [`Request::timeout`].
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Whether a request carries the user's token.
@@ -42,14 +47,22 @@ pub struct Request {
     /// Headers over the usual ones; `None` removes one.
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
     pub(super) body: Option<Bytes>,
+    pub(super) attempt_timeout: Duration,
     pub(super) timeout: Duration,
 }
 
 impl Request {
     /// A request with this method.
     pub fn new(method: Method, url: Url) -> Self {
-        let (headers, body) = (Vec::new(), None);
-        Self { method, url, auth: Auth::default(), headers, body, timeout: REQUEST_TIMEOUT }
+        Self {
+            method,
+            url,
+            auth: Auth::default(),
+            headers: Vec::new(),
+            body: None,
+            attempt_timeout: ATTEMPT_TIMEOUT,
+            timeout: REQUEST_TIMEOUT,
+        }
     }
 
     /// A `GET`.
@@ -88,6 +101,9 @@ impl Request {
     }
 
     /// Sets a header, also one of the usual ones. A value that no header may hold is left out.
+    ///
+    /// With an `authorization` of its own, the request neither carries the user's token nor renews
+    /// it, and is redirected to another origin without any.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -100,6 +116,14 @@ impl Request {
     #[must_use]
     pub fn without_header(mut self, name: &'static str) -> Self {
         self.headers.push((HeaderName::from_static(name), None));
+        self
+    }
+
+    /// How long each attempt may take: a request is sent more than once when its token is renewed or
+    /// when it is redirected. Default: [`ATTEMPT_TIMEOUT`].
+    #[must_use]
+    pub fn attempt_timeout(mut self, limit: Duration) -> Self {
+        self.attempt_timeout = limit;
         self
     }
 

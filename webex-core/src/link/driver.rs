@@ -83,6 +83,7 @@ struct Driver {
 impl Driver {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         let mut farewell: Option<Instant> = None;
+        let mut embargoes = self.core.http.embargoes();
         loop {
             self.carry_out();
             self.report();
@@ -103,6 +104,8 @@ impl Driver {
                         self.machine.leave(now(), "client closed");
                     }
                 }
+                // Never an error: the client is held by this task.
+                Ok(()) = embargoes.changed() => self.embargoed(),
                 news = self.work.next() => self.handle(news),
                 () = sleep_until(deadline) => self.machine.handle_timeout(now()),
             }
@@ -133,6 +136,20 @@ impl Driver {
                 self.releases.extend(done);
             }
         }
+    }
+
+    /// The service may not serve this user any more: what there is is given up without asking it.
+    fn embargoed(&mut self) {
+        self.failure = Some(LinkError::Embargoed);
+        // Nobody waits for what is under way any more, and no answer may bring a device back.
+        self.work.requests = FuturesUnordered::new();
+        let core = Arc::clone(&self.core);
+        self.work.saving = 1;
+        self.work.requests.push(Box::pin(async move {
+            Device::forget(&core.saved).await;
+            News::Saved
+        }));
+        self.machine.abandon(now(), "embargo");
     }
 
     fn handle(&mut self, news: News) {

@@ -149,6 +149,15 @@ impl Machine {
         self.settle(now);
     }
 
+    /// Gives everything up without a request to the service, and fails if it is wanted.
+    pub(super) fn abandon(&mut self, now: Instant, reason: &str) {
+        self.device.forget();
+        if !matches!(self.socket.status(), socket::Status::Offline | socket::Status::Closing) {
+            self.socket.disconnect(now, reason);
+        }
+        self.settle(now);
+    }
+
     pub(super) fn handle_record(
         &mut self,
         now: Instant,
@@ -324,6 +333,29 @@ mod tests {
         machine.handle_record(now, Ok(device()));
         machine.handle_timeout(machine.poll_timeout().unwrap());
         assert!(matches!(machine.poll_action(), Some(Action::Socket(socket::Action::Open(_)))));
+    }
+
+    #[test]
+    fn what_is_abandoned_is_closed_and_not_deleted() {
+        let now = Instant::now();
+        let (mut machine, conn) = up(now);
+        machine.abandon(now, "embargo");
+        assert_eq!(machine.phase(), Phase::Failed);
+        let Some(Action::Socket(socket::Action::Close(_, close))) = machine.poll_action() else {
+            panic!("no close")
+        };
+        machine.handle_closed(now, conn, &close);
+        assert!(machine.poll_action().is_none(), "neither a request nor another socket");
+        assert_eq!((machine.phase(), machine.poll_timeout()), (Phase::Failed, None));
+        machine.down(now, "bye");
+        assert_eq!(machine.phase(), Phase::Down);
+        assert!(machine.poll_action().is_none());
+        // Whoever signs in anew begins anew.
+        machine.up(now);
+        assert!(matches!(
+            machine.poll_action(),
+            Some(Action::Device(device::machine::Action::Register))
+        ));
     }
 
     #[test]

@@ -98,6 +98,10 @@ pub enum LinkError {
     /// The socket was refused for good.
     #[error("the event socket was refused: {}", reason(*.0))]
     Refused(Stop),
+    /// A service has answered 451 to some request of the user: the user has been signed out, and
+    /// the device was given up.
+    #[error("Webex is not available to this user here, for legal reasons")]
+    Embargoed,
     /// The link's task has ended: the client was dropped.
     #[error("the client has been closed")]
     Closed,
@@ -113,6 +117,7 @@ impl LinkError {
             Self::Refused(Stop::NotEntitled | Stop::BadRequest) => ErrorKind::Forbidden,
             Self::Refused(Stop::Replaced) => ErrorKind::Cancelled,
             Self::Refused(Stop::Untrusted) => ErrorKind::Protocol,
+            Self::Embargoed => ErrorKind::Embargoed,
             Self::Closed => ErrorKind::InvalidState,
         }
     }

@@ -171,6 +171,9 @@ async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<Stream>, Ope
         Err(WsError::Http(response)) => {
             let status = response.status().as_u16();
             debug!(status, "socket upgrade refused");
+            if status == 451 {
+                http.embargo(address.host_str().unwrap_or_default());
+            }
             Err(OpenFailure::Status { status, retry_after: retry_after(response.headers()) })
         }
         Err(error) => {

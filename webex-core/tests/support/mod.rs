@@ -4,10 +4,17 @@
 
 pub(crate) mod tinyproxy;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use webex_auth::{ProviderError, TokenSet};
 use webex_core::{
-    Credentials, Endpoints, Request, Transport, TransportBuilder, Webex, WebexBuilder,
+    AccessToken, Credentials, Endpoints, Request, Transport, TransportBuilder, Webex, WebexBuilder,
 };
 use webex_sandbox::Sandbox;
+use webex_tests::anyhost::AnyHost;
 
 /// A transport that trusts the sandbox.
 pub(crate) fn trusting(sandbox: &Sandbox) -> TransportBuilder {
@@ -17,6 +24,15 @@ pub(crate) fn trusting(sandbox: &Sandbox) -> TransportBuilder {
 /// The sandbox's default user, over this transport.
 pub(crate) fn client(sandbox: &Sandbox, transport: TransportBuilder) -> Webex {
     builder(sandbox).transport(transport.build().unwrap()).build().unwrap()
+}
+
+/// Whoever has these credentials.
+pub(crate) fn client_of(
+    sandbox: &Sandbox,
+    credentials: Credentials,
+    transport: TransportBuilder,
+) -> Webex {
+    builder(sandbox).credentials(credentials).transport(transport.build().unwrap()).build().unwrap()
 }
 
 /// The sandbox's default user, to be made.
@@ -30,4 +46,25 @@ pub(crate) fn builder(sandbox: &Sandbox) -> WebexBuilder {
 /// A small request that needs the token.
 pub(crate) fn people(sandbox: &Sandbox) -> Request {
     Request::get(sandbox.url("/v1/people/me"))
+}
+
+/// A proxy by which the sandbox answers for every host name.
+pub(crate) fn any_host(sandbox: &Sandbox) -> AnyHost {
+    AnyHost::start(sandbox.origin().socket_addrs(|| None).unwrap()[0], None)
+}
+
+/// Credentials that are renewed by a token of the sandbox's, and how often they were.
+pub(crate) fn renewable(sandbox: &Arc<Sandbox>) -> (Credentials, Arc<AtomicUsize>) {
+    let renewed = Arc::new(AtomicUsize::new(0));
+    let (sandbox, count) = (Arc::downgrade(sandbox), Arc::clone(&renewed));
+    let provider = move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        let token = sandbox.upgrade().and_then(|sandbox| sandbox.issue_token(sandbox.user(), None));
+        async move {
+            let token = token.ok_or("the sandbox is gone").map_err(ProviderError::permanent)?;
+            let token = AccessToken::parse(&token).map_err(ProviderError::permanent)?;
+            Ok(TokenSet::new(token))
+        }
+    };
+    (Credentials::provider(provider), renewed)
 }

@@ -1,0 +1,216 @@
+//! What comes back: an answer, or the advice to ask elsewhere.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, LOCATION},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use url::Url;
+
+use super::{Auth, Request};
+use crate::error::{HttpError, ServiceError, retry_after};
+
+const CISCO_LOCATION: &str = "cisco-location";
+
+/// Redirects by header followed for one request (the reference client's `maxAppLevelRedirects`).
+const MAX_HEADER_REDIRECTS: u32 = 10;
+
+/// Redirects by body followed for one request (the reference client's `maxLocusRedirects`).
+const MAX_BODY_REDIRECTS: u32 = 5;
+
+/// `errorCode` by which Locus sends a request elsewhere.
+const LOCUS_REDIRECT: i64 = 2_000_002;
+
+/// `code` by which the App API sends a request to the user's site.
+const SITE_REDIRECT: i64 = 404_100;
+
+/// A successful answer (below 400).
+#[derive(Debug)]
+pub struct Response {
+    url: Url,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Response {
+    pub(super) fn new(url: Url, status: StatusCode, headers: HeaderMap, body: Bytes) -> Self {
+        Self { url, status, headers, body }
+    }
+
+    /// The HTTP status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// A header as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The body as received.
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The body as JSON, parsed straight into `T`.
+    ///
+    /// # Errors
+    /// [`HttpError::Body`] when it is not.
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
+        self.read(|body| serde_json::from_slice(body))
+    }
+
+    /// The body, read by `parse`.
+    pub(crate) fn read<T>(
+        &self,
+        parse: impl FnOnce(&[u8]) -> Result<T, serde_json::Error>,
+    ) -> Result<T, HttpError> {
+        parse(&self.body).map_err(|error| HttpError::Body {
+            host: self.host(),
+            // Position and kind only: serde's text may quote the body.
+            reason: format!(
+                "{:?} error at line {} column {}",
+                error.classify(),
+                error.line(),
+                error.column()
+            ),
+        })
+    }
+
+    /// How long the service asks to wait.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        retry_after(&self.headers)
+    }
+
+    pub(super) fn into_result(self) -> Result<Self, HttpError> {
+        if self.status.as_u16() < 400 {
+            return Ok(self);
+        }
+        let error = ServiceError::read(&self.host(), self.status, &self.headers, self.body);
+        Err(HttpError::Status(Arc::new(error)))
+    }
+
+    fn host(&self) -> String {
+        self.url.host_str().unwrap_or_default().to_owned()
+    }
+
+    /// By header: `cisco-location`, or 307 and 308, which keep method and body. Others (301, 302,
+    /// 303) turn a request into another one: not followed.
+    fn header_redirect(&self) -> Result<Option<Url>, &'static str> {
+        let follow = matches!(self.status.as_u16(), 307 | 308);
+        let location = match self.header(CISCO_LOCATION) {
+            Some(location) if self.status.as_u16() < 400 => location,
+            _ if follow => self.header(LOCATION.as_str()).unwrap_or_default(),
+            _ if self.status.is_redirection() => "",
+            _ => return Ok(None),
+        };
+        if location.is_empty() {
+            return Err("only 307 and 308 with a location are followed");
+        }
+        self.url.join(location).map(Some).map_err(|_| "the location is no URL")
+    }
+
+    /// By the body of a 404: Locus names an address, the App API the host of the user's site.
+    fn body_redirect(&self) -> Result<Option<Url>, &'static str> {
+        if self.status != StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let Ok(body) = serde_json::from_slice::<RedirectBody>(&self.body) else { return Ok(None) };
+        if let (Some(LOCUS_REDIRECT), Some(location)) = (body.error_code, &body.location) {
+            return self.url.join(location).map(Some).map_err(|_| "the location is no URL");
+        }
+        let (Some(SITE_REDIRECT), Some(site)) = (body.code, body.data.site) else {
+            return Ok(None);
+        };
+        let invalid = "the site is no host";
+        let site = Url::parse(&format!("https://{site}")).map_err(|_| invalid)?;
+        let mut target = self.url.clone();
+        target.set_host(site.host_str()).map_err(|_| invalid)?;
+        target.set_port(site.port()).map_err(|()| invalid)?;
+        Ok(Some(target))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RedirectBody {
+    error_code: Option<i64>,
+    location: Option<String>,
+    code: Option<i64>,
+    #[serde(default)]
+    data: RedirectData,
+}
+
+#[derive(Default, Deserialize)]
+struct RedirectData {
+    #[serde(rename = "siteFullUrl")]
+    site: Option<String>,
+}
+
+/// Where to send a request instead.
+#[derive(Debug)]
+pub(super) struct Redirect {
+    target: Url,
+    anonymous: bool,
+}
+
+impl Redirect {
+    /// Turns the request to its new target. The user's token is decided upon anew there; an
+    /// authorization of the request's own stays with the origin that it was meant for.
+    pub(super) fn apply(self, request: &mut Request) {
+        if request.url.origin() != self.target.origin() {
+            let own = |name: &http::HeaderName| name == AUTHORIZATION;
+            if request.headers.iter().any(|(name, value)| own(name) && value.is_some()) {
+                request.headers.retain(|(name, _)| !own(name));
+                request.auth = Auth::None;
+            }
+        }
+        if self.anonymous {
+            request.auth = Auth::None;
+        }
+        request.url = self.target;
+    }
+}
+
+/// The redirects of one request so far, by kind.
+#[derive(Debug, Default)]
+pub(super) struct Redirects {
+    by_header: u32,
+    by_body: u32,
+}
+
+impl Redirects {
+    /// Where the answer sends the request, if anywhere.
+    pub(super) fn next(&mut self, response: &Response) -> Result<Option<Redirect>, HttpError> {
+        let refused = |reason| HttpError::Redirect { host: response.host(), reason };
+        let (target, by_body) = match response.header_redirect().map_err(refused)? {
+            Some(target) => (target, false),
+            None => match response.body_redirect().map_err(refused)? {
+                Some(target) => (target, true),
+                None => return Ok(None),
+            },
+        };
+        let (count, most) = if by_body {
+            (&mut self.by_body, MAX_BODY_REDIRECTS)
+        } else {
+            (&mut self.by_header, MAX_HEADER_REDIRECTS)
+        };
+        *count += 1;
+        if *count > most {
+            return Err(refused("too many redirects"));
+        }
+        match (response.url.scheme(), target.scheme()) {
+            (_, "https") | ("http", "http") => {}
+            (_, "http") => return Err(refused("from https to an unprotected URL")),
+            _ => return Err(refused("it is no address for HTTP")),
+        }
+        // What is asked before joining a meeting is asked of the site without a token.
+        let anonymous = by_body
+            && response.url.path_segments().is_some_and(|mut path| path.any(|s| s == "preJoin"));
+        Ok(Some(Redirect { target, anonymous }))
+    }
+}
