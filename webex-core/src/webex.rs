@@ -17,7 +17,7 @@ use crate::{
     endpoints::Endpoints,
     error::{ErrorKind, token_kind},
     http::{AllowList, Http, TrackingIds, Transport, TransportError},
-    link::Link,
+    link::{Hint, Link},
     saved::SavedState,
 };
 
@@ -97,6 +97,37 @@ impl Webex {
     /// What this user keeps across restarts.
     pub fn saved_state(&self) -> &SavedState {
         &self.0.core.saved
+    }
+
+    /// Tells that the network may have changed: another interface, another address, back after it was
+    /// away. Call it from the operating system's notification; calling it too often does no harm.
+    ///
+    /// The socket is asked for a sign of life within
+    /// [`CHECK_TIMEOUT`](crate::mercury::timings::CHECK_TIMEOUT) and opened anew without one; a wait
+    /// before the next attempt ends; a failed renewal of the token is tried again soon. A service's
+    /// `Retry-After` is kept. Products hear of it by [`LinkEvent::NetworkChanged`].
+    ///
+    /// [`LinkEvent::NetworkChanged`]: crate::LinkEvent::NetworkChanged
+    pub fn network_changed(&self) {
+        self.hint(Hint::NetworkChanged);
+    }
+
+    /// Tells that the machine has slept, or that the operating system had suspended the program.
+    ///
+    /// The same as [`network_changed`](Self::network_changed), but [`LinkEvent::Resumed`] tells of
+    /// it. A program that runs again notices by itself within
+    /// [`SLEEP_CHECK_INTERVAL`](crate::link::SLEEP_CHECK_INTERVAL); this makes it at once.
+    ///
+    /// [`LinkEvent::Resumed`]: crate::LinkEvent::Resumed
+    pub fn resumed(&self) {
+        self.hint(Hint::Resumed);
+    }
+
+    fn hint(&self, hint: Hint) {
+        self.tokens().network_changed();
+        if let Some(link) = self.0.link.get() {
+            link.hint(hint);
+        }
     }
 
     /// The WDM device and Mercury socket of this user.

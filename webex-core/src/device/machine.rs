@@ -39,6 +39,9 @@ pub(super) const DURABLE_REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
 /// The longest wait before a failed request is repeated.
 const RETRY_CAP: Duration = Duration::from_secs(32);
 
+/// From a hint to the repetition: hints come from outside and must not make a fast loop.
+const HINT_PAUSE: Duration = Duration::from_secs(1);
+
 /// The longest wait that a service may ask for.
 const WAIT_CAP: Duration = Duration::from_secs(60 * 60);
 
@@ -132,6 +135,7 @@ enum End {
 
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
+#[allow(clippy::struct_excessive_bools)] // independent facts
 pub struct Machine {
     wanted: bool,
     end: End,
@@ -145,6 +149,8 @@ pub struct Machine {
     /// When the service forgets the device, unless it is refreshed.
     ends: Option<Instant>,
     failures: u32,
+    /// The service has asked for the wait under way.
+    asked_to_wait: bool,
     rooms: u32,
     timers: TimerTable<Timer>,
     action: Option<Action>,
@@ -164,6 +170,7 @@ impl Machine {
             proven: false,
             ends: None,
             failures: 0,
+            asked_to_wait: false,
             rooms: 0,
             timers: TimerTable::default(),
             action: None,
@@ -270,6 +277,20 @@ impl Machine {
     pub fn prove(&mut self) {
         if self.wanted && self.device().is_some() {
             self.proven = true;
+        }
+    }
+
+    /// The network may have changed, or the machine has slept: a request that failed is repeated
+    /// soon, unless the service asked to wait.
+    pub fn handle_hint(&mut self, now: Instant) {
+        let timer = match self.state {
+            State::Retrying => Timer::Retry,
+            State::Registered(_) if self.failures > 0 => Timer::Refresh,
+            _ => return,
+        };
+        let soon = now + HINT_PAUSE;
+        if !self.asked_to_wait && self.timers.deadline(timer).is_some_and(|due| due > soon) {
+            self.timers.set(timer, soon);
         }
     }
 
@@ -453,6 +474,7 @@ impl Machine {
         let cap = Duration::from_secs(1 << self.failures.min(5)).min(RETRY_CAP);
         self.failures += 1;
         let own = cap.mul_f64(0.5 + self.random.f64() / 2.0);
+        self.asked_to_wait = matches!(failure, Failure::Wait(_));
         match failure {
             Failure::Wait(asked) => own.max(asked.min(WAIT_CAP)),
             _ => own,

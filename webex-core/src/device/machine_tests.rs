@@ -74,6 +74,27 @@ fn a_device_that_is_gone_is_registered_anew_until_it_works() {
 }
 
 #[test]
+fn a_hint_shortens_a_wait_but_not_one_that_the_service_asked_for() {
+    let now = Instant::now();
+    for (failure, shortened) in [(Failure::Other, true), (Failure::Wait(RETRY_CAP), false)] {
+        let mut machine = registered(now);
+        machine.handle_hint(now);
+        assert_eq!(machine.poll_timeout().unwrap() - now, refresh_after(TTL), "nothing has failed");
+        machine.refresh();
+        for _ in 0..4 {
+            assert!(machine.poll_action().is_some());
+            machine.handle_record(now, Err(failure));
+            machine.refresh();
+        }
+        assert!(machine.poll_action().is_some());
+        machine.handle_record(now, Err(failure));
+        machine.handle_hint(now);
+        let wait = machine.poll_timeout().unwrap() - now;
+        assert_eq!(wait == HINT_PAUSE, shortened, "{wait:?} after {failure:?}");
+    }
+}
+
+#[test]
 fn a_refusal_at_first_is_told_and_not_repeated_by_itself() {
     let now = Instant::now();
     let mut machine = Machine::new(Some(TTL), 1);

@@ -59,25 +59,29 @@ impl Dialler {
     /// A connection to the host of `url`, with TLS where its scheme says so.
     ///
     /// # Errors
-    /// [`HttpError`] that names the proxy when that is the one at fault, else the host.
-    pub(crate) async fn dial(&self, url: &Url) -> Result<Stream, HttpError> {
-        let target = Target::of(url)?;
+    /// [`HttpError`] that names the proxy when that is the one at fault, else the host; and whether
+    /// anybody answered.
+    pub(crate) async fn dial(&self, url: &Url) -> Result<Stream, Undialled> {
+        let target = Target::of(url).map_err(Undialled::answered)?;
         let connecting = async {
             let stream = match self.proxies.for_url(url) {
                 Some(proxy) => self.tunnel(proxy, &target).await?,
-                None => self.tcp(&target).await.map_err(|error| target.unreachable(&*error))?,
+                None => self.tcp(&target).await.map_err(|error| Undialled {
+                    answered: was_refused(&*error),
+                    error: target.unreachable(&*error),
+                })?,
             };
             match url.scheme() {
                 "https" | "wss" => {
                     let stream = self.tls(&target.host, stream).await;
-                    stream.map_err(|error| target.unreachable(&error))
+                    stream.map_err(|error| Undialled::answered(target.unreachable(&error)))
                 }
                 _ => Ok(stream),
             }
         };
         // Boxed: a TLS handshake is large, and the future of an idle client should not be.
         let outcome = timeout(self.limit, Box::pin(connecting)).await;
-        outcome.unwrap_or_else(|_| Err(self.too_slow(url)))
+        outcome.unwrap_or_else(|_| Err(Undialled { error: self.too_slow(url), answered: false }))
     }
 
     /// What is wrong with the way to `url`, when it is the proxy: asked for a tunnel once more,
@@ -86,7 +90,10 @@ impl Dialler {
         let proxy = self.proxies.for_url(url)?;
         let target = Target::of(url).ok()?;
         let asking = Box::pin(self.tunnel(proxy, &target));
-        timeout(self.limit, asking).await.unwrap_or_else(|_| Err(self.too_slow(url))).err()
+        match timeout(self.limit, asking).await {
+            Ok(outcome) => outcome.err().map(|failure| failure.error),
+            Err(_) => Some(self.too_slow(url)),
+        }
     }
 
     /// The error for a connection that took too long.
@@ -115,10 +122,13 @@ impl Dialler {
         Ok(Stream::Tls(Box::new(tls)))
     }
 
-    async fn tunnel(&self, proxy: &Proxy, target: &Target) -> Result<Stream, HttpError> {
+    async fn tunnel(&self, proxy: &Proxy, target: &Target) -> Result<Stream, Undialled> {
         let failed = |reason| HttpError::Proxy { proxy: proxy.name(), reason };
-        let at = Target::of(proxy.url())?;
-        let mut stream = self.tcp(&at).await.map_err(|error| failed(innermost(&*error)))?;
+        let at = Target::of(proxy.url()).map_err(Undialled::answered)?;
+        let mut stream = self.tcp(&at).await.map_err(|error| Undialled {
+            answered: was_refused(&*error),
+            error: failed(innermost(&*error)),
+        })?;
         let asking = async {
             if proxy.url().scheme() == "https" {
                 stream = self.tls(&at.host, stream).await?;
@@ -126,17 +136,43 @@ impl Dialler {
             let status = connect(&mut stream, &target.authority, proxy.authorization()).await?;
             Ok::<_, io::Error>((stream, status))
         };
-        let (stream, status) = asking.await.map_err(|error| failed(innermost(&error)))?;
-        match status {
-            200..=299 => Ok(stream),
+        let asked = asking.await.map_err(|error| failed(innermost(&error)));
+        let (stream, status) = asked.map_err(Undialled::answered)?;
+        Err(Undialled::answered(match status {
+            200..=299 => return Ok(stream),
             // 407 by the standard; some proxies answer 401 to credentials that they do not know.
-            401 | 407 => Err(HttpError::ProxyAuthentication { proxy: proxy.name() }),
-            _ => Err(failed(format!(
-                "it answered {status} when asked to reach {}",
-                target.authority
-            ))),
-        }
+            401 | 407 => HttpError::ProxyAuthentication { proxy: proxy.name() },
+            _ => failed(format!("it answered {status} when asked to reach {}", target.authority)),
+        }))
     }
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) struct Undialled {
+    pub(crate) error: HttpError,
+    /// Somebody refused it, or broke it off. Otherwise there is no way to anybody: no route, no
+    /// name, no answer in time.
+    pub(crate) answered: bool,
+}
+
+impl Undialled {
+    fn answered(error: HttpError) -> Self {
+        Self { error, answered: true }
+    }
+}
+
+/// Whether a host answered that it does not want the connection.
+fn was_refused(error: &(dyn Error + 'static)) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            return matches!(error.kind(), ConnectionRefused | ConnectionReset | ConnectionAborted);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Asks a proxy for a tunnel, and gives the status that it answers with.

@@ -37,7 +37,10 @@ use tracing::{debug, warn};
 use url::Url;
 use webex_auth::{AccessToken, Tokens};
 
-pub(crate) use self::{allow::AllowList, dial::Stream};
+pub(crate) use self::{
+    allow::AllowList,
+    dial::{Stream, Undialled},
+};
 use self::{circuit::Circuit, response::Redirects};
 pub use self::{
     proxy::{Proxy, ProxyError},

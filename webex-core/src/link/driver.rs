@@ -5,7 +5,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use futures_util::{Stream, stream::FuturesUnordered};
@@ -14,8 +14,9 @@ use tracing::{debug, info, warn};
 use webex_auth::AccessToken;
 
 use super::{
-    Command, LinkError, LinkEvent, LinkState, Released,
-    machine::{Action, Machine, Phase},
+    Command, Hint, LinkError, LinkEvent, LinkState, Released,
+    machine::{Action, Change, Machine, Phase},
+    sleep::SleepWatch,
     socket::{self, Socket, SocketEvent},
 };
 use crate::{
@@ -59,7 +60,7 @@ pub(super) async fn run(
         token: None,
         failure: None,
         room: None,
-        online: false,
+        sleep: None,
     };
     driver.run(inbox).await;
 }
@@ -77,7 +78,8 @@ struct Driver {
     failure: Option<LinkError>,
     /// What the latest making of room came to.
     room: Option<Room>,
-    online: bool,
+    /// Present while there is something to keep up.
+    sleep: Option<SleepWatch>,
 }
 
 impl Driver {
@@ -85,9 +87,12 @@ impl Driver {
         let mut farewell: Option<Instant> = None;
         let mut embargoes = self.core.http.embargoes();
         loop {
+            self.watch_sleep();
             self.carry_out();
             self.report();
-            let deadline = self.machine.poll_timeout().into_iter().chain(farewell).min();
+            let tick = self.sleep.as_ref().map(SleepWatch::due);
+            let timers = [self.machine.poll_timeout(), farewell, tick];
+            let deadline = timers.into_iter().flatten().min();
             if let Some(farewell) = farewell {
                 let gone = matches!(self.machine.phase(), Phase::Down | Phase::Left);
                 if (gone && self.work.saving == 0) || now() >= farewell {
@@ -135,6 +140,7 @@ impl Driver {
                 }
                 self.releases.extend(done);
             }
+            Command::Hint(hint) => self.hint(hint),
         }
     }
 
@@ -150,6 +156,30 @@ impl Driver {
             News::Saved
         }));
         self.machine.abandon(now(), "embargo");
+    }
+
+    /// Looks whether the machine has slept since the last turn.
+    fn watch_sleep(&mut self) {
+        if matches!(self.machine.phase(), Phase::Down | Phase::Left | Phase::Failed) {
+            self.sleep = None;
+            return;
+        }
+        let (now, wall) = (now(), SystemTime::now());
+        let watch = self.sleep.get_or_insert_with(|| SleepWatch::new(now, wall));
+        if let Some(slept) = watch.observe(now, wall) {
+            info!(seconds = slept.as_secs(), "the machine has slept");
+            self.core.http.tokens().network_changed();
+            self.hint(Hint::Resumed);
+        }
+    }
+
+    fn hint(&mut self, hint: Hint) {
+        debug!(?hint, "checking the connection");
+        self.events.emit(&match hint {
+            Hint::NetworkChanged => LinkEvent::NetworkChanged,
+            Hint::Resumed => LinkEvent::Resumed,
+        });
+        self.machine.handle_hint(now());
     }
 
     fn handle(&mut self, news: News) {
@@ -242,6 +272,15 @@ impl Driver {
             match action {
                 Action::Device(action) => self.device_request(action),
                 Action::Socket(action) => self.socket_action(action),
+                Action::Change(change) => {
+                    // The state first: whoever hears of an event finds the state to match.
+                    self.publish();
+                    self.events.emit(&match change {
+                        Change::Online => LinkEvent::Online,
+                        Change::Offline => LinkEvent::Offline,
+                        Change::Failed => LinkEvent::Failed(self.failed()),
+                    });
+                }
             }
         }
     }
@@ -275,9 +314,9 @@ impl Driver {
     fn socket_action(&mut self, action: mercury::Action) {
         match action {
             mercury::Action::Open(conn) => {
-                // No device: it is being registered anew, and its answer brings the next attempt.
+                // The machine asks for this only while there is a device.
                 let Some(device) = self.machine.device_to_dial().cloned() else {
-                    return self.machine.handle_open_failed(now(), conn, &OpenFailure::Network);
+                    return self.machine.handle_open_failed(now(), conn, &OpenFailure::Unreachable);
                 };
                 let http = self.core.http.clone();
                 let dial =
@@ -308,15 +347,24 @@ impl Driver {
             mercury::Action::Deliver(event) => self.events.emit(&LinkEvent::Event(event)),
             mercury::Action::SequenceGap { expected, actual } => {
                 info!(expected, actual, "events were lost between the service and this client");
-                self.events.emit(&LinkEvent::SequenceGap);
+                self.events.emit(&LinkEvent::SequenceGap { expected, actual });
+            }
+            mercury::Action::Switchover(switchover) => {
+                info!(?switchover, "the server of the socket goes away");
+                self.events.emit(&LinkEvent::Switchover(switchover));
             }
             // Answered by the device machine; never handed to the driver.
             mercury::Action::RefreshDevice => {}
         }
     }
 
-    /// Publishes the state, and answers those who wait for their release.
-    fn report(&mut self) {
+    /// Why the link is not up.
+    fn failed(&self) -> LinkError {
+        let refused = self.machine.stopped().map(LinkError::Refused);
+        refused.or_else(|| self.failure.clone()).unwrap_or(LinkError::Closed)
+    }
+
+    fn publish(&self) {
         let phase = self.machine.phase();
         let online = self.machine.socket() == mercury::Status::Online;
         let failure = match self.machine.stopped() {
@@ -330,16 +378,18 @@ impl Driver {
                 && state.failure.is_some() == failure.is_some();
             if !same {
                 let device = self.machine.device().cloned();
-                *state = LinkState { phase, device, online, failure: failure.clone() };
+                *state = LinkState { phase, device, online, failure };
             }
             !same
         });
-        if online != self.online {
-            self.online = online;
-            self.events.emit(if online { &LinkEvent::Online } else { &LinkEvent::Offline });
-        }
+    }
+
+    /// Publishes the state, and answers those who wait for their release.
+    fn report(&mut self) {
+        self.publish();
+        let phase = self.machine.phase();
         let outcome = match phase {
-            Phase::Left => Err(failure.unwrap_or(LinkError::Closed)),
+            Phase::Left => Err(self.failed()),
             // Held by someone else (again): this share is given back all the same.
             _ if self.holders > 0 => Ok(()),
             Phase::Down => Ok(()),

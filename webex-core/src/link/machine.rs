@@ -3,8 +3,12 @@
 //! Going up: device, then socket. Going down: socket, then device, so that the service never sends
 //! events for a device that is gone. Both halves have machines of their own; this one orders them
 //! and is driven the same way.
+//!
+//! The socket is opened at the address of the device record of that moment. While there is none, or
+//! the one there is has just turned out to be stale, the opening waits for the answer about the
+//! device.
 
-use std::{sync::Arc, time::Instant};
+use std::{collections::VecDeque, sync::Arc, time::Instant};
 
 use crate::{
     device::{self, Device},
@@ -22,6 +26,19 @@ pub(super) enum Action {
     Device(device::machine::Action),
     /// Something with the socket.
     Socket(socket::Action),
+    /// Tell what has changed.
+    Change(Change),
+}
+
+/// What those who follow the link are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The socket is online (again).
+    Online,
+    /// The socket is gone.
+    Offline,
+    /// The link is wanted, but was refused.
+    Failed,
 }
 
 /// Where the link is.
@@ -54,6 +71,13 @@ pub(super) struct Machine {
     socket: socket::Machine,
     /// The device whose socket address was dialled last.
     dialled: Option<Arc<Device>>,
+    /// The connection to open once the device's record is there.
+    held: Option<ConnId>,
+    /// The socket was told that the record is stale; the answer of its refresh is awaited.
+    stale: bool,
+    /// What was told last: whether the socket is online, and whether the link has failed.
+    told: (bool, bool),
+    changes: VecDeque<Change>,
 }
 
 impl Machine {
@@ -66,6 +90,10 @@ impl Machine {
             device,
             socket: socket::Machine::new(seed.wrapping_add(1)),
             dialled: None,
+            held: None,
+            stale: false,
+            told: (false, false),
+            changes: VecDeque::new(),
         }
     }
 
@@ -163,8 +191,11 @@ impl Machine {
         now: Instant,
         answer: Result<Arc<Device>, device::machine::Failure>,
     ) {
+        self.stale = false;
         self.device.handle_record(now, answer);
-        self.follow_address(now);
+        if self.held.is_none() {
+            self.follow_address(now);
+        }
         self.settle(now);
     }
 
@@ -179,6 +210,13 @@ impl Machine {
 
     pub(super) fn handle_token(&mut self, now: Instant, renewed: bool) {
         self.socket.handle_token(renewed);
+        self.settle(now);
+    }
+
+    /// The network may have changed, or the machine has slept.
+    pub(super) fn handle_hint(&mut self, now: Instant) {
+        self.device.handle_hint(now);
+        self.socket.handle_hint(now);
         self.settle(now);
     }
 
@@ -216,9 +254,23 @@ impl Machine {
         // Socket first: on the way down its close frame precedes the device's deletion.
         while let Some(action) = self.socket.poll_action() {
             match action {
-                socket::Action::RefreshDevice => self.device.refresh(),
+                socket::Action::RefreshDevice => {
+                    self.device.refresh();
+                    self.stale = self.device.status() == device::machine::Status::Registered;
+                }
+                socket::Action::Open(conn) => self.held = Some(conn),
+                socket::Action::Drop(conn) if self.held == Some(conn) => self.held = None,
                 action => return Some(Action::Socket(action)),
             }
+        }
+        if let Some(change) = self.changes.pop_front() {
+            return Some(Action::Change(change));
+        }
+        if self.device.device().is_some()
+            && !self.stale
+            && let Some(conn) = self.held.take()
+        {
+            return Some(Action::Socket(socket::Action::Open(conn)));
         }
         self.device.poll_action().map(Action::Device)
     }
@@ -251,6 +303,21 @@ impl Machine {
 
     /// Makes both halves follow what is wanted, each step once the one before has been reached.
     fn settle(&mut self, now: Instant) {
+        self.follow(now);
+        let (was_online, had_failed) = self.told;
+        let online = self.socket.status() == socket::Status::Online;
+        let failed = self.phase() == Phase::Failed;
+        if online != was_online {
+            self.changes.push_back(if online { Change::Online } else { Change::Offline });
+        }
+        if failed && !had_failed {
+            self.changes.push_back(Change::Failed);
+        }
+        self.told = (online, failed);
+    }
+
+    /// Makes both halves follow what is wanted, each step once the one before has been reached.
+    fn follow(&mut self, now: Instant) {
         let offline = matches!(self.socket.status(), socket::Status::Offline);
         if self.wanted {
             let registered = self.device.status() == device::machine::Status::Registered;
@@ -266,7 +333,7 @@ impl Machine {
             }
         } else if self.socket.status() != socket::Status::Closing {
             self.socket.disconnect(now, &self.reason);
-            self.settle(now);
+            self.follow(now);
         }
     }
 }
@@ -308,6 +375,7 @@ mod tests {
             panic!("no close")
         };
         assert_eq!((close.code, close.reason.as_str()), (3050, "bye"));
+        assert!(matches!(machine.poll_action(), Some(Action::Change(Change::Offline))));
         assert!(machine.poll_action().is_none(), "the device waits for the socket");
         machine.handle_closed(now, conn, &close);
         assert!(matches!(
@@ -326,12 +394,14 @@ mod tests {
         let close = Close { code: 4404, reason: String::new() };
         machine.handle_closed(now, conn, &close);
         assert_eq!(machine.phase(), Phase::Starting);
+        assert!(matches!(machine.poll_action(), Some(Action::Change(Change::Offline))));
         assert!(matches!(
             machine.poll_action(),
             Some(Action::Device(device::machine::Action::Refresh(_)))
         ));
-        machine.handle_record(now, Ok(device()));
         machine.handle_timeout(machine.poll_timeout().unwrap());
+        assert!(machine.poll_action().is_none(), "the stale address is not tried");
+        machine.handle_record(now, Ok(device()));
         assert!(matches!(machine.poll_action(), Some(Action::Socket(socket::Action::Open(_)))));
     }
 
@@ -345,6 +415,9 @@ mod tests {
             panic!("no close")
         };
         machine.handle_closed(now, conn, &close);
+        for change in [Change::Offline, Change::Failed] {
+            assert!(matches!(machine.poll_action(), Some(Action::Change(told)) if told == change));
+        }
         assert!(machine.poll_action().is_none(), "neither a request nor another socket");
         assert_eq!((machine.phase(), machine.poll_timeout()), (Phase::Failed, None));
         machine.down(now, "bye");

@@ -12,8 +12,11 @@
 //!                   └── state, events ◄──┘
 //! ```
 
+#[cfg(test)]
+mod close_tests;
 mod driver;
 mod machine;
+mod sleep;
 mod socket;
 
 use std::sync::{
@@ -24,13 +27,13 @@ use std::sync::{
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use self::machine::Phase;
+pub use self::{machine::Phase, sleep::SLEEP_CHECK_INTERVAL};
 use crate::{
     catalog::CatalogError,
     device::Device,
     error::{ErrorKind, HttpError},
     events::{Hub, Lossy, Subscription},
-    mercury::{MercuryEvent, close::Stop},
+    mercury::{MercuryEvent, close::Stop, machine::Switchover},
     webex::Core,
 };
 
@@ -56,10 +59,29 @@ pub enum LinkEvent {
     Online,
     /// The socket is gone; it is being opened anew unless nobody wants it.
     Offline,
+    /// The link is wanted, but was refused for good: the device by its service, or the socket with
+    /// a close code that forbids to come back, such as 4000 `Replaced`. Nothing is tried any more
+    /// until the link is acquired anew.
+    Failed(LinkError),
+    /// The server of the socket announced its end; tells how the change to another one goes. Events
+    /// keep arriving meanwhile, each once.
+    Switchover(Switchover),
     /// An event of a Webex service.
     Event(Arc<MercuryEvent>),
     /// Events were lost on the way here: whoever follows a state has to fetch it anew.
-    SequenceGap,
+    SequenceGap {
+        /// The number that was due.
+        expected: u64,
+        /// The number that came.
+        actual: u64,
+    },
+    /// The network may have changed: [`Webex::network_changed`](crate::Webex::network_changed) was
+    /// called. Whoever waits to try something again may try now, and whoever holds something that
+    /// depends on a path may check it.
+    NetworkChanged,
+    /// The machine has slept, or may have: found by itself, or told by
+    /// [`Webex::resumed`](crate::Webex::resumed). Timers that should have fired meanwhile have not.
+    Resumed,
     /// This reader was too slow; so many events were dropped.
     Lost(u64),
 }
@@ -160,6 +182,14 @@ pub struct Link {
 enum Command {
     Acquire(oneshot::Sender<()>),
     Release { held: bool, reason: &'static str, done: Option<Released> },
+    Hint(Hint),
+}
+
+/// What the host tells about the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Hint {
+    NetworkChanged,
+    Resumed,
 }
 
 /// Where the outcome of a release is told.
@@ -186,6 +216,12 @@ impl Link {
         let lease = Lease { link: self.clone(), released: AtomicBool::new(false) };
         acquired.await.map_err(|_| LinkError::Closed)?;
         Ok(lease)
+    }
+
+    /// Passes on what the host knows of the network.
+    pub(crate) fn hint(&self, hint: Hint) {
+        // An ended task has nothing to check.
+        let _ = self.commands.send(Command::Hint(hint));
     }
 
     /// What happens from now on.

@@ -30,7 +30,7 @@ use webex_auth::AccessToken;
 
 use crate::{
     error::{ErrorKind, retry_after, token_kind},
-    http::{Http, Stream},
+    http::{Http, Stream, Undialled},
     mercury::{close::Close, frame, machine::OpenFailure},
 };
 
@@ -154,10 +154,12 @@ impl Socket {
 }
 
 async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<Stream>, OpenFailure> {
-    let stream = http.transport().dialler().dial(address).await.map_err(|error| {
-        debug!(%error, host = address.host_str(), "socket cannot connect");
-        OpenFailure::Network
-    })?;
+    let stream = http.transport().dialler().dial(address).await.map_err(
+        |Undialled { error, answered }| {
+            debug!(%error, host = address.host_str(), "socket cannot connect");
+            if answered { OpenFailure::Network } else { OpenFailure::Unreachable }
+        },
+    )?;
     let url = with_parameters(address.clone());
     let mut request = url.as_str().into_client_request().map_err(|_| OpenFailure::Untrusted)?;
     request.headers_mut().insert("trackingid", http.tracking().next());

@@ -1,7 +1,8 @@
-//! Close codes, and what each calls for.
+//! Close codes and refused upgrades, and what each calls for: the whole policy as two tables.
 //!
 //! The rule of the service's owners: as long as the client wants to be connected, it keeps trying,
-//! with back-off, whatever the code. The table lists the exceptions; anything else reconnects.
+//! with back-off, whatever the code. [`RULES`] names every known code, whether or not it is an
+//! exception to that rule; a code that is not in it reconnects.
 
 /// How a socket ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,8 +20,9 @@ impl Close {
     }
 }
 
-/// What to do after a close.
+/// What to do after a close or a refused upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Reaction {
     /// Try again, with back-off.
     Reconnect,
@@ -28,6 +30,9 @@ pub enum Reaction {
     RefreshToken,
     /// Refresh the WDM device, whose socket address is gone, then try again.
     RefreshDevice,
+    /// Too many requests: try again after the time the server named, or
+    /// [`RATE_LIMITED_WAIT`](super::timings::RATE_LIMITED_WAIT) where it named none.
+    SlowDown,
     /// Do not try again.
     Stop(Stop),
 }
@@ -56,63 +61,96 @@ pub const NORMAL: u16 = 1000;
 
 const NO_STATUS: u16 = 1005;
 const ABNORMAL: u16 = 1006;
-const POLICY: u16 = 1008;
+
+/// Which reasons a [`Rule`] is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Whatever the close says.
+    Any,
+    /// This text, in any case.
+    Is(&'static str),
+    /// A text with this in it.
+    Contains(&'static str),
+}
+
+/// One line of the table of close codes.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// The close code.
+    pub code: u16,
+    /// Which reasons it is about.
+    pub reason: Reason,
+    /// What a close before the authorization calls for.
+    pub before: Reaction,
+    /// What a close of an authorized socket calls for.
+    pub after: Reaction,
+    /// Why.
+    pub why: &'static str,
+}
+
+/// Every known close code. The first rule that matches counts.
+#[rustfmt::skip] // a table: one line, one rule
+pub const RULES: &[Rule] = &[
+    same(1000, Reason::Any, Reaction::Reconnect, "the server is done with this socket, not the client"),
+    same(1001, Reason::Any, Reaction::Reconnect, "the server is going away"),
+    same(1002, Reason::Any, Reaction::Reconnect, "a protocol error: a new socket starts clean"),
+    same(1003, Reason::Any, Reaction::Reconnect, "a message was rejected: a new socket starts clean"),
+    // Some proxies lose the code; the reason still tells.
+    same(NO_STATUS, Reason::Is("replaced"), Reaction::Stop(Stop::Replaced), "4000 that lost its code"),
+    same(NO_STATUS, Reason::Is("authentication failed"), Reaction::RefreshToken, "1008 that lost its code"),
+    same(NO_STATUS, Reason::Contains("30000"), Reaction::RefreshToken, "1008 that lost its code: not authorized in time"),
+    Rule { code: NO_STATUS, reason: Reason::Any, before: Reaction::RefreshDevice, after: Reaction::Reconnect,
+        why: "before authorization it is how a socket address that is gone shows itself" },
+    same(ABNORMAL, Reason::Any, Reaction::Reconnect, "the connection broke"),
+    same(1008, Reason::Any, Reaction::RefreshToken, "not authorized in time, or with a token that is not accepted"),
+    same(1011, Reason::Any, Reaction::Reconnect, "the server failed"),
+    same(1012, Reason::Any, Reaction::Reconnect, "the server restarts"),
+    same(OWN_CLOSE, Reason::Any, Reaction::Reconnect, "this client's own code; from a server it decides nothing"),
+    same(4000, Reason::Is("replaced"), Reaction::Stop(Stop::Replaced), "another client has taken over: coming back would throw it out"),
+    same(4000, Reason::Any, Reaction::Reconnect, "load balancing"),
+    same(4001, Reason::Any, Reaction::Reconnect, "the end of a switchover; without a successor, reason to make one"),
+    same(4400, Reason::Any, Reaction::Stop(Stop::BadRequest), "this kind of credentials is never accepted"),
+    same(4401, Reason::Any, Reaction::RefreshToken, "the token is expired or revoked"),
+    same(4403, Reason::Any, Reaction::Stop(Stop::NotEntitled), "the user is not entitled; an administrator can change that, a retry cannot"),
+    same(4404, Reason::Any, Reaction::RefreshDevice, "the registration is gone"),
+    same(4429, Reason::Any, Reaction::SlowDown, "HTTP 429 told as a close code"),
+];
+
+const fn same(code: u16, reason: Reason, reaction: Reaction, why: &'static str) -> Rule {
+    Rule { code, reason, before: reaction, after: reaction, why }
+}
 
 /// What a close calls for. `authorized`: whether the socket had been authorized before.
 pub fn reaction(close: &Close, authorized: bool) -> Reaction {
-    let reason = close.reason.to_ascii_lowercase();
-    // Some proxies lose the code; the reason still tells.
-    let code = match close.code {
-        NO_STATUS if reason == "replaced" => 4000,
-        NO_STATUS if reason == "authentication failed" || reason.contains("30000") => POLICY,
-        code => code,
+    let matches = |rule: &&Rule| {
+        rule.code == close.code
+            && match rule.reason {
+                Reason::Any => true,
+                Reason::Is(text) => close.reason.eq_ignore_ascii_case(text),
+                Reason::Contains(text) => close.reason.contains(text),
+            }
     };
-    match code {
-        4400 => Reaction::Stop(Stop::BadRequest),
-        4403 => Reaction::Stop(Stop::NotEntitled),
-        // Other reasons of 4000 are load balancing.
-        4000 if reason == "replaced" => Reaction::Stop(Stop::Replaced),
-        4401 | POLICY => Reaction::RefreshToken,
-        4404 => Reaction::RefreshDevice,
-        NO_STATUS if !authorized => Reaction::RefreshDevice,
-        _ => Reaction::Reconnect,
+    match RULES.iter().find(matches) {
+        Some(rule) if authorized => rule.after,
+        Some(rule) => rule.before,
+        None => Reaction::Reconnect,
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table() {
-        use Reaction::{Reconnect, RefreshDevice, RefreshToken};
-        let stop = |stop| (Reaction::Stop(stop), Reaction::Stop(stop));
-        let same = |reaction| (reaction, reaction);
-        // code, reason, (before, after authorization)
-        let table = [
-            (1000, "", same(Reconnect)),
-            (1000, "pong not received", same(Reconnect)),
-            (1001, "", same(Reconnect)),
-            (1003, "", same(Reconnect)),
-            (1005, "", (RefreshDevice, Reconnect)),
-            (1005, "replaced", stop(Stop::Replaced)),
-            (1005, "authentication failed", same(RefreshToken)),
-            (1006, "", same(Reconnect)),
-            (1008, "", same(RefreshToken)),
-            (1011, "", same(Reconnect)),
-            (1012, "", same(Reconnect)),
-            (4000, "Replaced", stop(Stop::Replaced)),
-            (4000, "rebalancing", same(Reconnect)),
-            (4001, "", same(Reconnect)),
-            (4400, "", stop(Stop::BadRequest)),
-            (4401, "", same(RefreshToken)),
-            (4403, "", stop(Stop::NotEntitled)),
-            (4404, "", same(RefreshDevice)),
-        ];
-        for (code, reason, (before, after)) in table {
-            let close = Close { code, reason: reason.to_owned() };
-            assert_eq!(reaction(&close, false), before, "{close:?} before");
-            assert_eq!(reaction(&close, true), after, "{close:?} after");
-        }
+/// What an HTTP status in answer to the upgrade calls for. `repeated`: whether the attempt before
+/// got the same status.
+///
+/// The reference client asks for statuses as close codes, so most of these come from whatever
+/// stands before the service.
+pub fn upgrade_reaction(status: u16, repeated: bool) -> Reaction {
+    match status {
+        401 => Reaction::RefreshToken,
+        403 => Reaction::Stop(Stop::NotEntitled),
+        // Once may be a server that is being replaced; twice is a registration that is gone.
+        404 if repeated => Reaction::RefreshDevice,
+        410 => Reaction::RefreshDevice,
+        429 => Reaction::SlowDown,
+        // 5xx, a first 404, and what nobody has thought of. A `Retry-After` is obeyed with any.
+        _ => Reaction::Reconnect,
     }
 }

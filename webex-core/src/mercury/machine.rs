@@ -21,8 +21,15 @@
 //!
 //! A server that will go away says so with a `shutdown` frame. The machine then goes the same way a
 //! second time beside the connection it has (make before break): the successor takes over once it
-//! is authorized, and the predecessor delivers until the server closes it. What both deliver is
-//! given out once.
+//! is authorized, and the predecessor delivers until the server closes it.
+//!
+//! An event is given out once, whichever connection brings it and however often.
+//!
+//! `attempts` holds how a connection is made, and when it is tried again; `staying` how it is kept,
+//! and how hints from outside are answered.
+
+mod attempts;
+mod staying;
 
 use std::{
     collections::VecDeque,
@@ -30,15 +37,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use uuid::Builder as UuidBuilder;
-
+use self::{attempts::Failed, staying::Recent};
 use super::{
-    close::{self, Close, Reaction, Stop},
+    close::{self, Close, Stop},
     frame::{ClientFrame, FrameBody, MercuryEvent, ServerFrame},
-    timings::{
-        AUTHORIZATION_TIMEOUT, BACKOFF_BASE, BACKOFF_CAP, FORCE_CLOSE_DELAY, OPEN_TIMEOUT,
-        PING_INTERVAL, PONG_TIMEOUT, RETIRE_TIMEOUT, STABLE_AFTER,
-    },
+    timings::{AUTHORIZATION_TIMEOUT, FORCE_CLOSE_DELAY},
 };
 use crate::timer::TimerTable;
 
@@ -72,13 +75,31 @@ pub enum Action {
         /// The number that came.
         actual: u64,
     },
+    /// Tell how a switchover goes.
+    Switchover(Switchover),
+}
+
+/// How the change to another connection goes: when the server of the present one announces its end,
+/// or the device has another address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Switchover {
+    /// A successor is being made.
+    Announced,
+    /// The successor has taken over.
+    Complete,
+    /// There will be no successor; the connection stays until the server ends it.
+    Failed(Stop),
 }
 
 /// Why a socket could not be opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OpenFailure {
-    /// No connection.
+    /// Nobody answered: no route, no name, no answer in time. The network is away, or all of the
+    /// service is.
+    Unreachable,
+    /// Somebody refused the connection, or broke it before the upgrade was answered.
     Network,
     /// The server answered the upgrade with this HTTP status.
     Status {
@@ -146,11 +167,18 @@ struct Live {
     ping: Option<String>,
     /// Since when it is authorized.
     since: Option<Instant>,
+    /// A hint made its path doubtful; cleared by the pong.
+    doubtful: bool,
 }
 
-/// Ids remembered while two connections deliver: more than a server sends in the time it takes to
-/// change over.
-const RECENT: usize = 256;
+impl Live {
+    fn new(id: ConnId) -> Self {
+        Self { id, last_sequence: None, ping: None, since: None, doubtful: false }
+    }
+}
+
+/// How often in a row a token may be refused, with no other to be had, before that is final.
+const TOKEN_REFUSALS: u32 = 3;
 
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
@@ -165,13 +193,22 @@ pub struct Machine {
     retiring: Option<Live>,
     /// Connections that this side is closing for good.
     closing: Vec<ConnId>,
-    /// Counts attempts since the last stable connection.
+    /// Attempts since the last stable connection: what [`Status::Connecting`] tells.
     attempts: u32,
-    /// A server's `Retry-After` for the wait that follows.
-    not_before: Option<Duration>,
+    /// Those of them that were answered, and failed: the exponent of the back-off.
+    failures: u32,
+    /// When the latest attempt began.
+    last_open: Option<Instant>,
+    /// What the server asked for with `Retry-After`: nothing makes the next attempt come sooner.
+    not_before: Option<Instant>,
+    /// The HTTP status that the latest attempt got in answer to the upgrade.
+    last_status: Option<u16>,
+    /// How often in a row the token was refused, with no other to be had.
+    refusals: u32,
+    /// A hint came during the attempt under way.
+    hinted: bool,
     last_conn: u32,
-    /// Ids of the events delivered while there are two connections.
-    recent: VecDeque<String>,
+    recent: Recent,
     timers: TimerTable<Timer>,
     actions: VecDeque<Action>,
     random: fastrand::Rng,
@@ -188,9 +225,14 @@ impl Machine {
             retiring: None,
             closing: Vec::new(),
             attempts: 0,
+            failures: 0,
+            last_open: None,
             not_before: None,
+            last_status: None,
+            refusals: 0,
+            hinted: false,
             last_conn: 0,
-            recent: VecDeque::new(),
+            recent: Recent::default(),
             timers: TimerTable::default(),
             actions: VecDeque::new(),
             random: fastrand::Rng::with_seed(seed),
@@ -207,8 +249,9 @@ impl Machine {
             Status::Closing
         } else if self.live.is_some() {
             Status::Online
-        } else if self.attempt.is_some() {
-            Status::Connecting { attempt: self.attempts }
+        } else if let Some(attempt) = &self.attempt {
+            let next = u32::from(matches!(attempt, Attempt::Waiting));
+            Status::Connecting { attempt: self.attempts.saturating_add(next) }
         } else {
             Status::Offline
         }
@@ -221,9 +264,16 @@ impl Machine {
         self.wanted = true;
         if matches!(self.status(), Status::Offline | Status::Stopped(_)) {
             self.stopped = None;
-            self.attempts = 0;
-            self.open(now);
+            self.start_over();
+            self.begin(now);
         }
+    }
+
+    /// The network may have changed, or the machine has slept: what there is has to prove itself
+    /// soon, and what is being waited for is tried at once. A server's `Retry-After` stands.
+    pub fn handle_hint(&mut self, now: Instant) {
+        self.check_live(now);
+        self.hurry_attempt(now);
     }
 
     /// Wants it no longer; closes what is open with [`close::OWN_CLOSE`] and this reason.
@@ -251,35 +301,6 @@ impl Machine {
         }
     }
 
-    /// The address has changed: goes to the new one at once, make before break.
-    ///
-    /// A wait after several failures is left to end by itself: a new address is no reason for a
-    /// fast loop.
-    pub fn move_over(&mut self, now: Instant) {
-        match self.attempt.take() {
-            None => {
-                if let Some(live) = self.live.as_ref().map(|live| live.id) {
-                    self.change_over(now, live);
-                }
-                return;
-            }
-            Some(Attempt::Waiting) if self.attempts > 1 => {
-                self.attempt = Some(Attempt::Waiting);
-                return;
-            }
-            Some(Attempt::Waiting) => self.timers.stop(Timer::Backoff),
-            Some(Attempt::Opening(id)) => {
-                self.timers.stop(Timer::Open);
-                self.actions.push_back(Action::Drop(id));
-            }
-            Some(Attempt::Authorizing(live)) => {
-                self.timers.stop(Timer::Authorization);
-                self.leave(live.id, "done");
-            }
-        }
-        self.open(now);
-    }
-
     // --- what happened -------------------------------------------------------------------------
 
     /// The socket is open and the authorization frame is sent. False when the machine has given
@@ -291,8 +312,10 @@ impl Machine {
         }
         self.timers.stop(Timer::Open);
         self.timers.set(Timer::Authorization, now + AUTHORIZATION_TIMEOUT);
-        let live = Live { id: conn, last_sequence: None, ping: None, since: None };
-        self.attempt = Some(Attempt::Authorizing(live));
+        self.attempt = Some(Attempt::Authorizing(Live::new(conn)));
+        if self.hinted {
+            self.hurry_attempt(now);
+        }
         true
     }
 
@@ -301,23 +324,12 @@ impl Machine {
         if !matches!(self.attempt, Some(Attempt::Opening(id)) if id == conn) {
             return;
         }
-        let reaction = match failure {
-            OpenFailure::Network => Reaction::Reconnect,
-            OpenFailure::Token | OpenFailure::Status { status: 401, .. } => Reaction::RefreshToken,
-            OpenFailure::Untrusted => Reaction::Stop(Stop::Untrusted),
-            OpenFailure::Status { status: 403, .. } => Reaction::Stop(Stop::NotEntitled),
-            OpenFailure::Status { status: 404 | 410, .. } => Reaction::RefreshDevice,
-            OpenFailure::Status { retry_after, .. } => {
-                self.not_before = *retry_after;
-                Reaction::Reconnect
-            }
-        };
-        self.attempt_failed(now, reaction);
+        let failed = self.judge(now, failure);
+        self.attempt_failed(now, failed);
     }
 
     /// A frame came in.
     pub fn handle_frame(&mut self, now: Instant, conn: ConnId, frame: ServerFrame) {
-        let two = self.is_changing_over();
         let authorizing = match &mut self.attempt {
             Some(Attempt::Authorizing(live)) => Some(live),
             _ => None,
@@ -329,7 +341,7 @@ impl Machine {
             self.actions.push_back(Action::Send(conn, ack));
         }
         if let Some(actual) = frame.sequence {
-            if let Some(expected) = live.last_sequence.map(|last| last + 1)
+            if let Some(expected) = live.last_sequence.map(|last| last.wrapping_add(1))
                 && expected != actual
             {
                 self.actions.push_back(Action::SequenceGap { expected, actual });
@@ -341,7 +353,7 @@ impl Machine {
         }
         match frame.body {
             FrameBody::Pong => self.pong(now, conn, frame.id.as_deref()),
-            FrameBody::Event(event) if two && self.is_repeated(event.id.as_deref()) => {}
+            FrameBody::Event(event) if self.recent.repeats(event.id.as_deref()) => {}
             FrameBody::Event(event) => self.actions.push_back(Action::Deliver(event)),
             FrameBody::Shutdown => self.change_over(now, conn),
             FrameBody::Unknown => {}
@@ -354,24 +366,36 @@ impl Machine {
             self.closing.swap_remove(index);
             self.closed(now);
         } else if matches!(&self.attempt, Some(Attempt::Authorizing(live)) if live.id == conn) {
-            self.attempt_failed(now, close::reaction(close, false));
+            self.attempt_failed(now, Failed::answered(close::reaction(close, false)));
         } else if self.retiring.take_if(|live| live.id == conn).is_some() {
             self.timers.stop(Timer::Retire);
-            self.recent.clear();
         } else if let Some(live) = self.live.take_if(|live| live.id == conn) {
-            if live.since.is_some_and(|since| now.duration_since(since) >= STABLE_AFTER) {
-                self.attempts = 0;
-            }
-            self.lost(now, close::reaction(close, true));
+            self.lost(now, &live, Failed::answered(close::reaction(close, true)));
         }
     }
 
     /// The answer to [`Action::ReplaceToken`]: whether there is, or may be, another token.
+    ///
+    /// Without one the same token is tried again, for some servers say "not authorized" when
+    /// something else is wrong; but not for ever.
     pub fn handle_token(&mut self, renewed: bool) {
-        if matches!(self.attempt, Some(Attempt::Waiting)) && !renewed {
-            self.timers.stop(Timer::Backoff);
-            self.give_up(Stop::Unauthorized);
+        if renewed || self.attempt.is_none() {
+            self.refusals = 0;
+            return;
         }
+        self.refusals += 1;
+        if self.refusals < TOKEN_REFUSALS {
+            return;
+        }
+        for timer in [Timer::Backoff, Timer::Open, Timer::Authorization] {
+            self.timers.stop(timer);
+        }
+        match self.attempt.take() {
+            Some(Attempt::Opening(id)) => self.actions.push_back(Action::Drop(id)),
+            Some(Attempt::Authorizing(live)) => self.leave(live.id, "done"),
+            Some(Attempt::Waiting) | None => {}
+        }
+        self.give_up(Stop::Unauthorized);
     }
 
     /// A deadline has passed.
@@ -381,12 +405,13 @@ impl Machine {
                 (Timer::Backoff, Some(Attempt::Waiting)) => self.open(now),
                 (Timer::Open, Some(Attempt::Opening(id))) => {
                     self.actions.push_back(Action::Drop(*id));
-                    self.attempt_failed(now, Reaction::Reconnect);
+                    self.attempt_failed(now, Failed::unanswered());
                 }
                 (Timer::Authorization, Some(Attempt::Authorizing(live))) => {
                     let id = live.id;
                     self.leave(id, "authorization not received");
-                    self.attempt_failed(now, Reaction::Reconnect);
+                    let failed = if self.hinted { Failed::unanswered() } else { Failed::silent() };
+                    self.attempt_failed(now, failed);
                 }
                 (Timer::Ping, _) => self.ping(now),
                 (Timer::Pong, _) => self.abandon(now, "pong not received"),
@@ -394,7 +419,6 @@ impl Machine {
                     if let Some(old) = self.retiring.take() {
                         self.leave(old.id, "done");
                     }
-                    self.recent.clear();
                 }
                 (Timer::ForceClose, _) => {
                     let left = self.closing.drain(..).map(Action::Drop);
@@ -420,151 +444,13 @@ impl Machine {
         self.timers.next()
     }
 
-    // --- connecting ----------------------------------------------------------------------------
-
-    fn open(&mut self, now: Instant) {
-        self.last_conn += 1;
-        self.attempts += 1;
-        let conn = ConnId(self.last_conn);
-        self.not_before = None;
-        self.timers.set(Timer::Open, now + OPEN_TIMEOUT);
-        self.actions.push_back(Action::Open(conn));
-        self.attempt = Some(Attempt::Opening(conn));
-    }
-
-    fn authorized(&mut self, now: Instant, conn: ConnId) {
-        let attempt = self
-            .attempt
-            .take_if(|attempt| matches!(attempt, Attempt::Authorizing(live) if live.id == conn));
-        let Some(Attempt::Authorizing(mut live)) = attempt else { return };
-        self.timers.stop(Timer::Authorization);
-        live.since = Some(now);
-        if let Some(old) = self.live.replace(live) {
-            self.timers.stop(Timer::Pong);
-            self.timers.set(Timer::Retire, now + RETIRE_TIMEOUT);
-            if let Some(older) = self.retiring.replace(old) {
-                self.leave(older.id, "done");
-            }
-        }
-        self.ping(now);
-    }
-
-    /// What a failed attempt calls for.
-    fn attempt_failed(&mut self, now: Instant, reaction: Reaction) {
-        self.timers.stop(Timer::Open);
-        self.timers.stop(Timer::Authorization);
-        self.attempt = None;
-        match reaction {
-            Reaction::Stop(stop) => return self.give_up(stop),
-            Reaction::RefreshToken => self.actions.push_back(Action::ReplaceToken),
-            Reaction::RefreshDevice => self.actions.push_back(Action::RefreshDevice),
-            Reaction::Reconnect => {}
-        }
-        let wait = self.backoff().max(self.not_before.take().unwrap_or_default());
-        self.timers.set(Timer::Backoff, now + wait);
-        self.attempt = Some(Attempt::Waiting);
-    }
-
-    /// There will be no connection, or no successor: then what there is stays as long as the server
-    /// lets it.
-    fn give_up(&mut self, stop: Stop) {
-        self.attempt = None;
-        if self.live.is_none() {
-            self.stop(stop);
-        }
-    }
-
-    /// The wait before the next attempt: none after a stable connection, else full jitter below
-    /// 1, 2, 4 … 32 s.
-    fn backoff(&mut self) -> Duration {
-        let Some(exponent) = self.attempts.checked_sub(1) else { return Duration::ZERO };
-        let cap = BACKOFF_BASE.saturating_mul(1 << exponent.min(10)).min(BACKOFF_CAP);
-        cap.mul_f64(self.random.f64())
-    }
-
-    // --- changing over -------------------------------------------------------------------------
-
-    /// The server of the live connection will go away: makes its successor, unless that is under way.
-    fn change_over(&mut self, now: Instant, conn: ConnId) {
-        if self.attempt.is_none() && self.live.as_ref().is_some_and(|live| live.id == conn) {
-            self.attempts = 0;
-            self.open(now);
-        }
-    }
-
-    fn is_changing_over(&self) -> bool {
-        self.retiring.is_some() || (self.live.is_some() && self.attempt.is_some())
-    }
-
-    /// Whether an event has been delivered already; remembers it otherwise.
-    fn is_repeated(&mut self, id: Option<&str>) -> bool {
-        let Some(id) = id else { return false };
-        if self.recent.iter().any(|seen| seen == id) {
-            return true;
-        }
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(id.to_owned());
-        false
-    }
-
-    // --- staying -------------------------------------------------------------------------------
-
-    fn ping(&mut self, now: Instant) {
-        let id = self.uuid();
-        let Some(live) = &mut self.live else { return };
-        live.ping = Some(id.clone());
-        self.actions.push_back(Action::Send(live.id, ClientFrame::Ping { id }));
-        self.timers.stop(Timer::Ping);
-        self.timers.set(Timer::Pong, now + PONG_TIMEOUT);
-    }
-
-    fn pong(&mut self, now: Instant, conn: ConnId, id: Option<&str>) {
-        let Some(live) = self.live.as_mut().filter(|live| live.id == conn) else { return };
-        match live.ping.take() {
-            Some(expected) if Some(expected.as_str()) == id => {
-                self.timers.stop(Timer::Pong);
-                self.timers.set(Timer::Ping, now + PING_INTERVAL);
-            }
-            Some(_) => self.abandon(now, "pong mismatch"),
-            // A pong nobody asked for: harmless.
-            None => {}
-        }
-    }
-
-    fn uuid(&mut self) -> String {
-        let bytes = self.random.u128(..).to_be_bytes();
-        UuidBuilder::from_random_bytes(bytes).into_uuid().to_string()
-    }
-
     // --- ending --------------------------------------------------------------------------------
-
-    /// Gives up the live connection, which is of no use, and connects anew.
-    fn abandon(&mut self, now: Instant, reason: &str) {
-        if let Some(live) = self.live.take() {
-            self.leave(live.id, reason);
-            self.lost(now, Reaction::Reconnect);
-        }
-    }
 
     /// Leaves a connection at once, telling the server why.
     fn leave(&mut self, conn: ConnId, reason: &str) {
         let close = Close { code: close::NORMAL, reason: reason.to_owned() };
         self.actions.push_back(Action::Close(conn, close));
         self.actions.push_back(Action::Drop(conn));
-    }
-
-    /// The live connection is gone.
-    fn lost(&mut self, now: Instant, reaction: Reaction) {
-        self.timers.stop(Timer::Ping);
-        self.timers.stop(Timer::Pong);
-        match (reaction, &self.attempt) {
-            (Reaction::Stop(stop), _) => self.stop(stop),
-            // Its successor is on the way.
-            (_, Some(_)) => {}
-            (reaction, None) => self.attempt_failed(now, reaction),
-        }
     }
 
     fn stop(&mut self, stop: Stop) {
@@ -584,8 +470,8 @@ impl Machine {
         if self.closing.is_empty() {
             self.timers.stop(Timer::ForceClose);
             if self.wanted {
-                self.attempts = 0;
-                self.open(now);
+                self.start_over();
+                self.begin(now);
             }
         }
     }

@@ -3,6 +3,13 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mercury::timings::{
+    BACKOFF_BASE, BACKOFF_CAP, OPEN_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT, RETIRE_TIMEOUT,
+    STABLE_AFTER,
+};
+
+#[path = "machine/retry_tests.rs"]
+mod retry;
 
 const BUFFER_STATE: &str =
     r#"{"id":"b","data":{"eventType":"mercury.buffer_state"},"sequenceNumber":1}"#;
@@ -160,62 +167,6 @@ fn dialling_is_not_waited_for_for_ever() {
 }
 
 #[test]
-fn backs_off_up_to_the_cap() {
-    let mut bench = Bench::new(6);
-    bench.machine.connect(bench.now);
-    for attempt in 1..=12_u32 {
-        let conn = bench.opened();
-        assert_eq!(bench.machine.status(), Status::Connecting { attempt });
-        bench.machine.handle_open_failed(bench.now, conn, &OpenFailure::Network);
-        let cap = BACKOFF_BASE.saturating_mul(1 << (attempt - 1)).min(BACKOFF_CAP);
-        let waited = bench.sleep();
-        assert!(waited <= cap, "attempt {attempt}: {waited:?} > {cap:?}");
-    }
-}
-
-#[test]
-fn retry_after_beats_the_back_off() {
-    let mut bench = Bench::new(7);
-    bench.machine.connect(bench.now);
-    let conn = bench.opened();
-    let wait = Duration::from_secs(90);
-    let failure = OpenFailure::Status { status: 429, retry_after: Some(wait) };
-    bench.machine.handle_open_failed(bench.now, conn, &failure);
-    assert_eq!(bench.sleep(), wait);
-}
-
-#[test]
-fn a_stable_connection_is_replaced_at_once_an_unstable_one_is_not() {
-    let (mut bench, conn) = Bench::online(8);
-    bench.now += STABLE_AFTER;
-    bench.closed(conn, 1001, "");
-    assert_eq!(bench.sleep(), Duration::ZERO);
-
-    let (mut bench, mut conn) = Bench::online(9);
-    let mut attempts = 1;
-    while bench.now.duration_since(bench.start) < Duration::from_secs(60) {
-        bench.closed(conn, 1001, "");
-        bench.sleep();
-        conn = bench.opened();
-        assert!(bench.machine.handle_opened(bench.now, conn));
-        bench.frame(conn, BUFFER_STATE);
-        attempts += 1;
-    }
-    assert!(attempts < 20, "{attempts} attempts in a minute");
-}
-
-#[test]
-fn a_refused_token_is_replaced_or_final() {
-    let (mut bench, conn) = Bench::online(10);
-    bench.actions();
-    bench.closed(conn, 4401, "");
-    assert!(matches!(bench.actions()[..], [Action::ReplaceToken]));
-    bench.machine.handle_token(false);
-    assert_eq!(bench.machine.status(), Status::Stopped(Stop::Unauthorized));
-    assert_eq!(bench.machine.poll_timeout(), None);
-}
-
-#[test]
 fn closes_with_its_own_code_and_waits_for_the_server() {
     let (mut bench, conn) = Bench::online(11);
     bench.actions();
@@ -275,6 +226,10 @@ const SHUTDOWN: &str = r#"{"id":"s","type":"shutdown"}"#;
 fn changing_over() -> (Bench, ConnId, ConnId) {
     let (mut bench, old) = Bench::online(20);
     bench.pong(old);
+    while bench.now - bench.start < STABLE_AFTER {
+        bench.sleep();
+        bench.pong(old);
+    }
     bench.frame(old, SHUTDOWN);
     let new = bench.opened();
     assert_ne!(old, new);
@@ -350,7 +305,7 @@ fn a_successor_that_cannot_be_had_is_tried_again_while_the_old_one_stays() {
     bench.machine.handle_open_failed(bench.now, again, &refused);
     assert_eq!(bench.machine.status(), Status::Online);
     bench.closed(old, 4001, "");
-    assert_eq!(bench.machine.status(), Status::Connecting { attempt: 2 });
+    assert_eq!(bench.machine.status(), Status::Connecting { attempt: 1 });
 }
 
 #[test]
@@ -381,6 +336,7 @@ enum Input {
     Closed(u16),
     OldClosed(u16),
     Token(bool),
+    Hint,
     Sleep,
     Pass(u64),
 }
@@ -407,6 +363,7 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
         .prop_map(Input::Closed),
         prop_oneof![Just(1006_u16), Just(4001)].prop_map(Input::OldClosed),
         any::<bool>().prop_map(Input::Token),
+        Just(Input::Hint),
         Just(Input::Sleep),
         (0..100_000_u64).prop_map(Input::Pass),
     ];
@@ -447,6 +404,7 @@ proptest! {
                     bench.closed(oldest, code, "");
                 }
                 Input::Token(renewed) => bench.machine.handle_token(renewed),
+                Input::Hint => bench.machine.handle_hint(bench.now),
                 Input::Sleep if bench.machine.poll_timeout().is_some() => {
                     bench.sleep();
                 }
@@ -467,7 +425,8 @@ proptest! {
                 }
             }
             let machine = &bench.machine;
-            let changing_over = machine.is_changing_over() || machine.closing.len() > 1;
+            let two = machine.retiring.is_some() || (machine.live.is_some() && machine.attempt.is_some());
+            let changing_over = two || machine.closing.len() > 1;
             prop_assert!(open.len() <= if changing_over { 3 } else { 1 }, "{open:?}");
             let waits = machine.poll_timeout().is_some();
             match machine.status() {

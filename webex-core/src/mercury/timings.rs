@@ -9,6 +9,16 @@ pub const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// below [`PING_INTERVAL`], so that two pings are never in flight.
 pub const PONG_TIMEOUT: Duration = Duration::from_secs(14);
 
+/// The same after a hint that the network has changed or the machine has slept; also the patience
+/// with an attempt that was under way then. A live path answers within a round trip, a mobile radio
+/// wakes in two to three seconds, and TCP has repeated a lost segment four times by then (0.2, 0.6,
+/// 1.4 and 3 s).
+pub const CHECK_TIMEOUT: Duration = Duration::from_secs(4);
+
+/// How soon after the start of an attempt a hint may start another one: hints come from outside,
+/// and a network that flaps must not make a fast loop.
+pub const HINT_SPACING: Duration = Duration::from_secs(1);
+
 /// How long the server's close frame is waited for before the connection is dropped. The reference
 /// client's `forceCloseDelay`.
 pub const FORCE_CLOSE_DELAY: Duration = Duration::from_secs(2);
@@ -21,11 +31,25 @@ pub const AUTHORIZATION_TIMEOUT: Duration = Duration::from_secs(30);
 /// of HTTP, because an upgrade is answered only after the server has looked up the registration.
 pub const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Base of the back-off: the longest wait before the second attempt. Reference client.
+/// Base of the back-off: the longest wait after the first failure. Reference client.
 pub const BACKOFF_BASE: Duration = Duration::from_secs(1);
 
-/// The longest wait between two attempts. Reference client.
+/// The longest wait between two attempts that were answered. Reference client.
 pub const BACKOFF_CAP: Duration = Duration::from_secs(32);
+
+/// The longest time between the starts of two attempts that nobody answered: no route, no name, no
+/// answer in time. Such an attempt costs no server anything, and back-off would only add to the
+/// time the user is without a connection: with this the next attempt comes within three seconds of
+/// the network's return, and the connection within five.
+pub const UNREACHABLE_CAP: Duration = Duration::from_secs(3);
+
+/// How long a server that says "too many requests" without a time is left alone. The reference
+/// client's, for the identity service.
+pub const RATE_LIMITED_WAIT: Duration = Duration::from_secs(60);
+
+/// The longest `Retry-After` that is believed. The reference client's, for the identity service:
+/// a mistaken header must not silence a client for a day.
+pub const RETRY_AFTER_CAP: Duration = Duration::from_secs(3600);
 
 /// How long a connection must have been authorized for the back-off to start anew: a server that
 /// accepts and closes at once must not be asked in a fast loop.

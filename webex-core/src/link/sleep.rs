@@ -1,0 +1,84 @@
+//! Notices that the machine has slept: no I/O, no clock, like every machine of this crate.
+//!
+//! Two clocks are compared. The monotonic one that timers run on stands still during suspend on
+//! Linux, Android, macOS and iOS, where the wall clock goes on: more wall time than monotonic time
+//! has passed. On Windows both go on, and so they do where a program is stopped and continued, or a
+//! virtual machine is paused: then much more time has passed than the program meant to wait. Linux's
+//! `CLOCK_BOOTTIME` would tell the first kind alone, and only there.
+//!
+//! A wall clock that is set forward looks the same, and costs one ping.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// How often the clocks are compared while the link is up: how long a sleep goes unnoticed at most.
+/// A third of the ping interval, so that it is noticed well before a ping would tell.
+pub const SLEEP_CHECK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// More missing time than this was a sleep. Shorter ones harm no connection; a busy machine and a
+/// clock that is being adjusted stay below it.
+const THRESHOLD: Duration = Duration::from_secs(5);
+
+/// What the clocks showed when they were last looked at.
+#[derive(Debug)]
+pub(super) struct SleepWatch {
+    monotonic: Instant,
+    wall: SystemTime,
+}
+
+impl SleepWatch {
+    pub(super) fn new(now: Instant, wall: SystemTime) -> Self {
+        Self { monotonic: now, wall }
+    }
+
+    /// When to call [`observe`](Self::observe) at the latest; sooner and more often is fine.
+    pub(super) fn due(&self) -> Instant {
+        self.monotonic + SLEEP_CHECK_INTERVAL
+    }
+
+    /// Compares the clocks with the last time: how long the machine slept since then, if it did.
+    pub(super) fn observe(&mut self, now: Instant, wall: SystemTime) -> Option<Duration> {
+        let monotonic = now.saturating_duration_since(self.monotonic);
+        // Set back, the wall clock tells nothing.
+        let by_wall = wall.duration_since(self.wall).unwrap_or_default().saturating_sub(monotonic);
+        let by_lateness = monotonic.saturating_sub(SLEEP_CHECK_INTERVAL);
+        *self = Self::new(now, wall);
+        let slept = by_wall.max(by_lateness);
+        (slept > THRESHOLD).then_some(slept)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is found when so many seconds pass on each clock.
+    fn found(monotonic: u64, wall: i64) -> Option<u64> {
+        let (start, epoch) =
+            (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
+        let mut watch = SleepWatch::new(start, epoch);
+        let by = Duration::from_secs(wall.unsigned_abs());
+        let wall = if wall < 0 { epoch - by } else { epoch + by };
+        let slept = watch.observe(start + Duration::from_secs(monotonic), wall);
+        assert_eq!(watch.observe(watch.due(), wall + SLEEP_CHECK_INTERVAL), None, "told once");
+        slept.map(|slept| slept.as_secs())
+    }
+
+    #[test]
+    fn a_sleep_shows_on_the_wall_clock() {
+        assert_eq!(found(5, 3605), Some(3600));
+        assert_eq!(found(0, 6), Some(6));
+        assert_eq!(found(3, 8), None, "too short to matter");
+    }
+
+    #[test]
+    fn a_stopped_program_shows_on_both_clocks() {
+        assert_eq!(found(65, 65), Some(60));
+        assert_eq!(found(10, 10), None, "a busy machine");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_is_no_danger() {
+        assert_eq!(found(5, -86_400), None);
+        assert_eq!(found(0, 0), None);
+    }
+}

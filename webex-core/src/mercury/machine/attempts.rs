@@ -1,0 +1,275 @@
+//! How a connection is made, and when it is tried again.
+
+use std::time::{Duration, Instant};
+
+use super::{Action, Attempt, ConnId, Live, Machine, OpenFailure, Switchover, Timer};
+use crate::mercury::{
+    close::{self, Reaction, Stop},
+    timings::{
+        BACKOFF_BASE, BACKOFF_CAP, CHECK_TIMEOUT, HINT_SPACING, OPEN_TIMEOUT, RATE_LIMITED_WAIT,
+        RETIRE_TIMEOUT, RETRY_AFTER_CAP, STABLE_AFTER, UNREACHABLE_CAP,
+    },
+};
+
+/// How an attempt, or a connection, failed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Failed {
+    reaction: Reaction,
+    wait: Wait,
+}
+
+/// What the wait before the next attempt is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// Back-off: a server decided.
+    Backoff,
+    /// A little, counted from the start of the attempt: there is nobody to go easy on.
+    Unanswered,
+    /// None, but for what a server asked for: the connection was stable, or the path was doubtful
+    /// and the doubt was right.
+    None,
+}
+
+impl Failed {
+    pub(super) fn answered(reaction: Reaction) -> Self {
+        Self { reaction, wait: Wait::Backoff }
+    }
+
+    /// Connected, but nothing came.
+    pub(super) fn silent() -> Self {
+        Self::answered(Reaction::Reconnect)
+    }
+
+    pub(super) fn unanswered() -> Self {
+        Self { reaction: Reaction::Reconnect, wait: Wait::Unanswered }
+    }
+
+    pub(super) fn doubted() -> Self {
+        Self { reaction: Reaction::Reconnect, wait: Wait::None }
+    }
+}
+
+impl Machine {
+    // --- trying --------------------------------------------------------------------------------
+
+    /// Forgets earlier failures.
+    pub(super) fn start_over(&mut self) {
+        self.attempts = 0;
+        self.failures = 0;
+        self.refusals = 0;
+        self.last_status = None;
+    }
+
+    /// Opens a connection as soon as the server allows it: what it said with `Retry-After` holds for
+    /// whoever wants the connection anew, too.
+    pub(super) fn begin(&mut self, now: Instant) {
+        match self.not_before {
+            Some(at) if at > now => {
+                self.timers.set(Timer::Backoff, at);
+                self.attempt = Some(Attempt::Waiting);
+            }
+            _ => self.open(now),
+        }
+    }
+
+    pub(super) fn open(&mut self, now: Instant) {
+        self.last_conn += 1;
+        self.attempts = self.attempts.saturating_add(1);
+        let conn = ConnId(self.last_conn);
+        self.not_before = None;
+        self.hinted = false;
+        self.last_open = Some(now);
+        self.timers.set(Timer::Open, now + OPEN_TIMEOUT);
+        self.actions.push_back(Action::Open(conn));
+        self.attempt = Some(Attempt::Opening(conn));
+    }
+
+    pub(super) fn authorized(&mut self, now: Instant, conn: ConnId) {
+        let attempt = self
+            .attempt
+            .take_if(|attempt| matches!(attempt, Attempt::Authorizing(live) if live.id == conn));
+        let Some(Attempt::Authorizing(mut live)) = attempt else { return };
+        self.timers.stop(Timer::Authorization);
+        self.refusals = 0;
+        self.last_status = None;
+        live.since = Some(now);
+        if let Some(old) = self.live.replace(live) {
+            self.timers.stop(Timer::Pong);
+            self.timers.set(Timer::Retire, now + RETIRE_TIMEOUT);
+            if let Some(older) = self.retiring.replace(old) {
+                self.leave(older.id, "done");
+            }
+            self.actions.push_back(Action::Switchover(Switchover::Complete));
+        }
+        self.ping(now);
+    }
+
+    /// The server of the live connection will go away: makes its successor, unless that is under
+    /// way. At once, but not when connection after connection is announced to end.
+    pub(super) fn change_over(&mut self, now: Instant, conn: ConnId) {
+        let Some(live) = self.live.as_ref().filter(|live| live.id == conn) else { return };
+        if self.attempt.is_some() {
+            return;
+        }
+        let stable = is_stable(live, now);
+        self.actions.push_back(Action::Switchover(Switchover::Announced));
+        if stable {
+            self.start_over();
+            self.begin(now);
+        } else {
+            self.attempt_failed(now, Failed::silent());
+        }
+    }
+
+    /// The address has changed: goes to the new one at once, make before break.
+    ///
+    /// A wait after several failures is left to end by itself: a new address is no reason for a
+    /// fast loop.
+    pub fn move_over(&mut self, now: Instant) {
+        match self.attempt.take() {
+            None => {
+                if self.live.is_some() {
+                    self.actions.push_back(Action::Switchover(Switchover::Announced));
+                    self.begin(now);
+                }
+                return;
+            }
+            Some(Attempt::Waiting) if self.attempts > 1 => {
+                self.attempt = Some(Attempt::Waiting);
+                return;
+            }
+            Some(Attempt::Waiting) => self.timers.stop(Timer::Backoff),
+            Some(Attempt::Opening(id)) => {
+                self.timers.stop(Timer::Open);
+                self.actions.push_back(Action::Drop(id));
+            }
+            Some(Attempt::Authorizing(live)) => {
+                self.timers.stop(Timer::Authorization);
+                self.leave(live.id, "done");
+            }
+        }
+        self.begin(now);
+    }
+
+    // --- failing -------------------------------------------------------------------------------
+
+    /// What the failure to open a socket calls for.
+    pub(super) fn judge(&mut self, now: Instant, failure: &OpenFailure) -> Failed {
+        let last = self.last_status.take();
+        match *failure {
+            OpenFailure::Unreachable => Failed::unanswered(),
+            OpenFailure::Network => Failed::answered(Reaction::Reconnect),
+            OpenFailure::Token => Failed::answered(Reaction::Stop(Stop::Unauthorized)),
+            OpenFailure::Untrusted => Failed::answered(Reaction::Stop(Stop::Untrusted)),
+            OpenFailure::Status { status, retry_after } => {
+                self.last_status = Some(status);
+                // Nought says as little as nothing.
+                if let Some(wait) = retry_after.filter(|wait| !wait.is_zero()) {
+                    self.not_before = Some(now + wait.min(RETRY_AFTER_CAP));
+                }
+                Failed::answered(close::upgrade_reaction(status, last == Some(status)))
+            }
+        }
+    }
+
+    /// The attempt under way has failed, or there was none and one is needed.
+    pub(super) fn attempt_failed(&mut self, now: Instant, failed: Failed) {
+        self.timers.stop(Timer::Open);
+        self.timers.stop(Timer::Authorization);
+        self.attempt = None;
+        match failed.reaction {
+            Reaction::Stop(stop) => return self.give_up(stop),
+            Reaction::RefreshToken => self.actions.push_back(Action::ReplaceToken),
+            Reaction::RefreshDevice => self.actions.push_back(Action::RefreshDevice),
+            Reaction::SlowDown => {
+                self.not_before.get_or_insert(now + RATE_LIMITED_WAIT);
+            }
+            Reaction::Reconnect => {}
+        }
+        let at = match failed.wait {
+            // On top of what the server asked for: it asked everybody for the same.
+            Wait::Backoff => self.not_before.unwrap_or(now).max(now) + self.backoff(),
+            Wait::Unanswered => self.unanswered_until(now),
+            Wait::None => self.earliest(now),
+        };
+        self.timers.set(Timer::Backoff, at);
+        self.attempt = Some(Attempt::Waiting);
+    }
+
+    /// The live connection is gone.
+    pub(super) fn lost(&mut self, now: Instant, live: &Live, failed: Failed) {
+        self.timers.stop(Timer::Ping);
+        self.timers.stop(Timer::Pong);
+        match (failed.reaction, &self.attempt) {
+            // The client that has taken over is this one: its successor is on the way.
+            (
+                Reaction::Stop(Stop::Replaced),
+                Some(Attempt::Opening(_) | Attempt::Authorizing(_)),
+            ) => {}
+            (Reaction::Stop(stop), _) => self.stop(stop),
+            // Its successor is on the way.
+            (_, Some(_)) => {}
+            (reaction, None) if is_stable(live, now) => {
+                self.start_over();
+                let at_once = reaction != Reaction::SlowDown;
+                let wait = if at_once { Wait::None } else { Wait::Backoff };
+                self.attempt_failed(now, Failed { reaction, wait });
+            }
+            (_, None) => self.attempt_failed(now, failed),
+        }
+    }
+
+    /// There will be no connection, or no successor: then what there is stays as long as the server
+    /// lets it.
+    pub(super) fn give_up(&mut self, stop: Stop) {
+        self.attempt = None;
+        if self.live.is_none() {
+            self.stop(stop);
+        } else {
+            self.actions.push_back(Action::Switchover(Switchover::Failed(stop)));
+        }
+    }
+
+    // --- waiting -------------------------------------------------------------------------------
+
+    /// The wait after an answered failure: full jitter below 1, 2, 4 … 32 s.
+    fn backoff(&mut self) -> Duration {
+        let cap = BACKOFF_BASE.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_CAP);
+        self.failures = self.failures.saturating_add(1);
+        cap.mul_f64(self.random.f64())
+    }
+
+    /// When to try again what nobody answered: half to all of 1, 2, 3 s after the attempt began. One
+    /// that hung for longer is followed at once.
+    fn unanswered_until(&mut self, now: Instant) -> Instant {
+        let doublings = self.attempts.saturating_sub(1).min(10);
+        let cap = BACKOFF_BASE.saturating_mul(1 << doublings).min(UNREACHABLE_CAP);
+        let spacing = cap.mul_f64(0.5 + self.random.f64() / 2.0);
+        self.last_open.map_or(now, |start| start + spacing).max(now)
+    }
+
+    /// The soonest that a hint may bring the next attempt.
+    fn earliest(&self, now: Instant) -> Instant {
+        let spaced = self.last_open.map(|start| start + HINT_SPACING);
+        [spaced, self.not_before].into_iter().flatten().fold(now, Instant::max)
+    }
+
+    /// A hint came: waits no longer than it must, and not long for what is under way.
+    pub(super) fn hurry_attempt(&mut self, now: Instant) {
+        let (timer, at) = match &self.attempt {
+            Some(Attempt::Waiting) => (Timer::Backoff, self.earliest(now)),
+            Some(Attempt::Opening(_)) => (Timer::Open, now + CHECK_TIMEOUT),
+            Some(Attempt::Authorizing(_)) => (Timer::Authorization, now + CHECK_TIMEOUT),
+            None => return,
+        };
+        self.hinted = true;
+        if self.timers.deadline(timer).is_none_or(|due| at < due) {
+            self.timers.set(timer, at);
+        }
+    }
+}
+
+/// Whether a connection has lasted long enough to say that the server accepts it.
+fn is_stable(live: &Live, now: Instant) -> bool {
+    live.since.is_some_and(|since| now.duration_since(since) >= STABLE_AFTER)
+}

@@ -1,0 +1,101 @@
+//! How a connection is kept: pings, doubts, and what it has brought before.
+
+use std::{
+    collections::VecDeque,
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Instant,
+};
+
+use uuid::Builder as UuidBuilder;
+
+use super::{Action, ConnId, Machine, Timer, attempts::Failed};
+use crate::mercury::{
+    frame::ClientFrame,
+    timings::{CHECK_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT},
+};
+
+impl Machine {
+    pub(super) fn ping(&mut self, now: Instant) {
+        let id = self.uuid();
+        let Some(live) = &mut self.live else { return };
+        live.ping = Some(id.clone());
+        self.actions.push_back(Action::Send(live.id, ClientFrame::Ping { id }));
+        self.timers.stop(Timer::Ping);
+        self.timers.set(Timer::Pong, now + PONG_TIMEOUT);
+    }
+
+    pub(super) fn pong(&mut self, now: Instant, conn: ConnId, id: Option<&str>) {
+        let Some(live) = self.live.as_mut().filter(|live| live.id == conn) else { return };
+        match live.ping.take() {
+            Some(expected) if Some(expected.as_str()) == id => {
+                live.doubtful = false;
+                self.timers.stop(Timer::Pong);
+                self.timers.set(Timer::Ping, now + PING_INTERVAL);
+            }
+            Some(_) => self.abandon(now, "pong mismatch"),
+            // A pong nobody asked for: harmless.
+            None => {}
+        }
+    }
+
+    /// A hint came: the live connection has to answer soon. A ping in flight serves: another one
+    /// would queue behind it.
+    pub(super) fn check_live(&mut self, now: Instant) {
+        let Some(live) = &mut self.live else { return };
+        live.doubtful = true;
+        if live.ping.is_none() {
+            self.ping(now);
+        }
+        let soon = now + CHECK_TIMEOUT;
+        if self.timers.deadline(Timer::Pong).is_none_or(|due| soon < due) {
+            self.timers.set(Timer::Pong, soon);
+        }
+    }
+
+    /// Gives up the live connection, which is of no use, and connects anew.
+    pub(super) fn abandon(&mut self, now: Instant, reason: &str) {
+        if let Some(live) = self.live.take() {
+            self.leave(live.id, reason);
+            let failed = if live.doubtful { Failed::doubted() } else { Failed::silent() };
+            self.lost(now, &live, failed);
+        }
+    }
+
+    fn uuid(&mut self) -> String {
+        let bytes = self.random.u128(..).to_be_bytes();
+        UuidBuilder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+}
+
+/// Events remembered: more than a server sends in the time it takes to change over.
+const RECENT: usize = 256;
+
+/// The ids of the latest events, so that none is given out twice: while two connections deliver,
+/// and when a service sends again what it believes lost.
+///
+/// Hashes, not texts: eight bytes an event, and none as long as nothing comes.
+#[derive(Debug, Default)]
+pub(super) struct Recent(VecDeque<u64>);
+
+impl Recent {
+    /// Whether an event with this id was here before; remembers it otherwise. One without an id is
+    /// always new.
+    pub(super) fn repeats(&mut self, id: Option<&str>) -> bool {
+        let Some(id) = id else { return false };
+        let mut hasher = DefaultHasher::new();
+        id.hash(&mut hasher);
+        let hash = hasher.finish();
+        if self.0.contains(&hash) {
+            return true;
+        }
+        if self.0.len() == RECENT {
+            self.0.pop_front();
+        }
+        self.0.push_back(hash);
+        false
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.0 = VecDeque::new();
+    }
+}

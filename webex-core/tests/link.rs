@@ -1,0 +1,165 @@
+//! The link against the sandbox: hints from outside, refusals for good, and what is asked of the
+//! service when a socket cannot be had.
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::{Linked, client};
+use serde_json::json;
+use webex_core::{
+    ErrorKind, LinkError, LinkEvent, Phase,
+    mercury::{
+        close::Stop,
+        machine::Switchover,
+        timings::{CHECK_TIMEOUT, PING_INTERVAL},
+    },
+};
+use webex_sandbox::{Mercury, Sandbox, Wdm};
+
+#[tokio::test]
+async fn hints_are_passed_on_and_answered_by_a_ping_at_once() {
+    let mut t = Linked::start().await;
+    for resumed in [false, true] {
+        let id = t.socket().id;
+        // The first ping has its pong: nothing is in flight.
+        t.sandbox.wait_for(|s| s.sockets()[0].acks >= 2 + u64::from(resumed)).await.unwrap();
+        let (before, started) = (t.socket().pings, Instant::now());
+        if resumed {
+            t.webex.resumed();
+            t.until(|event| matches!(event, LinkEvent::Resumed)).await;
+        } else {
+            t.webex.network_changed();
+            t.until(|event| matches!(event, LinkEvent::NetworkChanged)).await;
+        }
+        t.sandbox.wait_for(|s| s.sockets()[0].pings > before).await.unwrap();
+        assert!(started.elapsed() < PING_INTERVAL / 2, "{:?}", started.elapsed());
+        assert_eq!(t.socket().id, id, "a connection that answers stays");
+    }
+    t.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_does_not_answer_a_hint_is_replaced_at_once() {
+    let mut t = Linked::start().await;
+    let id = t.socket().id;
+    t.sandbox.wait_for(|s| s.sockets()[0].acks >= 2).await.unwrap();
+    t.sandbox.silence_socket(id, true);
+    t.sandbox.wait_for(|s| s.sockets()[0].silent).await.unwrap();
+    let started = Instant::now();
+    t.webex.network_changed();
+    t.until(|event| matches!(event, LinkEvent::Offline)).await;
+    t.online().await;
+    let took = started.elapsed();
+    assert!(took >= CHECK_TIMEOUT && took < CHECK_TIMEOUT + Duration::from_secs(5), "{took:?}");
+    assert_ne!(t.socket().id, id);
+    t.end().await;
+}
+
+#[tokio::test]
+async fn a_refusal_for_good_is_told_and_can_be_overcome_by_asking_anew() {
+    for (code, reason, stop, kind) in [
+        (4000, "Replaced", Stop::Replaced, ErrorKind::Cancelled),
+        (4403, "not entitled", Stop::NotEntitled, ErrorKind::Forbidden),
+        (4400, "bad request", Stop::BadRequest, ErrorKind::Forbidden),
+    ] {
+        let mut t = Linked::start().await;
+        t.close(code, reason);
+        t.until(|event| matches!(event, LinkEvent::Offline)).await;
+        // The state already says so when the event comes.
+        let failed = t.until(|event| matches!(event, LinkEvent::Failed(_))).await;
+        let LinkEvent::Failed(LinkError::Refused(why)) = failed else { panic!("{failed:?}") };
+        assert_eq!(why, stop);
+        let state = t.webex.link().state();
+        assert_eq!((state.phase, state.online), (Phase::Failed, false));
+        let failure = state.failure.unwrap();
+        assert!(matches!(failure, LinkError::Refused(why) if why == stop));
+        assert_eq!(failure.kind(), kind);
+        assert_eq!(t.lease.online().await.unwrap_err().kind(), kind);
+        assert!(t.sandbox.sockets().is_empty());
+
+        let second = t.webex.link().acquire().await.unwrap();
+        second.online().await.unwrap();
+        assert_eq!(t.webex.link().state().phase, Phase::Up);
+        second.release("done").await.unwrap();
+        t.end().await;
+    }
+}
+
+#[tokio::test]
+async fn too_many_requests_are_answered_by_waiting_as_long_as_asked() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let wait = Duration::from_secs(2);
+    sandbox.fail(Mercury::connect()).with(429).header("Retry-After", wait.as_secs()).once();
+    let webex = client(&sandbox);
+    let started = Instant::now();
+    let lease = webex.link().acquire().await.unwrap();
+    // A hint does not change what the server asked for.
+    sandbox
+        .wait_for(|s| s.requests().of(Mercury::connect()).answered(429).count() == 1)
+        .await
+        .unwrap();
+    webex.network_changed();
+    lease.online().await.unwrap();
+    assert!(started.elapsed() >= wait, "{:?}", started.elapsed());
+    assert_eq!(sandbox.requests().of(Mercury::connect()).count(), 2);
+    lease.release("done").await.unwrap();
+}
+
+#[tokio::test]
+async fn row_21_each_attempt_goes_to_the_address_of_the_present_record() {
+    let mut t = Linked::start().await;
+    let first = t.socket();
+    let record = t.webex.link().state().device.unwrap();
+    let moved = format!("{}?moved=yes", record.web_socket_url);
+    t.sandbox.fail(Wdm::refresh()).merge(json!({"webSocketUrl": moved})).once();
+    t.close(4404, "registration not found");
+    t.online().await;
+    let second = t.socket();
+    assert!(second.query.contains("moved=yes"), "{}", second.query);
+    let stamp = |query: &str| {
+        let at = query.find("clientTimestamp=").expect("a time stamp") + "clientTimestamp=".len();
+        query[at..].split('&').next().unwrap().parse::<u64>().unwrap()
+    };
+    assert!(stamp(&second.query) > stamp(&first.query), "fresh for each attempt");
+    assert_eq!(t.sandbox.requests().of(Wdm::refresh()).count(), 1);
+    t.end().await;
+}
+
+#[tokio::test]
+async fn a_switchover_is_told_and_nobody_is_offline() {
+    let mut t = Linked::start().await;
+    t.sandbox.shutdown_socket(t.socket().id);
+    let mut told = Vec::new();
+    while told.len() < 2 {
+        match t.events.next().await.unwrap() {
+            LinkEvent::Switchover(switchover) => told.push(switchover),
+            LinkEvent::Offline => panic!("it was noticed"),
+            _ => {}
+        }
+    }
+    assert_eq!(told, [Switchover::Announced, Switchover::Complete]);
+    t.sandbox.wait_for(|s| s.sockets().len() == 1).await.unwrap();
+    t.end().await;
+}
+
+#[tokio::test]
+async fn row_22_a_wait_can_be_cancelled() {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.fail(Mercury::connect()).with(429).header("Retry-After", 600).always();
+    let webex = client(&sandbox);
+    let mut events = webex.link().subscribe();
+    let lease = webex.link().acquire().await.unwrap();
+    sandbox
+        .wait_for(|s| s.requests().of(Mercury::connect()).answered(429).count() == 1)
+        .await
+        .unwrap();
+    // Whoever has no time to wait has a deadline of its own.
+    let limit = Duration::from_millis(50);
+    assert!(tokio::time::timeout(limit, lease.online()).await.is_err());
+    let started = Instant::now();
+    lease.release("done").await.unwrap();
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(sandbox.devices().is_empty());
+    assert!(events.try_next().is_none_or(|event| !matches!(event, LinkEvent::Online)));
+}
