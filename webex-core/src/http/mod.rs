@@ -106,7 +106,8 @@ impl Http {
         let host = request.url.host_str().unwrap_or_default().to_owned();
         let after = request.timeout;
         let deadline = Instant::now() + after;
-        match timeout_at(deadline, self.exchange(request, deadline)).await {
+        // Boxed: it is some kilobytes, and whoever waits for it may be one of thousands.
+        match timeout_at(deadline, Box::pin(self.exchange(request, deadline))).await {
             Ok(outcome) => outcome,
             Err(_) => Err(HttpError::Timeout { host, after }),
         }
