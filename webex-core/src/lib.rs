@@ -30,7 +30,7 @@ mod webex;
 pub use webex_auth::{AccessToken, Credentials, TokenError, Tokens};
 
 pub use self::{
-    catalog::{Catalog, CatalogError},
+    catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector},
     device::{Device, DeviceConfig},
     endpoints::{Endpoints, InvalidOrigin, join},
     error::{ErrorKind, HttpError, ServiceError},

@@ -2,17 +2,12 @@
 
 use std::sync::{Arc, OnceLock};
 
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, Shared},
-};
-use parking_lot::Mutex;
 use thiserror::Error;
 use url::Url;
 use webex_auth::{Credentials, Store, TokenError, Tokens};
 
 use crate::{
-    catalog::{Catalog, CatalogError},
+    catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Services},
     device::DeviceConfig,
     endpoints::Endpoints,
     error::{ErrorKind, token_kind},
@@ -51,15 +46,7 @@ pub(crate) struct Core {
     pub(crate) endpoints: Endpoints,
     pub(crate) device: DeviceConfig,
     pub(crate) saved: SavedState,
-    catalog: Mutex<CatalogState>,
-}
-
-#[derive(Debug, Default)]
-enum CatalogState {
-    #[default]
-    Unknown,
-    Fetching(Shared<BoxFuture<'static, Result<Arc<Catalog>, CatalogError>>>),
-    Known(Arc<Catalog>),
+    pub(crate) services: Arc<Services>,
 }
 
 impl Webex {
@@ -77,6 +64,29 @@ impl Webex {
     /// [`CatalogError::Fetch`] with the cause.
     pub async fn ready(&self) -> Result<Arc<Catalog>, CatalogError> {
         self.0.core.catalog().await
+    }
+
+    /// The URL to use for a service now: on its best host of those that have not failed lately.
+    /// Fetches the catalog if need be.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fetch`] without a catalog, [`CatalogError::NoService`] when it does not list
+    /// the service.
+    pub async fn service_url(&self, service: &str) -> Result<Url, CatalogError> {
+        self.0.core.services.service_url(service).await
+    }
+
+    /// What the catalog tells without a token, for finding out where a user belongs before anybody
+    /// has signed in. Everything else needs the full catalog ([`ready`](Self::ready)) and never
+    /// this one.
+    ///
+    /// # Errors
+    /// [`CatalogError::Fetch`] with the cause; a wrong selector is a refused request like any other.
+    pub async fn limited_catalog(
+        &self,
+        selector: &CatalogSelector,
+    ) -> Result<Arc<Catalog>, CatalogError> {
+        self.0.core.services.limited(selector).await
     }
 
     /// The HTTP client of this user: for services that this SDK does not know.
@@ -141,36 +151,9 @@ impl Webex {
 
 impl Core {
     /// The catalog; fetched once however many ask.
-    pub(crate) async fn catalog(self: &Arc<Self>) -> Result<Arc<Catalog>, CatalogError> {
-        let fetching = {
-            let mut state = self.catalog.lock();
-            match &*state {
-                CatalogState::Known(catalog) => return Ok(Arc::clone(catalog)),
-                CatalogState::Fetching(fetching) => fetching.clone(),
-                CatalogState::Unknown => {
-                    let fetching = fetch(self.http.clone(), self.endpoints.u2c.clone());
-                    *state = CatalogState::Fetching(fetching.clone());
-                    fetching
-                }
-            }
-        };
-        let outcome = fetching.clone().await;
-        let mut state = self.catalog.lock();
-        if matches!(&*state, CatalogState::Fetching(current) if current.ptr_eq(&fetching)) {
-            *state = match &outcome {
-                Ok(catalog) => {
-                    self.http.allow().set_catalog(Arc::clone(catalog));
-                    CatalogState::Known(Arc::clone(catalog))
-                }
-                Err(_) => CatalogState::Unknown,
-            };
-        }
-        outcome
+    pub(crate) async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
+        self.services.catalog().await
     }
-}
-
-fn fetch(http: Http, u2c: Url) -> Shared<BoxFuture<'static, Result<Arc<Catalog>, CatalogError>>> {
-    async move { Ok(Catalog::fetch(&http, &u2c).await?) }.boxed().shared()
 }
 
 /// Makes a [`Webex`].
@@ -182,6 +165,7 @@ pub struct WebexBuilder {
     endpoints: Endpoints,
     transport: Option<Transport>,
     device: DeviceConfig,
+    catalog_format: CatalogFormat,
 }
 
 impl WebexBuilder {
@@ -243,6 +227,13 @@ impl WebexBuilder {
         self
     }
 
+    /// In which form to ask for the service catalog. Default: [`CatalogFormat::HostMap`].
+    #[must_use]
+    pub fn catalog_format(mut self, format: CatalogFormat) -> Self {
+        self.catalog_format = format;
+        self
+    }
+
     /// Makes the client. No I/O.
     ///
     /// # Errors
@@ -269,7 +260,9 @@ impl WebexBuilder {
         if saved.is_kept() {
             device.ttl = None;
         }
-        let core = Core { http, endpoints, device, saved, catalog: Mutex::default() };
+        let u2c = endpoints.u2c.clone();
+        let services = Services::new(http.clone(), u2c, self.catalog_format, saved.clone());
+        let core = Core { http, endpoints, device, saved, services };
         Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
     }
 }

@@ -1,5 +1,6 @@
 //! How a sandbox is configured before it starts.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) mobius: MobiusPolicy,
     pub(crate) oauth: OAuthPolicy,
     pub(crate) wdm: WdmPolicy,
+    pub(crate) u2c: U2cPolicy,
     pub(crate) authorization_timeout: Duration,
 }
 
@@ -51,6 +53,7 @@ impl Default for Builder {
                 mobius: MobiusPolicy::default(),
                 oauth: OAuthPolicy::default(),
                 wdm: WdmPolicy::default(),
+                u2c: U2cPolicy::default(),
                 authorization_timeout: Duration::from_secs(30),
             },
         }
@@ -139,6 +142,12 @@ impl Builder {
     /// All rules of WDM.
     pub fn wdm_policy(mut self, policy: WdmPolicy) -> Self {
         self.config.wdm = policy;
+        self
+    }
+
+    /// All rules of the service catalog.
+    pub fn u2c_policy(mut self, policy: U2cPolicy) -> Self {
+        self.config.u2c = policy;
         self
     }
 
@@ -302,6 +311,36 @@ impl Default for WdmPolicy {
             durable_lifetime: Duration::from_hours(7 * 24),
             socket_origin: None,
         }
+    }
+}
+
+/// Rules of the service catalog.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct U2cPolicy {
+    /// The hosts of services that have several, by the service's name in the catalog. Default: each
+    /// service has one, that of the request.
+    pub hosts: BTreeMap<String, Vec<CatalogHost>>,
+    /// Bytes that the catalog has at least; services that nobody needs fill it up. A real one has
+    /// about 50 000. Default: 0.
+    pub size: usize,
+}
+
+/// One of a service's hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CatalogHost {
+    /// Name or address, with the port unless it is the default one, such as `localhost:8443`. Nothing
+    /// checks that it is a sandbox.
+    pub host: String,
+    /// Smaller is better; zero and below mean "never use".
+    pub priority: i64,
+}
+
+impl CatalogHost {
+    /// A host with its priority.
+    pub fn new(host: impl Into<String>, priority: i64) -> Self {
+        Self { host: host.into(), priority }
     }
 }
 

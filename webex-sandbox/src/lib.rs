@@ -30,7 +30,10 @@ mod tasks;
 mod tls;
 mod urls;
 
-pub use builder::{Builder, MobiusInstance, MobiusPolicy, MobiusRole, OAuthPolicy, WdmPolicy};
+pub use builder::{
+    Builder, CatalogHost, MobiusInstance, MobiusPolicy, MobiusRole, OAuthPolicy, U2cPolicy,
+    WdmPolicy,
+};
 pub use error::{StartError, WaitTimeout};
 pub use identity::Identity;
 pub use operation::{

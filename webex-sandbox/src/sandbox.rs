@@ -11,7 +11,9 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use crate::builder::{Builder, Config, MobiusInstance, MobiusPolicy, OAuthPolicy, WdmPolicy};
+use crate::builder::{
+    Builder, Config, MobiusInstance, MobiusPolicy, OAuthPolicy, U2cPolicy, WdmPolicy,
+};
 use crate::error::{StartError, WaitTimeout};
 use crate::identity::Identity;
 use crate::operation::Target;
@@ -331,6 +333,11 @@ impl Sandbox {
     pub fn wdm_policy(&self, change: impl FnOnce(&mut WdmPolicy)) {
         change(&mut self.world.policies.write().wdm);
         self.world.changed(|| Change::Settings);
+    }
+
+    /// Changes the rules of the service catalog for later requests.
+    pub fn u2c_policy(&self, change: impl FnOnce(&mut U2cPolicy)) {
+        change(&mut self.world.policies.write().u2c);
     }
 
     /// Changes the rules of the authorization server for what comes.

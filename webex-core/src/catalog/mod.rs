@@ -1,51 +1,109 @@
 //! The service catalog (U2C): which services the user's organisation has, and where.
 //!
-//! One request brings the whole map; after it every other address is known. The answer is parsed
-//! straight into what is used: a catalog is tens of kilobytes, and a process with thousands of
-//! users cannot keep it as a tree of JSON values.
+//! One request brings the whole map; after it every other address is known.
+//!
+//! ```text
+//!   saved state ─┐                         ┌─► service_url, mobius_clusters
+//!                ├─► services ─► Catalog ──┤
+//!   U2C ─────────┘   (keeps it)            └─► hosts: who may have the token,
+//!       ▲                                              where a request goes when its host fails
+//!       └── invalidation events, hosts that keep failing
+//! ```
+//!
+//! The answer is parsed straight into what is used, and equal catalogs are held once per process:
+//! one is tens of kilobytes, and a process may have thousands of users of one organisation.
+//!
+//! There is one rule for choosing a host, whoever asks ([`Catalog::service_url`], a request to a URL
+//! that a service handed out, the event socket): among the hosts listed for the service, those with
+//! a priority above zero that have not failed lately; of these the smallest priority; if all have
+//! failed, all are good again.
 
-mod hostmap;
+mod events;
+mod hosts;
+mod limited;
+mod services;
+mod wire;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
+use once_cell::sync::Lazy;
+use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use url::Url;
 
-use self::hostmap::HostMap;
+pub use self::limited::CatalogSelector;
+use self::wire::Answer;
+pub(crate) use self::{hosts::Hosts, services::Services};
 use crate::{
     endpoints::join,
     error::{ErrorKind, HttpError},
-    http::{Http, Request},
+    intern::Interner,
 };
 
-/// A service catalog as last received. Immutable; a refresh brings a new one.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(from = "HostMap")]
-pub struct Catalog {
-    services: Vec<(String, Url)>,
-    hosts: Vec<(String, Vec<CatalogHost>)>,
-}
+static CATALOGS: Lazy<Interner<Catalog>> = Lazy::new(Interner::default);
 
-/// One host that serves something, as the catalog lists it.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// Name of the service that registers lines. Its servers are chosen by the line's own machine.
+const MOBIUS: &str = "mobius";
+
+/// In which form the catalog is asked for. Either is understood whatever was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
-pub struct CatalogHost {
-    /// Host name, with a port only where the service's URL has one.
-    pub host: String,
-    /// Smaller is better; zero and below mean "never use".
-    #[serde(default)]
-    pub priority: i64,
-    /// `urn:{federation}:{cluster}:{service}`.
-    #[serde(default)]
-    pub id: String,
+pub enum CatalogFormat {
+    /// `hostmap`, the default of the reference client.
+    #[default]
+    HostMap,
+    /// `U2CV2`, the second generation: it tells its age and the clusters of each service.
+    U2cV2,
 }
 
-impl CatalogHost {
-    /// The service that the host belongs to: the last part of its id.
-    pub fn service(&self) -> &str {
-        self.id.splitn(4, ':').nth(3).unwrap_or_default()
+impl CatalogFormat {
+    fn name(self) -> &'static str {
+        match self {
+            Self::HostMap => "hostmap",
+            Self::U2cV2 => "U2CV2",
+        }
     }
+}
+
+/// A service catalog as last received. Immutable; a refresh brings a new one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+pub struct Catalog {
+    services: Vec<Service>,
+    /// Alternatives by host, sorted by key; only the hostmap form has them.
+    lists: Vec<HostList>,
+    clusters: Vec<Box<str>>,
+    /// Every host that occurs, sorted.
+    #[serde(skip)]
+    hosts: Vec<Box<str>>,
+}
+
+/// A service in one cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Service {
+    name: Box<str>,
+    /// Id of service and cluster; the name where the form tells none.
+    id: Box<str>,
+    /// Where it is, best first; without what must never be used.
+    urls: Vec<Candidate>,
+    /// Whether this is the cluster to use for the service.
+    active: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct Candidate {
+    url: Box<str>,
+    /// Smaller is better.
+    priority: u16,
+}
+
+/// The alternatives of one host, best first.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+struct HostList {
+    /// Host, with a port only where URLs have one.
+    key: Box<str>,
+    /// Whether others choose among these hosts, and requests stay where they are sent.
+    chooses_itself: bool,
+    hosts: Vec<Box<str>>,
 }
 
 /// Why there is no service catalog, or no such service in it.
@@ -73,63 +131,159 @@ impl CatalogError {
 }
 
 impl Catalog {
-    /// Fetches the catalog of the signed-in user.
-    pub(crate) async fn fetch(http: &Http, u2c: &Url) -> Result<Arc<Self>, HttpError> {
-        let mut url = join(u2c, "catalog");
-        url.set_query(Some("format=hostmap"));
-        Ok(Arc::new(http.send(Request::get(url)).await?.json()?))
+    fn new(services: Vec<Service>, lists: Vec<HostList>, clusters: Vec<Box<str>>) -> Self {
+        let of_url = |candidate: &Candidate| {
+            Some(Url::parse(&candidate.url).ok()?.host_str()?.to_owned().into_boxed_str())
+        };
+        let urls = services.iter().flat_map(|service| &service.urls).filter_map(of_url);
+        let listed = lists.iter().flat_map(|list| list.hosts.iter().chain([&list.key]));
+        let mut hosts: Vec<Box<str>> =
+            urls.chain(listed.chain(&clusters).map(|host| without_port(host).into())).collect();
+        hosts.sort_unstable();
+        hosts.dedup();
+        Self { services, lists, clusters, hosts }
     }
 
-    /// The URL to use for a service.
-    ///
-    /// The service's default URL, moved to the best host that the catalog lists for it: the one
-    /// with the smallest priority above zero.
+    /// Reads an answer of either form; also says when it was made, where the form does.
+    fn read(body: &[u8]) -> Result<(Self, Option<u64>), serde_json::Error> {
+        Ok(serde_json::from_slice::<Answer>(body)?.into_parts())
+    }
+
+    /// The catalog in use that equals this one, or this one.
+    fn shared(self) -> Arc<Self> {
+        CATALOGS.intern(self)
+    }
+
+    /// The URL to use for a service while all its hosts are well. What has failed lately is known
+    /// to the client: [`Webex::service_url`](crate::Webex::service_url).
     ///
     /// # Errors
     /// [`CatalogError::NoService`] when the catalog does not list it.
     pub fn service_url(&self, service: &str) -> Result<Url, CatalogError> {
-        let (_, url) = self
-            .services
-            .iter()
-            .find(|(name, _)| name == service)
-            .ok_or_else(|| CatalogError::NoService(service.to_owned()))?;
-        let best = self
-            .hosts_at(url)
-            .iter()
-            .filter(|host| host.priority > 0 && host.service() == service)
-            .min_by_key(|host| host.priority);
-        Ok(best.and_then(|host| with_host(url, &host.host)).unwrap_or_else(|| url.clone()))
+        self.candidates(service).next().ok_or_else(|| CatalogError::NoService(service.to_owned()))
     }
 
     /// The hosts of Mobius clusters, in the catalog's order, each once: whom to ask for the user's
     /// calling servers.
     pub fn mobius_clusters(&self) -> Vec<&str> {
-        let mut clusters = Vec::new();
-        for (_, hosts) in &self.hosts {
-            for host in hosts.iter().filter(|host| host.id.ends_with(":mobius")) {
-                if !clusters.contains(&host.host.as_str()) {
-                    clusters.push(&host.host);
-                }
-            }
-        }
-        clusters
+        self.clusters.iter().map(|host| &**host).collect()
     }
 
     /// Names of the services listed.
     pub fn services(&self) -> impl Iterator<Item = &str> {
-        self.services.iter().map(|(name, _)| name.as_str())
+        self.services.iter().filter(|service| service.active).map(|service| &*service.name)
+    }
+
+    /// The service that a URL belongs to: the one whose address is the longest beginning of it.
+    ///
+    /// ```
+    /// # use webex_core::Catalog;
+    /// let catalog: Catalog = serde_json::from_str(
+    ///     r#"{"serviceLinks": {"wdm": "https://wdm.example/wdm/api/v1"}}"#,
+    /// )?;
+    /// let url = "https://wdm.example/wdm/api/v1/devices/1".parse()?;
+    /// assert_eq!(catalog.service_of(&url), Some("wdm"));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn service_of(&self, url: &Url) -> Option<&str> {
+        self.find(url).map(|(service, _)| &*service.name)
     }
 
     /// Whether a host belongs to a service of this catalog.
     pub(crate) fn has_host(&self, host: &str) -> bool {
-        let is_host = |listed: &str| listed.split(':').next() == Some(host);
-        self.services.iter().any(|(_, url)| url.host_str() == Some(host))
-            || self.hosts.iter().flat_map(|(_, hosts)| hosts).any(|entry| is_host(&entry.host))
+        self.hosts.binary_search_by(|known| (**known).cmp(host)).is_ok()
     }
 
-    fn hosts_at(&self, url: &Url) -> &[CatalogHost] {
-        let authority = authority(url);
-        self.hosts.iter().find(|(key, _)| *key == authority).map_or(&[], |(_, hosts)| hosts)
+    /// The URLs of a service, best first.
+    fn candidates(&self, service: &str) -> impl Iterator<Item = Url> {
+        let active = self.services.iter().find(|it| it.active && &*it.name == service);
+        let urls = active.into_iter().flat_map(|service| &service.urls);
+        urls.filter_map(|candidate| Url::parse(&candidate.url).ok())
+    }
+
+    /// Whether nothing has to be chosen for this URL while all hosts are well. Quick: it is asked
+    /// before every request.
+    fn is_settled(&self, url: &Url) -> bool {
+        let home = || authority(url).into_boxed_str();
+        self.list(url).is_none_or(|list| list.chooses_itself || list.hosts.contains(&home()))
+    }
+
+    /// The same place on each host that may serve it, best first: empty when the catalog says
+    /// nothing about its host, or others choose it.
+    fn alternatives(&self, url: &Url) -> Vec<Url> {
+        let Some((service, prefix)) = self.find(url) else {
+            let list = self.list(url).filter(|list| !list.chooses_itself);
+            let hosts = list.into_iter().flat_map(|list| &list.hosts);
+            return hosts.filter_map(|host| with_host(url, host)).collect();
+        };
+        if &*service.name == MOBIUS {
+            return Vec::new();
+        }
+        let rest = url.path()[prefix..].trim_start_matches('/');
+        let moved = service.urls.iter().filter_map(|candidate| {
+            let base = Url::parse(&candidate.url).ok()?;
+            let mut moved = if rest.is_empty() { base } else { join(&base, rest) };
+            moved.set_query(url.query());
+            Some(moved)
+        });
+        moved.collect()
+    }
+
+    /// The alternatives that the catalog lists for the host of a URL.
+    fn list(&self, url: &Url) -> Option<&HostList> {
+        let key = authority(url);
+        let at = self.lists.binary_search_by(|list| (*list.key).cmp(&key)).ok()?;
+        Some(&self.lists[at])
+    }
+
+    /// The service whose address is the longest beginning of the URL, and how much of its path.
+    fn find(&self, url: &Url) -> Option<(&Service, usize)> {
+        let mut found = None;
+        for service in &self.services {
+            for candidate in &service.urls {
+                let Ok(base) = Url::parse(&candidate.url) else { continue };
+                let length = base.path().trim_end_matches('/').len();
+                let longer = found.is_none_or(|(_, longest)| length > longest);
+                if longer && is_below(url, &base) {
+                    found = Some((service, length));
+                }
+            }
+        }
+        found
+    }
+
+    /// The catalog with other clusters in use: `None` when one of them is not known.
+    fn with_active(&self, active: &[(String, String)]) -> Option<Self> {
+        let mut catalog = self.clone();
+        for (name, id) in active {
+            let is_it = |it: &Service| *it.name == **name && *it.id == **id;
+            catalog.services.iter().find(|it| is_it(it))?;
+            for service in catalog.services.iter_mut().filter(|it| *it.name == **name) {
+                service.active = is_it(service);
+            }
+        }
+        Some(catalog)
+    }
+}
+
+/// Reads the wire form, either of them.
+impl<'de> Deserialize<'de> for Catalog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Answer::deserialize(deserializer)?.into_parts().0)
+    }
+}
+
+/// A catalog as it is kept: what [`Serialize`] writes, not the wire form.
+#[derive(Deserialize)]
+struct KeptCatalog {
+    services: Vec<Service>,
+    lists: Vec<HostList>,
+    clusters: Vec<Box<str>>,
+}
+
+impl From<KeptCatalog> for Catalog {
+    fn from(kept: KeptCatalog) -> Self {
+        Self::new(kept.services, kept.lists, kept.clusters)
     }
 }
 
@@ -138,6 +292,13 @@ fn authority(url: &Url) -> String {
     match (url.host_str().unwrap_or_default(), url.port()) {
         (host, Some(port)) => format!("{host}:{port}"),
         (host, None) => host.to_owned(),
+    }
+}
+
+fn without_port(authority: &str) -> &str {
+    match authority.rsplit_once(':') {
+        Some((host, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => host,
+        _ => authority,
     }
 }
 
@@ -154,70 +315,15 @@ fn with_host(url: &Url, host: &str) -> Option<Url> {
     Some(url)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const EXAMPLE: &str = r#"{
-        "serviceLinks": {
-            "wdm": "https://wdm-a.example/wdm/api/v1",
-            "mobius": "https://mobius-us.example/api/v1",
-            "sandbox": "https://127.0.0.1:8443/s/",
-            "broken": "not a url"
-        },
-        "hostCatalog": {
-            "wdm-a.example": [
-                {"host": "wdm-a.example", "ttl": -1, "priority": 10, "id": "urn:TEAM:us_a:wdm"},
-                {"host": "wdm-b.example", "ttl": -1, "priority": 5, "id": "urn:TEAM:us_a:wdm"},
-                {"host": "wdm-never.example", "ttl": -1, "priority": -1, "id": "urn:TEAM:us_a:wdm"},
-                {"host": "other.example", "ttl": -1, "priority": 1, "id": "urn:TEAM:us_a:other"}
-            ],
-            "mobius-us.example": [
-                {"host": "mobius-us.example", "ttl": -1, "priority": 15, "id": "urn:TEAM:us_a:mobius"},
-                {"host": "mobius-eu.example", "ttl": -1, "priority": 5, "id": "urn:TEAM:eu_a:mobius"}
-            ],
-            "again.example": [
-                {"host": "mobius-us.example", "ttl": -1, "priority": 1, "id": "urn:TEAM:us_a:mobius"}
-            ],
-            "127.0.0.1:8443": [
-                {"host": "127.0.0.1:9443", "priority": 1, "id": "urn:TEAM:us_a:sandbox"}
-            ]
-        },
-        "format": "hostmap"
-    }"#;
-
-    fn example() -> Catalog {
-        serde_json::from_str(EXAMPLE).unwrap()
-    }
-
-    #[test]
-    fn a_service_is_on_its_best_host() {
-        let catalog = example();
-        let url = |name| catalog.service_url(name).unwrap().to_string();
-        assert_eq!(url("wdm"), "https://wdm-b.example/wdm/api/v1");
-        assert_eq!(url("sandbox"), "https://127.0.0.1:9443/s/");
-    }
-
-    #[test]
-    fn what_is_not_listed_is_an_error_that_names_it() {
-        for name in ["nothing", "broken"] {
-            let error = example().service_url(name).unwrap_err();
-            assert!(error.to_string().contains(name), "{error}");
-            assert_eq!(error.kind(), ErrorKind::Forbidden);
-        }
-    }
-
-    #[test]
-    fn mobius_clusters_keep_the_order_of_the_catalog() {
-        assert_eq!(example().mobius_clusters(), ["mobius-us.example", "mobius-eu.example"]);
-    }
-
-    #[test]
-    fn knows_its_hosts() {
-        let catalog = example();
-        for host in ["wdm-a.example", "wdm-b.example", "mobius-eu.example", "127.0.0.1"] {
-            assert!(catalog.has_host(host), "{host}");
-        }
-        assert!(!catalog.has_host("example"));
-    }
+/// Whether the URL is the base or below it, segment by segment.
+fn is_below(url: &Url, base: &Url) -> bool {
+    let same = url.scheme() == base.scheme()
+        && url.host_str() == base.host_str()
+        && url.port_or_known_default() == base.port_or_known_default();
+    let path = base.path().trim_end_matches('/');
+    same && url.path().strip_prefix(path).is_some_and(|it| it.is_empty() || it.starts_with('/'))
 }
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

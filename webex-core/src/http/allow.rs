@@ -5,10 +5,9 @@
 
 use std::{collections::HashSet, sync::Arc};
 
-use parking_lot::RwLock;
 use url::Url;
 
-use crate::catalog::Catalog;
+use crate::catalog::Hosts;
 
 /// Domains of the Webex cloud, with everything below them (the reference client's list).
 const WEBEX_DOMAINS: [&str; 8] = [
@@ -28,18 +27,18 @@ pub(crate) struct AllowList {
     webex_domains: bool,
     /// Origins the application configured; these alone may be plain HTTP.
     origins: HashSet<url::Origin>,
-    catalog: RwLock<Option<Arc<Catalog>>>,
+    hosts: Arc<Hosts>,
 }
 
 impl AllowList {
     pub(crate) fn new<'a>(configured: impl IntoIterator<Item = &'a Url>, webex: bool) -> Self {
         let origins = configured.into_iter().map(Url::origin).collect();
-        Self { webex_domains: webex, origins, catalog: RwLock::default() }
+        Self { webex_domains: webex, origins, hosts: Arc::default() }
     }
 
-    /// Adds the hosts of a service catalog, which came over an already trusted connection.
-    pub(crate) fn set_catalog(&self, catalog: Arc<Catalog>) {
-        *self.catalog.write() = Some(catalog);
+    /// The hosts of the service catalog, which came over an already trusted connection.
+    pub(crate) fn hosts(&self) -> &Arc<Hosts> {
+        &self.hosts
     }
 
     /// Whether a request to this URL may carry the token.
@@ -53,7 +52,7 @@ impl AllowList {
         };
         let host = host.trim_end_matches('.');
         (self.webex_domains && WEBEX_DOMAINS.iter().any(|domain| is_within(host, domain)))
-            || self.catalog.read().as_ref().is_some_and(|catalog| catalog.has_host(host))
+            || self.hosts.has(host)
     }
 }
 
@@ -116,7 +115,7 @@ mod tests {
         let list = AllowList::new([], false);
         assert!(!allows(&list, "https://wdm.gov.example"));
         let catalog = r#"{"serviceLinks":{"wdm":"https://wdm.gov.example/wdm/api/v1"}}"#;
-        list.set_catalog(Arc::new(serde_json::from_str(catalog).unwrap()));
+        list.hosts().set_catalog(Arc::new(serde_json::from_str(catalog).unwrap()));
         assert!(allows(&list, "https://wdm.gov.example/x"));
         assert!(!allows(&list, "http://wdm.gov.example/x"));
         assert!(!allows(&list, "https://x.wdm.gov.example/"));

@@ -102,15 +102,20 @@ impl Http {
     ///
     /// # Errors
     /// [`HttpError`]: an error status (400 and above), no connection, no answer in time, no token.
-    pub async fn send(&self, request: Request) -> Result<Response, HttpError> {
-        let host = request.url.host_str().unwrap_or_default().to_owned();
+    pub async fn send(&self, mut request: Request) -> Result<Response, HttpError> {
+        let hosts = self.0.allow.hosts();
+        let url = hosts.place(&request.url);
+        request.url = url.clone();
         let after = request.timeout;
         let deadline = Instant::now() + after;
         // Boxed: it is some kilobytes, and whoever waits for it may be one of thousands.
-        match timeout_at(deadline, Box::pin(self.exchange(request, deadline))).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(HttpError::Timeout { host, after }),
-        }
+        let outcome = timeout_at(deadline, Box::pin(self.exchange(request, deadline)));
+        let outcome = outcome.await.unwrap_or_else(|_| {
+            let host = url.host_str().unwrap_or_default().to_owned();
+            Err(HttpError::Timeout { host, after })
+        });
+        hosts.observe(&url, &outcome);
+        outcome
     }
 
     /// The tokens of the user, for what authorizes itself otherwise (the Mercury socket).

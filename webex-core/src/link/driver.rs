@@ -319,8 +319,18 @@ impl Driver {
                     return self.machine.handle_open_failed(now(), conn, &OpenFailure::Unreachable);
                 };
                 let http = self.core.http.clone();
-                let dial =
-                    Box::pin(async move { socket::open(&http, &device.web_socket_url).await });
+                let dial = Box::pin(async move {
+                    let hosts = http.allow().hosts();
+                    let address = hosts.place(&device.web_socket_url);
+                    let outcome = socket::open(&http, &address).await;
+                    if let Err(
+                        OpenFailure::Network | OpenFailure::Status { status: 500 | 502..=504, .. },
+                    ) = outcome
+                    {
+                        hosts.mark_failed(&address);
+                    }
+                    outcome
+                });
                 self.work.dialing.push((conn, dial));
             }
             mercury::Action::Send(conn, frame) => {
@@ -344,7 +354,10 @@ impl Driver {
                     News::Token(outcome.map_or_else(hope, |_| true))
                 }));
             }
-            mercury::Action::Deliver(event) => self.events.emit(&LinkEvent::Event(event)),
+            mercury::Action::Deliver(event) => {
+                self.core.services.handle_event(&event);
+                self.events.emit(&LinkEvent::Event(event));
+            }
             mercury::Action::SequenceGap { expected, actual } => {
                 info!(expected, actual, "events were lost between the service and this client");
                 self.events.emit(&LinkEvent::SequenceGap { expected, actual });
@@ -416,14 +429,14 @@ async fn restore(core: &Arc<Core>) -> Option<Arc<Device>> {
 }
 
 async fn register(core: &Arc<Core>) -> Result<Arc<Device>, LinkError> {
-    let wdm = core.catalog().await?.service_url("wdm")?;
+    let wdm = core.services.service_url("wdm").await?;
     Device::register(&core.http, &wdm, &core.device, core.saved.is_kept())
         .await
         .map_err(|source| LinkError::Device { action: "registered", source })
 }
 
 async fn room(core: &Arc<Core>) -> Result<Room, LinkError> {
-    let wdm = core.catalog().await?.service_url("wdm")?;
+    let wdm = core.services.service_url("wdm").await?;
     make_room(&core.http, &wdm, &core.device)
         .await
         .map_err(|source| LinkError::Device { action: "listed", source })

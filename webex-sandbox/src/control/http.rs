@@ -393,6 +393,7 @@ async fn change_policies(
     struct Whole {
         mobius: crate::MobiusPolicy,
         wdm: crate::WdmPolicy,
+        u2c: crate::U2cPolicy,
         oauth: crate::OAuthPolicy,
     }
 
@@ -400,8 +401,9 @@ async fn change_policies(
         let mut policies = world.policies.write();
         let mut value = serde_json::to_value(&*policies).map_err(Refused::bad)?;
         merge_patch(&mut value, &change);
-        let Whole { mobius, wdm, oauth } = serde_json::from_value(value).map_err(Refused::bad)?;
-        *policies = Policies { mobius, wdm, oauth };
+        let Whole { mobius, wdm, u2c, oauth } =
+            serde_json::from_value(value).map_err(Refused::bad)?;
+        *policies = Policies { mobius, wdm, u2c, oauth };
         json!(*policies)
     };
     world.changed(|| Change::Settings);

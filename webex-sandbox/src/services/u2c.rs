@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::builder::CatalogHost;
 use crate::conduct::Call;
 use crate::reply::Reply;
 use crate::state::World;
@@ -45,47 +46,95 @@ fn catalog(call: &Call, org_id: &str, full: bool) -> Result<Reply, Reply> {
     }
 }
 
+/// A service and where it is.
+struct Entry {
+    name: String,
+    url: String,
+    /// Authorities with their priorities, best first unless the policy says otherwise.
+    hosts: Vec<CatalogHost>,
+}
+
+/// What the catalog lists, but for Mobius, whose hosts are clusters.
+fn entries(world: &World, base: &Base, full: bool) -> Vec<Entry> {
+    let policy = world.policies.read().u2c.clone();
+    let entry = |name: &str, url: String, own: String| {
+        let several = policy.hosts.get(name).filter(|hosts| !hosts.is_empty()).cloned();
+        let hosts = several.unwrap_or_else(|| vec![CatalogHost::new(own, 5)]);
+        Entry { name: name.to_owned(), url, hosts }
+    };
+    let mut all: Vec<_> = CATALOG
+        .iter()
+        .filter(|service| full || LIMITED.contains(&service.name))
+        .map(|it| entry(it.name, base.service(it), base.service_authority(it)))
+        .collect();
+    if full {
+        all.push(entry(MERCURY, base.mercury(), base.mercury_authority()));
+    }
+    all
+}
+
+/// Services that nobody needs, so that the catalog has the size that is asked for.
+fn fill(size: usize, format: fn(&Entry) -> String) -> Vec<Entry> {
+    let mut all = Vec::new();
+    let mut bytes = 0;
+    while bytes < size {
+        let name = format!("filler{:04}", all.len() + 1);
+        let [host, other] = ["a", "r"].map(|part| format!("{name}-{part}.wbx2.com"));
+        let url = format!("https://{host}/{name}/api/v1");
+        let hosts = vec![CatalogHost::new(host, 5), CatalogHost::new(other, 10)];
+        let entry = Entry { name, url, hosts };
+        bytes += format(&entry).len();
+        all.push(entry);
+    }
+    all
+}
+
 fn hostmap(world: &World, base: &Base, full: bool) -> Value {
     let mut links = Map::new();
     let mut hosts: Map<String, Value> = Map::new();
-    let mut add_host = |key: &str, entry: Value| {
+    let mut add = |key: &str, entry: Value| {
         if let Some(list) =
             hosts.entry(key).or_insert_with(|| Value::Array(Vec::new())).as_array_mut()
         {
             list.push(entry);
         }
     };
-    for service in CATALOG.iter().filter(|service| full || LIMITED.contains(&service.name)) {
-        let host = base.service_authority(service);
-        links.insert(service.name.to_owned(), base.service(service).into());
-        add_host(&host, host_entry(&host, 5, Some(service.name)));
+    let text = |entry: &Entry| {
+        let hosts: Vec<_> =
+            entry.hosts.iter().map(|it| in_hostmap(it, Some(&entry.name))).collect();
+        format!("{}{}{}", entry.name, entry.url, json!(hosts))
+    };
+    let filler = fill(world.policies.read().u2c.size, text);
+    for entry in entries(world, base, full).into_iter().chain(filler) {
+        // Alternatives are listed under the host of the link.
+        let key = authority_of(&entry.url).to_owned();
+        for host in &entry.hosts {
+            add(&key, in_hostmap(host, Some(&entry.name)));
+        }
+        links.insert(entry.name, entry.url.into());
     }
-    if full {
-        links.insert(MERCURY.to_owned(), base.mercury().into());
-        let host = base.mercury_authority();
-        add_host(&host, host_entry(&host, 5, Some(MERCURY)));
-        if let Some(first) = world.config.instances.first() {
-            let with_ids = !world.mutations.has(Mutation::CatalogWithoutMobiusIds);
-            links.insert("mobius".to_owned(), base.mobius(first).into());
-            let key = base.mobius_authority(first);
-            // All clusters are listed under the host of the first, as production does. In the paths
-            // style they share one authority, and one entry is enough.
-            let mut seen = Vec::new();
-            for (at, instance) in world.config.instances.iter().enumerate() {
-                let host = base.mobius_authority(instance);
-                if !seen.contains(&host) {
-                    let priority = if at == 0 { 5 } else { 10 + 5 * at };
-                    add_host(&key, host_entry(&host, priority, with_ids.then_some("mobius")));
-                    seen.push(host);
-                }
+    if let Some(first) = world.config.instances.first().filter(|_| full) {
+        let with_ids = !world.mutations.has(Mutation::CatalogWithoutMobiusIds);
+        links.insert("mobius".to_owned(), base.mobius(first).into());
+        let key = base.mobius_authority(first);
+        // All clusters are listed under the host of the first, as production does. In the paths
+        // style they share one authority, and one entry is enough.
+        let mut seen = Vec::new();
+        for (instance, at) in world.config.instances.iter().zip(0..) {
+            let host = base.mobius_authority(instance);
+            if !seen.contains(&host) {
+                let priority = if at == 0 { 5 } else { 10 + 5 * at };
+                let entry = CatalogHost::new(host.clone(), priority);
+                add(&key, in_hostmap(&entry, with_ids.then_some("mobius")));
+                seen.push(host);
             }
         }
     }
     json!({"serviceLinks": links, "hostCatalog": hosts, "format": "hostmap"})
 }
 
-fn host_entry(host: &str, priority: usize, service: Option<&str>) -> Value {
-    let mut entry = json!({"host": host, "ttl": -1, "priority": priority});
+fn in_hostmap(host: &CatalogHost, service: Option<&str>) -> Value {
+    let mut entry = json!({"host": host.host, "ttl": -1, "priority": host.priority});
     if let Some(service) = service {
         entry["id"] = urn(service).into();
     }
@@ -95,30 +144,18 @@ fn host_entry(host: &str, priority: usize, service: Option<&str>) -> Value {
 fn v2(world: &World, base: &Base, org_id: &str, full: bool) -> Value {
     let mut active = Map::new();
     let mut services = Vec::new();
-    let mut add = |name: &str, urls: Vec<String>| {
-        active.insert(name.to_owned(), urn(name).into());
-        let urls: Vec<_> = urls
-            .into_iter()
-            .zip(1..)
-            .map(|(url, priority): (_, u32)| json!({"baseUrl": url, "priority": priority}))
-            .collect();
-        services.push(json!({"id": urn(name), "serviceName": name, "serviceUrls": urls}));
-    };
-    for service in CATALOG.iter().filter(|service| full || LIMITED.contains(&service.name)) {
-        add(service.name, vec![base.service(service)]);
+    let text = |entry: &Entry| in_v2(&entry.name, &urls(entry)).to_string();
+    let filler = fill(world.policies.read().u2c.size, text);
+    for entry in entries(world, base, full).into_iter().chain(filler) {
+        services.push(in_v2(&entry.name, &urls(&entry)));
+        active.insert(entry.name.clone(), urn(&entry.name).into());
     }
-    if full {
-        add(MERCURY, vec![base.mercury()]);
-        if !world.mutations.has(Mutation::CatalogWithoutMobiusIds) {
-            let mut urls: Vec<_> = world
-                .config
-                .instances
-                .iter()
-                .map(|instance| base.mobius_cluster(instance))
-                .collect();
-            urls.dedup();
-            add("mobius", urls);
-        }
+    if full && !world.mutations.has(Mutation::CatalogWithoutMobiusIds) {
+        let instances = world.config.instances.iter();
+        let mut urls: Vec<_> = instances.map(|instance| base.mobius_cluster(instance)).collect();
+        urls.dedup();
+        services.push(in_v2("mobius", &urls.into_iter().zip(1..).collect::<Vec<_>>()));
+        active.insert("mobius".to_owned(), urn("mobius").into());
     }
     json!({
         "activeServices": active,
@@ -127,6 +164,23 @@ fn v2(world: &World, base: &Base, org_id: &str, full: bool) -> Value {
         "orgId": org_id,
         "format": "U2CV2",
     })
+}
+
+/// The URL of a service on each of its hosts.
+fn urls(entry: &Entry) -> Vec<(String, i64)> {
+    let at = |host: &str| entry.url.replacen(authority_of(&entry.url), host, 1);
+    entry.hosts.iter().map(|host| (at(&host.host), host.priority)).collect()
+}
+
+fn in_v2(name: &str, urls: &[(String, i64)]) -> Value {
+    let urls: Vec<_> =
+        urls.iter().map(|(url, priority)| json!({"baseUrl": url, "priority": priority})).collect();
+    json!({"id": urn(name), "serviceName": name, "serviceUrls": urls})
+}
+
+fn authority_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.split('/').next().unwrap_or(rest)
 }
 
 fn urn(service: &str) -> String {

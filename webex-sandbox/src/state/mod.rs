@@ -27,7 +27,7 @@ use serde::{Serialize, Serializer};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
-use crate::builder::{Config, MobiusPolicy, OAuthPolicy, WdmPolicy};
+use crate::builder::{Config, MobiusPolicy, OAuthPolicy, U2cPolicy, WdmPolicy};
 use crate::operation::Operation;
 use crate::services::oauth::OAuthServer;
 use crate::tasks::Tasks;
@@ -88,6 +88,7 @@ pub(crate) struct World {
 pub(crate) struct Policies {
     pub(crate) mobius: MobiusPolicy,
     pub(crate) wdm: WdmPolicy,
+    pub(crate) u2c: U2cPolicy,
     pub(crate) oauth: OAuthPolicy,
 }
 
@@ -153,6 +154,7 @@ impl World {
             policies: RwLock::new(Policies {
                 mobius: config.mobius.clone(),
                 wdm: config.wdm.clone(),
+                u2c: config.u2c.clone(),
                 oauth: config.oauth.clone(),
             }),
             faults: Faults::default(),

@@ -1,0 +1,280 @@
+use super::*;
+
+const EXAMPLE: &str = r#"{
+    "serviceLinks": {
+        "wdm": "https://wdm-a.example/wdm/api/v1",
+        "mobius": "https://mobius-us.example/api/v1",
+        "sandbox": "https://127.0.0.1:8443/s/",
+        "never": "https://never.example/n",
+        "mercuryConnectionPartition0": "wss://mercury-a.example/v1",
+        "broken": "not a url",
+        "nothing": null
+    },
+    "hostCatalog": {
+        "wdm-a.example": [
+            {"host": "wdm-a.example", "ttl": -1, "priority": 10, "id": "urn:TEAM:us_a:wdm"},
+            {"host": "wdm-b.example", "ttl": -1, "priority": 5, "id": "urn:TEAM:us_a:wdm"},
+            {"host": "wdm-never.example", "ttl": -1, "priority": -1, "id": "urn:TEAM:us_a:wdm"},
+            {"host": "other.example", "ttl": -1, "priority": 1, "id": "urn:TEAM:us_a:other"}
+        ],
+        "mobius-us.example": [
+            {"host": "mobius-us.example", "ttl": -1, "priority": 15, "id": "urn:TEAM:us_a:mobius"},
+            {"host": "mobius-eu.example", "ttl": -1, "priority": 5, "id": "urn:TEAM:eu_a:mobius"}
+        ],
+        "again.example": [
+            {"host": "mobius-us.example", "ttl": -1, "priority": 1, "id": "urn:TEAM:us_a:mobius"}
+        ],
+        "127.0.0.1:8443": [
+            {"host": "127.0.0.1:9443", "priority": 1, "id": "urn:TEAM:us_a:sandbox"}
+        ],
+        "never.example": [
+            {"host": "never.example", "priority": 0, "id": "urn:TEAM:us_a:never"}
+        ],
+        "mercury-a.example": [
+            {"host": "mercury-a.example", "priority": 5, "id": "urn:TEAM:us_a:mercury"},
+            {"host": "mercury-b.example", "priority": 6, "id": "urn:TEAM:us_a:mercury"}
+        ]
+    },
+    "format": "hostmap"
+}"#;
+
+const SECOND: &str = r#"{
+    "activeServices": {"wdm": "urn:TEAM:us_a:wdm", "mobius": "urn:TEAM:us_a:mobius",
+                       "lost": "urn:TEAM:nowhere:lost"},
+    "services": [
+        {"id": "urn:TEAM:us_a:wdm", "serviceName": "wdm", "serviceUrls": [
+            {"baseUrl": "https://wdm-c.example/wdm/api/v1", "priority": -1},
+            {"baseUrl": "https://wdm-2.example/wdm/api/v1", "priority": 2},
+            {"baseUrl": "https://wdm-1.example/wdm/api/v1", "priority": 1}]},
+        {"id": "urn:TEAM:eu_a:wdm", "serviceName": "wdm", "serviceUrls": [
+            {"baseUrl": "https://wdm-eu.example/wdm/api/v1", "priority": 1}]},
+        {"id": "urn:TEAM:us_a:mobius", "serviceName": "mobius", "serviceUrls": [
+            {"baseUrl": "https://mobius-us.example/api/v1", "priority": 2},
+            {"baseUrl": "https://mobius-eu.example/api/v1", "priority": 1}]},
+        {"id": "urn:TEAM:ca_a:mobius", "serviceName": "mobius", "serviceUrls": [
+            {"baseUrl": "https://mobius-us.example/api/v1", "priority": 1}]},
+        {"id": "urn:TEAM:us_a:never", "serviceName": "never", "serviceUrls": [
+            {"baseUrl": "https://never.example/n", "priority": 0}]},
+        {"id": "u2c", "serviceName": "u2c", "serviceUrls": [
+            {"baseUrl": "https://u2c.example/u2c", "priority": 1}]}
+    ],
+    "timestamp": "1700000000000",
+    "orgId": "o",
+    "format": "U2CV2"
+}"#;
+
+fn example() -> Catalog {
+    serde_json::from_str(EXAMPLE).unwrap()
+}
+
+fn second() -> Catalog {
+    serde_json::from_str(SECOND).unwrap()
+}
+
+fn parsed(url: &str) -> Url {
+    Url::parse(url).unwrap()
+}
+
+/// The hosts of a client with this catalog.
+fn hosts(catalog: Catalog) -> Hosts {
+    let hosts = Hosts::default();
+    hosts.set_catalog(Arc::new(catalog));
+    hosts
+}
+
+#[test]
+fn a_service_is_on_its_best_host() {
+    let url = |catalog: Catalog, name: &str| catalog.service_url(name).unwrap().to_string();
+    assert_eq!(url(example(), "wdm"), "https://wdm-b.example/wdm/api/v1");
+    assert_eq!(url(example(), "sandbox"), "https://127.0.0.1:9443/s/");
+    assert_eq!(url(example(), "mobius"), "https://mobius-eu.example/api/v1");
+    assert_eq!(url(example(), "mercuryConnectionPartition0"), "wss://mercury-a.example/v1");
+    // Without a host that may be used there is the default.
+    assert_eq!(url(example(), "never"), "https://never.example/n");
+    assert_eq!(url(second(), "wdm"), "https://wdm-1.example/wdm/api/v1");
+    assert_eq!(url(second(), "u2c"), "https://u2c.example/u2c");
+}
+
+#[test]
+fn what_is_not_listed_is_an_error_that_names_it() {
+    for (catalog, name) in [
+        (example(), "nothing"),
+        (example(), "broken"),
+        (example(), "unheard"),
+        (second(), "lost"),
+        (second(), "never"),
+    ] {
+        let error = catalog.service_url(name).unwrap_err();
+        assert!(error.to_string().contains(name), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Forbidden);
+    }
+}
+
+#[test]
+fn mobius_clusters_keep_the_order_of_the_catalog() {
+    let expected = ["mobius-us.example", "mobius-eu.example"];
+    assert_eq!(example().mobius_clusters(), expected);
+    assert_eq!(second().mobius_clusters(), expected);
+}
+
+#[test]
+fn knows_its_hosts() {
+    for host in ["wdm-a.example", "wdm-b.example", "mobius-eu.example", "127.0.0.1"] {
+        assert!(example().has_host(host), "{host}");
+    }
+    assert!(second().has_host("wdm-2.example") && second().has_host("wdm-eu.example"));
+    assert!(!example().has_host("example") && !second().has_host("wdm-a.example"));
+}
+
+#[test]
+fn a_url_belongs_to_the_service_with_the_longest_address() {
+    let catalog: Catalog = serde_json::from_str(
+        r#"{"serviceLinks": {"idbroker": "https://one.example/", "wdm": "https://one.example/wdm/api/v1",
+            "wdm2": "https://one.example/wdm/api/v10"}}"#,
+    )
+    .unwrap();
+    let service = |url| catalog.service_of(&parsed(url)).map(str::to_owned);
+    assert_eq!(service("https://one.example/wdm/api/v1/devices/1?x=y").as_deref(), Some("wdm"));
+    assert_eq!(service("https://one.example/wdm/api/v10").as_deref(), Some("wdm2"));
+    assert_eq!(service("https://one.example/idb/oauth2").as_deref(), Some("idbroker"));
+    for other in ["https://one.example:8443/", "http://one.example/", "https://two.example/"] {
+        assert_eq!(service(other), None, "{other}");
+    }
+    let other = "https://wdm-a.example/wdm/api/v1/devices/1";
+    assert_eq!(example().service_of(&parsed(other)), Some("wdm"));
+}
+
+#[test]
+fn row_14_one_rule_for_services_and_urls_with_priorities_and_failed_hosts() {
+    let hosts = hosts(example());
+    let catalog = example();
+    let service = || hosts.service_url(&catalog, "wdm").unwrap().host_str().unwrap().to_owned();
+    let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1?includeUpstreamServices=all");
+    let place = || hosts.place(&device);
+    // What a service handed out stays there while its host is well.
+    assert_eq!((service().as_str(), place()), ("wdm-b.example", device.clone()));
+
+    hosts.mark_failed(&device);
+    let moved = device.as_str().replace("wdm-a", "wdm-b");
+    assert_eq!((service().as_str(), place().as_str()), ("wdm-b.example", &*moved));
+
+    // When all have failed they are all good again, and the best is the best.
+    hosts.mark_failed(&parsed("https://wdm-b.example/wdm/api/v1"));
+    assert_eq!(service(), "wdm-b.example");
+    assert_eq!(place(), device);
+}
+
+#[test]
+fn a_url_of_a_host_that_is_not_in_its_own_list_goes_where_the_list_says() {
+    let hosts = hosts(example());
+    let url = |host| format!("https://{host}/s/x?y=z");
+    assert_eq!(hosts.place(&parsed(&url("127.0.0.1:8443"))).as_str(), url("127.0.0.1:9443"));
+    // Hosts that the catalog says nothing about stay what they are.
+    let stranger = parsed("https://stranger.example/s/x");
+    assert_eq!(hosts.place(&stranger), stranger);
+}
+
+#[test]
+fn the_second_form_moves_a_url_by_its_service() {
+    let hosts = hosts(second());
+    let device = parsed("https://wdm-1.example/wdm/api/v1/devices/1?a=b");
+    assert_eq!(hosts.place(&device), device);
+    hosts.mark_failed(&device);
+    let moved = "https://wdm-2.example/wdm/api/v1/devices/1?a=b";
+    assert_eq!(hosts.place(&device).as_str(), moved);
+    assert_eq!(hosts.service_url(&second(), "wdm").unwrap().host_str(), Some("wdm-2.example"));
+}
+
+#[test]
+fn sockets_move_like_requests_and_servers_of_lines_do_not() {
+    let hosts = hosts(example());
+    let socket = parsed("wss://mercury-a.example/v1/apps/wx2/registrations/1/messages");
+    hosts.mark_failed(&socket);
+    assert_eq!(hosts.place(&socket).host_str(), Some("mercury-b.example"));
+    // Which server a line is registered with, its machine decides.
+    for catalog in [example(), second()] {
+        let hosts = self::hosts(catalog);
+        let server = parsed("https://mobius-us.example/api/v1/calling/web/device");
+        hosts.mark_failed(&server);
+        assert_eq!(hosts.place(&server), server);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_host_is_left_alone_for_a_while() {
+    let hosts = hosts(example());
+    let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
+    hosts.mark_failed(&device);
+    let almost = super::hosts::FAILED_FOR.checked_sub(std::time::Duration::from_millis(1));
+    tokio::time::advance(almost.unwrap()).await;
+    assert_ne!(hosts.place(&device), device);
+    tokio::time::advance(std::time::Duration::from_millis(1)).await;
+    assert_eq!(hosts.place(&device), device);
+}
+
+#[test]
+fn only_what_speaks_against_a_host_counts() {
+    let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
+    let network = |host: &str| HttpError::Network { host: host.to_owned(), reason: String::new() };
+    let timeout = |seconds| HttpError::Timeout {
+        host: "wdm-a.example".to_owned(),
+        after: std::time::Duration::from_secs(seconds),
+    };
+    for (error, moves) in [
+        (network("wdm-a.example"), true),
+        (network("behind-a-redirect.example"), false),
+        (timeout(30), true),
+        (timeout(5), false),
+        (HttpError::Redirect { host: "wdm-a.example".to_owned(), reason: "" }, false),
+    ] {
+        let hosts = hosts(example());
+        let shown = error.to_string();
+        hosts.observe::<()>(&device, &Err(error));
+        assert_eq!(hosts.place(&device) != device, moves, "{shown}");
+    }
+}
+
+#[test]
+fn clusters_change_when_all_are_known() {
+    let active = |pairs: &[(&str, &str)]| {
+        let pairs: Vec<_> =
+            pairs.iter().map(|(name, id)| ((*name).to_owned(), (*id).to_owned())).collect();
+        second().with_active(&pairs)
+    };
+    let moved = active(&[("wdm", "urn:TEAM:eu_a:wdm")]).unwrap();
+    assert_eq!(moved.service_url("wdm").unwrap().host_str(), Some("wdm-eu.example"));
+    assert!(active(&[("wdm", "urn:TEAM:eu_a:wdm"), ("mobius", "urn:TEAM:x:mobius")]).is_none());
+    assert!(active(&[("other", "urn:TEAM:eu_a:wdm")]).is_none());
+}
+
+#[test]
+fn equal_catalogs_are_held_once_also_when_one_was_kept() {
+    for catalog in [example(), second()] {
+        let kept = serde_json::to_string(&catalog).unwrap();
+        let kept: KeptCatalog = serde_json::from_str(&kept).unwrap();
+        let first = catalog.shared();
+        assert!(Arc::ptr_eq(&first, &Catalog::from(kept).shared()));
+    }
+}
+
+#[test]
+fn the_second_form_tells_its_age() {
+    assert_eq!(Catalog::read(SECOND.as_bytes()).unwrap().1, Some(1_700_000_000_000));
+    assert_eq!(Catalog::read(EXAMPLE.as_bytes()).unwrap().1, None);
+    let number = SECOND.replace("\"1700000000000\"", "1700000000000");
+    assert_eq!(Catalog::read(number.as_bytes()).unwrap().1, Some(1_700_000_000_000));
+}
+
+#[test]
+fn an_empty_or_strange_answer_is_no_panic() {
+    for text in ["{}", r#"{"hostCatalog":{"a":[]}}"#, r#"{"serviceLinks":{"a":"data:x"}}"#] {
+        let catalog: Catalog = serde_json::from_str(text).unwrap();
+        let hosts = hosts(catalog);
+        let url = parsed("https://a/b");
+        hosts.mark_failed(&url);
+        assert_eq!(hosts.place(&url), url, "{text}");
+    }
+    for text in ["[]", "7", r#"{"serviceLinks":[]}"#, r#"{"services":[{}]}"#] {
+        assert!(serde_json::from_str::<Catalog>(text).is_err(), "{text}");
+    }
+}

@@ -1,0 +1,150 @@
+//! Which hosts there are, and which have failed lately: what the HTTP client asks before a request
+//! and tells after it.
+//!
+//! A URL that a service handed out stays on its host while that host is well, so that what belongs
+//! to one server (a device, a line) is not spread. When its host has failed, or the catalog says
+//! that its place is elsewhere, it goes where [the one rule](super) says.
+
+use std::{
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use once_cell::sync::OnceCell;
+use parking_lot::{Mutex, RwLock};
+use tracing::info;
+use url::Url;
+
+use super::{Catalog, CatalogError, Services, authority};
+use crate::{error::HttpError, timer::now};
+
+/// How long a host that failed is left alone while there are others. The reference client waits
+/// until all have failed; a host that was restarted is back within minutes.
+pub(super) const FAILED_FOR: Duration = Duration::from_secs(5 * 60);
+
+/// So many failures of hosts since the catalog was fetched, and it may be out of date.
+pub(super) const FAILURES: u32 = 3;
+
+/// A request that waited so long and got no answer says something about the host, and not only
+/// about the patience of who sent it.
+const PATIENT: Duration = Duration::from_secs(10);
+
+/// The hosts of one client.
+#[derive(Debug, Default)]
+pub(crate) struct Hosts {
+    catalog: RwLock<Option<Arc<Catalog>>>,
+    /// Authorities, and until when they are left alone.
+    failed: Mutex<Vec<(Box<str>, Instant)>>,
+    failures: AtomicU32,
+    /// Who fetches the catalog anew when hosts keep failing.
+    services: OnceCell<Weak<Services>>,
+}
+
+impl Hosts {
+    /// Uses the hosts of this catalog from now on.
+    pub(crate) fn set_catalog(&self, catalog: Arc<Catalog>) {
+        *self.catalog.write() = Some(catalog);
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_services(&self, services: &Arc<Services>) {
+        let _ = self.services.set(Arc::downgrade(services));
+    }
+
+    /// Whether the catalog has this host.
+    pub(crate) fn has(&self, host: &str) -> bool {
+        self.catalog.read().as_ref().is_some_and(|catalog| catalog.has_host(host))
+    }
+
+    /// The URL of a service on its best host.
+    pub(super) fn service_url(
+        &self,
+        catalog: &Catalog,
+        service: &str,
+    ) -> Result<Url, CatalogError> {
+        let candidates: Vec<_> = catalog.candidates(service).collect();
+        self.best(&candidates).ok_or_else(|| CatalogError::NoService(service.to_owned()))
+    }
+
+    /// Where to send a request for this URL.
+    pub(crate) fn place(&self, url: &Url) -> Url {
+        let settled = |catalog: &Arc<Catalog>| catalog.is_settled(url);
+        if self.failed.lock().is_empty() && self.catalog.read().as_ref().is_none_or(settled) {
+            return url.clone();
+        }
+        let alternatives = self.alternatives(url);
+        let at_home = alternatives.iter().any(|other| authority(other) == authority(url));
+        if alternatives.is_empty() || (at_home && !self.is_failed(&authority(url))) {
+            return url.clone();
+        }
+        self.best(&alternatives).unwrap_or_else(|| url.clone())
+    }
+
+    /// What came of a request to this URL, after [`place`](Self::place).
+    pub(crate) fn observe<T>(&self, url: &Url, outcome: &Result<T, HttpError>) {
+        let failed = match outcome {
+            // A failure of another host, behind a redirect, is not this one's.
+            Err(HttpError::Network { host, .. }) => url.host_str() == Some(host),
+            Err(HttpError::Timeout { host, after }) => {
+                url.host_str() == Some(host) && *after >= PATIENT
+            }
+            Err(error) => {
+                let answered = error.service().is_some_and(|it| url.host_str() == Some(&*it.host));
+                answered && matches!(error.status(), Some(500 | 502..=504)) && self.has_others(url)
+            }
+            Ok(_) => false,
+        };
+        if failed {
+            self.mark_failed(url);
+        }
+    }
+
+    /// The host of this URL does not work. It is left alone for a while where there are others.
+    pub(crate) fn mark_failed(&self, url: &Url) {
+        if !url.host_str().is_some_and(|host| self.has(host)) {
+            return;
+        }
+        if self.has_others(url) {
+            let (host, now) = (authority(url), now());
+            info!(host, "a host has failed; another one is used for a while");
+            let mut failed = self.failed.lock();
+            failed.retain(|(other, until)| **other != *host && *until > now);
+            failed.push((host.into(), now + FAILED_FOR));
+        }
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES
+            && let Some(services) = self.services.get().and_then(Weak::upgrade)
+        {
+            services.refresh_after_failures();
+        }
+    }
+
+    fn has_others(&self, url: &Url) -> bool {
+        self.alternatives(url).len() > 1
+    }
+
+    fn alternatives(&self, url: &Url) -> Vec<Url> {
+        self.catalog.read().as_ref().map_or_else(Vec::new, |catalog| catalog.alternatives(url))
+    }
+
+    /// The first that has not failed. When all have, they are all good again, and it is the first.
+    fn best(&self, candidates: &[Url]) -> Option<Url> {
+        let works = |url: &&Url| !self.is_failed(&authority(url));
+        if let Some(url) = candidates.iter().find(works) {
+            return Some(url.clone());
+        }
+        let all: Vec<_> = candidates.iter().map(authority).collect();
+        self.failed.lock().retain(|(host, _)| !all.iter().any(|it| **it == **host));
+        candidates.first().cloned()
+    }
+
+    fn is_failed(&self, host: &str) -> bool {
+        let failed = self.failed.lock();
+        !failed.is_empty() && {
+            let now = now();
+            failed.iter().any(|(other, until)| **other == *host && *until > now)
+        }
+    }
+}

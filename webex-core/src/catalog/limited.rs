@@ -1,0 +1,72 @@
+//! The limited catalog: what there is before anybody is signed in.
+
+use std::fmt::Write;
+
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::{Catalog, CatalogError, CatalogFormat};
+use crate::{
+    endpoints::join,
+    http::{Auth, Http, Request},
+};
+
+/// For whom a limited catalog is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CatalogSelector {
+    /// An organisation, by its id.
+    Org(String),
+    /// A user, by e-mail address. Only its hash leaves this program: SHA-256 of the address in
+    /// lower case.
+    Email(String),
+    /// A user, by id.
+    User(String),
+    /// Nobody: the nearest data centre answers for itself.
+    Nearest,
+}
+
+impl CatalogSelector {
+    fn parameter(&self) -> (&'static str, String) {
+        match self {
+            Self::Org(id) => ("orgId", id.clone()),
+            Self::Email(address) => {
+                let mut hex = String::with_capacity(64);
+                for byte in Sha256::digest(address.trim().to_lowercase()) {
+                    let _ = write!(hex, "{byte:02x}");
+                }
+                ("emailhash", hex)
+            }
+            Self::User(id) => ("userId", id.clone()),
+            Self::Nearest => ("mode", "DEFAULT_BY_PROXIMITY".to_owned()),
+        }
+    }
+}
+
+/// Fetches a limited catalog; without a token.
+pub(super) async fn fetch(
+    http: &Http,
+    u2c: &Url,
+    format: CatalogFormat,
+    selector: &CatalogSelector,
+) -> Result<Catalog, CatalogError> {
+    let mut url = join(u2c, "limited/catalog");
+    let (name, value) = selector.parameter();
+    url.query_pairs_mut().append_pair(name, &value).append_pair("format", format.name());
+    let answer = http.send(Request::get(url).auth(Auth::None)).await?;
+    Ok(answer.json()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_an_address_only_the_hash_is_told() {
+        let parameter = |address: &str| CatalogSelector::Email(address.to_owned()).parameter();
+        let (name, hash) = parameter("Ann@Example.com ");
+        assert_eq!((name, &hash), ("emailhash", &parameter("ann@example.com").1));
+        // echo -n ann@example.com | sha256sum
+        assert_eq!(hash, "71d4f55f72fa128dfb468a1a3901507c804b74316488744d769d7f4b16696476");
+    }
+}

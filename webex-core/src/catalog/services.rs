@@ -1,0 +1,297 @@
+//! The catalog of one client: fetched when it is first needed, kept across restarts, renewed when
+//! it is said to be out of date.
+//!
+//! However many wait for it, one request is made, and each of them gets its outcome. Nothing
+//! remembers a failure: the next who asks tries again.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared, WeakShared},
+};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use tracing::debug;
+use url::Url;
+
+use super::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Hosts, KeptCatalog, limited};
+use crate::{
+    endpoints::join,
+    http::{Http, Request},
+    saved::SavedState,
+    timer::now,
+};
+
+/// How long a kept catalog may be used (the reference client's limit).
+pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// From this age on a catalog is fetched anew beside its use.
+pub(super) const OLD: Duration = Duration::from_secs(12 * 60 * 60);
+
+/// How often hosts that fail, or age, may lead to a request. What fails may be the network.
+pub(super) const REFRESH_PAUSE: Duration = Duration::from_secs(5 * 60);
+
+/// Where the catalog is in the saved state.
+const SAVED: &str = "catalog";
+
+/// The catalog of one client.
+#[derive(Debug)]
+pub(crate) struct Services {
+    http: Http,
+    u2c: Url,
+    format: CatalogFormat,
+    saved: SavedState,
+    hosts: Arc<Hosts>,
+    state: Mutex<State>,
+}
+
+type Outcome = Result<Held, CatalogError>;
+type Fetching = Shared<BoxFuture<'static, Outcome>>;
+
+#[derive(Debug, Default)]
+struct State {
+    held: Option<Held>,
+    /// The request under way. It ends when nobody waits for it any more.
+    fetching: Option<WeakShared<BoxFuture<'static, Outcome>>>,
+    /// When the catalog was last fetched beside its use.
+    refreshed: Option<Instant>,
+    /// Whether a refresh is about to begin, for an event.
+    announced: bool,
+}
+
+/// A catalog and where it is from.
+#[derive(Debug, Clone)]
+pub(super) struct Held {
+    pub(super) catalog: Arc<Catalog>,
+    /// When the service made it, in milliseconds since 1970, where the form tells.
+    pub(super) timestamp: Option<u64>,
+    /// When it was fetched, in seconds since 1970.
+    fetched: u64,
+    /// Whether it is from the saved state.
+    kept: bool,
+}
+
+impl Services {
+    pub(crate) fn new(http: Http, u2c: Url, format: CatalogFormat, saved: SavedState) -> Arc<Self> {
+        let hosts = Arc::clone(http.allow().hosts());
+        let state = Mutex::default();
+        let services = Arc::new(Self { http, u2c, format, saved, hosts, state });
+        services.hosts.set_services(&services);
+        services
+    }
+
+    /// The catalog. One that is at hand is given at once, and fetched anew beside its use when it
+    /// is old.
+    ///
+    /// # Errors
+    /// Why it could not be fetched, for everyone who waited for it.
+    pub(crate) async fn catalog(self: &Arc<Self>) -> Result<Arc<Catalog>, CatalogError> {
+        let fetching = {
+            let mut state = self.state.lock();
+            if let Some(held) = &state.held {
+                let (catalog, old) =
+                    (Arc::clone(&held.catalog), held.age().is_none_or(|it| it >= OLD));
+                drop(state);
+                if old {
+                    self.refresh_beside();
+                }
+                return Ok(catalog);
+            }
+            self.fetching(&mut state, false)
+        };
+        Ok(fetching.await?.catalog)
+    }
+
+    /// The URL of a service on the best host that has not failed lately.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: no catalog, or none that has the service.
+    pub(crate) async fn service_url(self: &Arc<Self>, service: &str) -> Result<Url, CatalogError> {
+        let catalog = self.catalog().await?;
+        match self.hosts.service_url(&catalog, service) {
+            // What was kept may be from before the user had the service.
+            Err(CatalogError::NoService(_)) if self.is_kept() => {
+                let fresh = self.refresh().await?;
+                self.hosts.service_url(&fresh.catalog, service)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// A limited catalog. It is given to the caller and not used otherwise.
+    pub(crate) async fn limited(
+        &self,
+        selector: &CatalogSelector,
+    ) -> Result<Arc<Catalog>, CatalogError> {
+        let catalog = limited::fetch(&self.http, &self.u2c, self.format, selector).await?;
+        Ok(catalog.shared())
+    }
+
+    /// Hosts keep failing: the catalog may be out of date.
+    pub(super) fn refresh_after_failures(self: &Arc<Self>) {
+        if self.state.lock().held.is_some() {
+            self.refresh_beside();
+        }
+    }
+
+    /// Fetches the catalog anew after a while, unless that is about to happen already.
+    pub(super) fn refresh_soon(self: &Arc<Self>, wait: Duration) {
+        if std::mem::replace(&mut self.state.lock().announced, true) {
+            return;
+        }
+        let services = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            let Some(services) = services.upgrade() else { return };
+            services.state.lock().announced = false;
+            if let Err(error) = services.refresh().await {
+                debug!(%error, "the catalog could not be renewed; the one at hand stays in use");
+            }
+        });
+    }
+
+    pub(super) fn held(&self) -> Option<Held> {
+        self.state.lock().held.clone()
+    }
+
+    /// Uses this catalog from now on, and keeps it for the next start.
+    pub(super) fn replace(self: &Arc<Self>, held: Held) {
+        self.accept(held.clone());
+        let services = Arc::clone(self);
+        tokio::spawn(async move { services.keep(&held).await });
+    }
+
+    /// Fetches the catalog anew, beside its use, unless that was done a short time ago.
+    fn refresh_beside(self: &Arc<Self>) {
+        let now = now();
+        let mut state = self.state.lock();
+        if state.refreshed.is_some_and(|last| now.duration_since(last) < REFRESH_PAUSE) {
+            return;
+        }
+        state.refreshed = Some(now);
+        drop(state);
+        self.refresh_soon(Duration::ZERO);
+    }
+
+    fn refresh(self: &Arc<Self>) -> Fetching {
+        self.fetching(&mut self.state.lock(), true)
+    }
+
+    /// The request under way, or a new one. A forced one does not look at what is kept.
+    fn fetching(self: &Arc<Self>, state: &mut State, forced: bool) -> Fetching {
+        if let Some(fetching) = state.fetching.as_ref().and_then(WeakShared::upgrade) {
+            return fetching;
+        }
+        let services = Arc::clone(self);
+        let fetching = async move {
+            let outcome = match services.restore(forced).await {
+                Some(held) => {
+                    services.accept(held.clone());
+                    Ok(held)
+                }
+                None => services.fetch(forced).await.inspect(|held| services.replace(held.clone())),
+            };
+            services.state.lock().fetching = None;
+            if outcome.as_ref().is_ok_and(Held::is_old) {
+                services.refresh_beside();
+            }
+            outcome
+        };
+        let fetching = fetching.boxed().shared();
+        state.fetching = fetching.downgrade();
+        fetching
+    }
+
+    async fn fetch(&self, forced: bool) -> Outcome {
+        let mut url = join(&self.u2c, "catalog");
+        url.query_pairs_mut().append_pair("format", self.format.name());
+        if forced {
+            // Past any cache on the way, as the reference client does it.
+            let millis = since_1970().as_millis().to_string();
+            url.query_pairs_mut().append_pair("timestamp", &millis);
+        }
+        let answer = self.http.send(Request::get(url)).await?;
+        let (catalog, timestamp) = answer.read(Catalog::read)?;
+        let fetched = since_1970().as_secs();
+        Ok(Held { catalog: catalog.shared(), timestamp, fetched, kept: false })
+    }
+
+    fn accept(&self, held: Held) {
+        self.hosts.set_catalog(Arc::clone(&held.catalog));
+        self.state.lock().held = Some(held);
+    }
+
+    fn is_kept(&self) -> bool {
+        self.state.lock().held.as_ref().is_some_and(|held| held.kept)
+    }
+
+    /// The catalog of an earlier run, while it may be used: of the same cloud and organisation.
+    async fn restore(&self, forced: bool) -> Option<Held> {
+        if forced || !self.saved.is_kept() {
+            return None;
+        }
+        let org_id = self.org_id().await?;
+        let kept = self.saved.load::<Kept<KeptCatalog>>(SAVED).await?;
+        if kept.org_id != org_id || kept.environment != self.u2c {
+            return None;
+        }
+        let catalog = Catalog::from(kept.catalog).shared();
+        let held = Held { catalog, timestamp: kept.timestamp, fetched: kept.fetched, kept: true };
+        held.age().is_some_and(|age| age < KEPT_FOR).then_some(held)
+    }
+
+    async fn keep(&self, held: &Held) {
+        if !self.saved.is_kept() {
+            return;
+        }
+        let Some(org_id) = self.org_id().await else { return };
+        let kept = Kept {
+            environment: self.u2c.clone(),
+            org_id,
+            timestamp: held.timestamp,
+            fetched: held.fetched,
+            catalog: &*held.catalog,
+        };
+        self.saved.save(SAVED, &kept).await;
+    }
+
+    /// The user's organisation, by the token. Without one a catalog is not kept: it could not be
+    /// told from another organisation's.
+    async fn org_id(&self) -> Option<String> {
+        self.http.tokens().token().await.ok()?.org_id().ok()
+    }
+}
+
+impl Held {
+    /// The same, with another catalog in it.
+    pub(super) fn with(&self, catalog: Catalog) -> Self {
+        Self { catalog: catalog.shared(), ..self.clone() }
+    }
+
+    fn is_old(&self) -> bool {
+        self.age().is_none_or(|age| age >= OLD)
+    }
+
+    /// Since when it was fetched; `None` when the clock was set back meanwhile.
+    fn age(&self) -> Option<Duration> {
+        since_1970().checked_sub(Duration::from_secs(self.fetched))
+    }
+}
+
+/// A catalog in the saved state.
+#[derive(Serialize, Deserialize)]
+struct Kept<C> {
+    environment: Url,
+    org_id: String,
+    timestamp: Option<u64>,
+    fetched: u64,
+    catalog: C,
+}
+
+fn since_1970() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}

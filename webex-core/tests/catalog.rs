@@ -1,0 +1,386 @@
+//! The service catalog against the sandbox: both forms, several hosts, kept and renewed.
+
+mod support;
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+use support::{builder, trusting};
+use webex_auth::{MemoryStore, Store};
+use webex_core::{
+    CatalogError, CatalogFormat, CatalogSelector, Credentials, ErrorKind, Request, Webex,
+};
+use webex_sandbox::{CatalogHost, NewUser, Sandbox, U2c, Wdm};
+
+fn client(sandbox: &Sandbox) -> Webex {
+    support::client(sandbox, trusting(sandbox))
+}
+
+fn with_format(sandbox: &Sandbox, format: CatalogFormat) -> Webex {
+    builder(sandbox).catalog_format(format).build().unwrap()
+}
+
+fn store() -> Arc<dyn Store> {
+    Arc::new(MemoryStore::default())
+}
+
+fn kept(sandbox: &Sandbox, store: &Arc<dyn Store>) -> Webex {
+    builder(sandbox).state_store(Arc::clone(store), "me").build().unwrap()
+}
+
+fn fetched(sandbox: &Sandbox) -> usize {
+    sandbox.requests().of(U2c::postauth()).answered(200).count()
+}
+
+/// What is kept for the user `me`, once something is.
+async fn saved(store: &Arc<dyn Store>) -> Value {
+    loop {
+        if let Some(text) = store.load("me.catalog").await.unwrap() {
+            return serde_json::from_str(text.expose_secret()).unwrap();
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn save(store: &Arc<dyn Store>, value: &Value) {
+    store.save("me.catalog", SecretString::from(value.to_string())).await.unwrap();
+}
+
+/// Seconds since 1970, so many hours ago.
+fn hours_ago(hours: u64) -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - hours * 3600
+}
+
+/// A port where nobody listens, on a host of its own in the catalog.
+const DEAD: &str = "127.0.0.1:1";
+
+/// The sandbox under another name.
+fn alias(sandbox: &Sandbox) -> String {
+    format!("localhost:{}", sandbox.origin().port().unwrap())
+}
+
+#[tokio::test]
+async fn row_11_a_refused_selector_is_told_and_leaves_nothing_behind() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox);
+    sandbox.fail(U2c::limited()).with(400).body(json!({"message": "unknown org"})).once();
+    let selector = CatalogSelector::Org("wrong".to_owned());
+    let error = webex.limited_catalog(&selector).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    assert!(error.to_string().contains("unknown org"), "{error}");
+    // Whoever comes next is served, with this catalog and with the other.
+    for selector in [
+        selector,
+        CatalogSelector::Email("Ann@Example.com".to_owned()),
+        CatalogSelector::User("u".to_owned()),
+        CatalogSelector::Nearest,
+    ] {
+        let catalog = webex.limited_catalog(&selector).await.unwrap();
+        assert!(catalog.service_url("idbroker").is_ok());
+        assert_eq!(catalog.service_url("wdm").unwrap_err().kind(), ErrorKind::Forbidden);
+        let requests = sandbox.requests().of(U2c::limited());
+        assert_eq!(requests.last().unwrap().header("authorization"), None);
+    }
+    assert!(webex.ready().await.unwrap().service_url("wdm").is_ok());
+}
+
+#[tokio::test]
+async fn row_11_a_wait_that_is_given_up_does_not_block_the_next() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox);
+    let fault = sandbox.fail(U2c::postauth()).hang().once();
+    let waiting = tokio::spawn({
+        let webex = webex.clone();
+        async move { webex.ready().await.map(drop) }
+    });
+    sandbox.wait_for(|_| fault.fired() == 1).await.unwrap();
+    waiting.abort();
+    assert!(waiting.await.unwrap_err().is_cancelled());
+    webex.ready().await.unwrap();
+}
+
+#[tokio::test]
+async fn row_12_every_waiter_gets_the_cause_and_the_next_tries_again() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox);
+    sandbox
+        .fail(U2c::postauth())
+        .delay(Duration::from_millis(100))
+        .with(503)
+        .body(json!({"message": "the catalog is at lunch"}))
+        .once();
+    let waiters: Vec<_> = (0..8)
+        .map(|_| {
+            let webex = webex.clone();
+            tokio::spawn(async move { webex.service_url("wdm").await })
+        })
+        .collect();
+    for waiter in waiters {
+        let error = waiter.await.unwrap().unwrap_err();
+        assert!(matches!(error, CatalogError::Fetch(_)), "{error:?}");
+        assert_eq!(error.kind(), ErrorKind::Server);
+        assert!(error.to_string().contains("at lunch"), "{error}");
+    }
+    assert_eq!(sandbox.requests().of(U2c::postauth()).count(), 1);
+    webex.ready().await.unwrap();
+    // And the link tells it, too.
+    let other = client(&sandbox);
+    sandbox.fail(U2c::postauth()).with(503).once();
+    let lease = other.link().acquire().await.unwrap();
+    assert_eq!(lease.online().await.unwrap_err().kind(), ErrorKind::Server);
+}
+
+#[tokio::test]
+async fn row_13_the_catalog_is_renewed_when_the_service_says_so() {
+    for format in [CatalogFormat::HostMap, CatalogFormat::U2cV2] {
+        let sandbox = Sandbox::start().await.unwrap();
+        let webex = with_format(&sandbox, format);
+        let lease = webex.link().acquire().await.unwrap();
+        lease.online().await.unwrap();
+        let push = |timestamp: u64| {
+            let event = json!({"eventType": "u2c.cache-invalidation",
+                               "timestamp": timestamp.to_string()});
+            assert_eq!(sandbox.push_event(sandbox.user(), &event), 1);
+        };
+        if format == CatalogFormat::U2cV2 {
+            // Older than the catalog at hand: nothing new.
+            push(1_700_000_000_000);
+            let read = |s: &Sandbox| s.sockets()[0].unacknowledged.is_empty();
+            sandbox.wait_for(read).await.unwrap();
+        }
+        let alias = CatalogHost::new(alias(&sandbox), 1);
+        sandbox.u2c_policy(|policy| drop(policy.hosts.insert("wdm".to_owned(), vec![alias])));
+        let before = webex.service_url("wdm").await.unwrap();
+        // Several in a row lead to one request.
+        for _ in 0..3 {
+            push(4_000_000_000_000);
+        }
+        sandbox.wait_for(|s| fetched(s) == 2).await.unwrap();
+        let renewed = async {
+            while webex.service_url("wdm").await.unwrap() == before {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), renewed).await.unwrap();
+        let requests = sandbox.requests().of(U2c::postauth());
+        assert!(requests.last().unwrap().query_value("timestamp").is_some(), "past any cache");
+        assert_eq!(fetched(&sandbox), 2);
+        lease.release("done").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn row_13_the_catalog_is_renewed_when_hosts_keep_failing() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox);
+    let dead = CatalogHost::new(DEAD, 1);
+    sandbox.u2c_policy(|policy| drop(policy.hosts.insert("conversation".to_owned(), vec![dead])));
+    for failures in 0..3 {
+        assert_eq!(fetched(&sandbox), usize::from(failures > 0));
+        let url = webex.service_url("conversation").await.unwrap();
+        assert_eq!(url.port(), Some(1));
+        sandbox.u2c_policy(|policy| policy.hosts.clear());
+        let error = webex.http().send(Request::get(url)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Network);
+    }
+    sandbox.wait_for(|s| fetched(s) == 2).await.unwrap();
+    let moved = async {
+        while webex.service_url("conversation").await.unwrap().port() == Some(1) {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), moved).await.unwrap();
+    // Not for ever: what fails may be the network.
+    let dead = webex_core::join(&format!("https://{DEAD}").parse().unwrap(), "x");
+    for _ in 0..6 {
+        assert!(webex.http().send(Request::get(dead.clone())).await.is_err());
+    }
+    webex.ready().await.unwrap();
+    assert_eq!(fetched(&sandbox), 2);
+}
+
+#[tokio::test]
+async fn row_14_a_failed_host_makes_place_for_the_next_and_comes_back_in_both_forms() {
+    for format in [CatalogFormat::HostMap, CatalogFormat::U2cV2] {
+        let sandbox = Sandbox::start().await.unwrap();
+        let own = sandbox.origin().authority().to_owned();
+        let hosts = vec![
+            CatalogHost::new("never.example", -1),
+            CatalogHost::new(&own, 10),
+            CatalogHost::new(alias(&sandbox), 20),
+            CatalogHost::new(DEAD, 5),
+        ];
+        sandbox.u2c_policy(|policy| drop(policy.hosts.insert("wdm".to_owned(), hosts)));
+        let webex = with_format(&sandbox, format);
+        let asked = async || {
+            let url = webex.service_url("wdm").await.unwrap();
+            let url = webex_core::join(&url, "devices");
+            let _ = webex.http().send(Request::get(url.clone())).await;
+            url.authority().to_owned()
+        };
+        assert_eq!(asked().await, DEAD, "the smallest priority above zero");
+        sandbox.fail(Wdm::list()).with(503).once();
+        assert_eq!(asked().await, own, "the next, once the first has failed");
+        assert_eq!(asked().await, alias(&sandbox));
+        assert_eq!(sandbox.requests().last().unwrap().host(), alias(&sandbox));
+
+        // A URL that a service handed out follows the same rule.
+        let device = sandbox.url("/wdm/api/v1/devices");
+        webex.http().send(Request::get(device)).await.unwrap();
+        assert_eq!(sandbox.requests().last().unwrap().host(), alias(&sandbox));
+        // A refusal says nothing about the host.
+        sandbox.fail(Wdm::list()).with(403).once();
+        asked().await;
+        assert_eq!(asked().await, alias(&sandbox));
+    }
+}
+
+#[tokio::test]
+async fn a_kept_catalog_spares_the_request() {
+    for format in [CatalogFormat::HostMap, CatalogFormat::U2cV2] {
+        let sandbox = Sandbox::start().await.unwrap();
+        let store = store();
+        let make = || {
+            let builder = builder(&sandbox).state_store(Arc::clone(&store), "me");
+            builder.catalog_format(format).build().unwrap()
+        };
+        let first = make().ready().await.unwrap();
+        let text = saved(&store).await;
+        assert!(!text.to_string().contains(sandbox.token()));
+        let second = make();
+        assert!(Arc::ptr_eq(&first, &second.ready().await.unwrap()));
+        assert!(second.service_url("wdm").await.is_ok());
+        assert_eq!(sandbox.requests().of(U2c::postauth()).count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn an_old_catalog_is_used_at_once_and_renewed_and_one_past_its_day_is_not_used() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let store = store();
+    kept(&sandbox, &store).ready().await.unwrap();
+    let fresh = saved(&store).await;
+    let aged = |hours| {
+        let mut value = fresh.clone();
+        value["fetched"] = hours_ago(hours).into();
+        value
+    };
+    for (hours, waits) in [(11, false), (13, false), (25, true)] {
+        save(&store, &aged(hours)).await;
+        sandbox.clear_requests();
+        let webex = kept(&sandbox, &store);
+        // A catalog that does not come is waited for only where there is none.
+        let fault = sandbox.fail(U2c::postauth()).hang().always();
+        let ready = tokio::time::timeout(Duration::from_millis(300), webex.ready());
+        assert_eq!(ready.await.is_err(), waits, "{hours} h");
+        let asked = sandbox.requests().of(U2c::postauth()).count();
+        if hours == 11 {
+            assert_eq!(asked, 0);
+        } else {
+            sandbox.wait_for(|s| !s.requests().of(U2c::postauth()).is_empty()).await.unwrap();
+        }
+        fault.clear();
+    }
+    // A clock that was set back makes a catalog of the future, whose age is not known.
+    let mut future = fresh.clone();
+    future["fetched"] = (hours_ago(0) + 7200).into();
+    save(&store, &future).await;
+    sandbox.clear_requests();
+    kept(&sandbox, &store).ready().await.unwrap();
+    assert_eq!(fetched(&sandbox), 1);
+}
+
+#[tokio::test]
+async fn a_kept_catalog_is_for_one_organisation_and_one_cloud() {
+    let [sandbox, other] = [Sandbox::start().await.unwrap(), Sandbox::start().await.unwrap()];
+    let store = store();
+    kept(&sandbox, &store).ready().await.unwrap();
+    saved(&store).await;
+    // The same name in the store, another cloud.
+    kept(&other, &store).ready().await.unwrap();
+    assert_eq!(fetched(&other), 1);
+
+    // The same name, a user of another organisation; and one whose token does not tell.
+    kept(&sandbox, &store).ready().await.unwrap();
+    sandbox.clear_requests();
+    for token in ["abc_P0A1_another-organisation", "abc"] {
+        let webex = builder(&sandbox)
+            .state_store(Arc::clone(&store), "me")
+            .credentials(Credentials::access_token(token))
+            .build()
+            .unwrap();
+        assert_eq!(webex.ready().await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    }
+    assert_eq!(sandbox.requests().of(U2c::postauth()).answered(401).count(), 2);
+}
+
+#[tokio::test]
+async fn a_service_that_a_kept_catalog_lacks_is_looked_for_anew() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let store = store();
+    sandbox.fail(U2c::postauth()).merge(json!({"serviceLinks": {"wdm": null}})).once();
+    let first = kept(&sandbox, &store);
+    assert!(matches!(first.service_url("wdm").await, Err(CatalogError::NoService(_))));
+    saved(&store).await;
+    assert!(kept(&sandbox, &store).service_url("wdm").await.is_ok());
+    assert_eq!(fetched(&sandbox), 2);
+}
+
+#[tokio::test]
+async fn the_users_of_an_organisation_hold_one_catalog() {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.u2c_policy(|policy| policy.size = 50_000);
+    let transport = trusting(&sandbox).build().unwrap();
+    let mut catalogs = Vec::new();
+    for number in 0..20 {
+        let user = sandbox.add_user(NewUser::from(format!("user{number}@example.com").as_str()));
+        let webex = builder(&sandbox)
+            .transport(transport.clone())
+            .credentials(Credentials::access_token(user.token()))
+            .build()
+            .unwrap();
+        catalogs.push(webex.ready().await.unwrap());
+    }
+    assert!(catalogs.iter().all(|catalog| Arc::ptr_eq(catalog, &catalogs[0])));
+    assert!(catalogs[0].services().count() > 50);
+}
+
+#[tokio::test]
+async fn clusters_that_are_known_are_switched_to_and_others_looked_for() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let there = format!("https://{}/wdm/api/v1", alias(&sandbox));
+    let second = json!({"id": "urn:TEAM:eu_a:wdm", "serviceName": "wdm",
+        "serviceUrls": [{"baseUrl": there, "priority": 1}]});
+    let own = |path: &str| sandbox.url(path);
+    let first = json!({"id": "urn:TEAM:us_a:wdm", "serviceName": "wdm",
+        "serviceUrls": [{"baseUrl": own("/wdm/api/v1"), "priority": 1}]});
+    sandbox
+        .fail(U2c::postauth())
+        .with(200)
+        .body(json!({"activeServices": {"wdm": "urn:TEAM:us_a:wdm"}, "services": [first, second],
+                     "timestamp": "1", "format": "U2CV2"}))
+        .always();
+    let webex = with_format(&sandbox, CatalogFormat::U2cV2);
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    let push = |id: &str| {
+        let event = json!({"eventType": "ActiveClusterStatusEvent", "activeClusters": {"wdm": id}});
+        assert_eq!(sandbox.push_event(sandbox.user(), &event), 1);
+    };
+    assert_eq!(webex.service_url("wdm").await.unwrap(), own("/wdm/api/v1"));
+    push("urn:TEAM:eu_a:wdm");
+    let switched = async {
+        while webex.service_url("wdm").await.unwrap().as_str() != there {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), switched).await.unwrap();
+    assert_eq!(fetched(&sandbox), 1, "nothing had to be asked");
+    push("urn:TEAM:unheard:wdm");
+    sandbox.wait_for(|s| fetched(s) == 2).await.unwrap();
+    lease.release("done").await.unwrap();
+}
