@@ -39,9 +39,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt;
 use parking_lot::Mutex;
 use thiserror::Error;
-use webex_core::{
-    CatalogError, ErrorKind, Lease, LinkError, LinkEvent, Phase, Subscription, Webex,
-};
+use webex_core::{CatalogError, ErrorKind, Lease, LinkError, LinkEvent, Subscription, Webex};
 
 pub use self::{
     events::MeetingsEvent,
@@ -235,8 +233,7 @@ impl Inner {
 
     /// Starts what goes beside a registration: its side steps, and telling of the network.
     fn attend(&self) -> Attendant {
-        let link = self.webex.link().clone();
-        let mut events = link.subscribe();
+        let mut link = self.webex.link().subscribe();
         let status = Arc::clone(&self.status);
         // Boxed, so that it is gone once done: the task itself lasts as long as the registration.
         let mut steps = Some(steps::run(self.webex.clone(), Arc::clone(&status)).boxed());
@@ -245,7 +242,7 @@ impl Inner {
             loop {
                 let event = tokio::select! {
                     biased;
-                    event = events.next() => event,
+                    event = link.next() => event,
                     () = async { steps.as_mut().expect("guarded").await }, if steps.is_some() => {
                         steps = None;
                         continue;
@@ -255,6 +252,10 @@ impl Inner {
                     None => return,
                     Some(LinkEvent::Online) => true,
                     Some(LinkEvent::Offline) => false,
+                    Some(LinkEvent::Failed(error)) => {
+                        status.fail(error.into());
+                        continue;
+                    }
                     Some(_) => continue,
                 };
                 if online != told && status.state() == MeetingsState::Registered {
@@ -265,10 +266,6 @@ impl Inner {
                     });
                 }
                 told = online;
-                let state = link.state();
-                if let (Phase::Failed, Some(failure)) = (state.phase, state.failure) {
-                    status.fail(failure.into());
-                }
             }
         }))
     }

@@ -220,6 +220,23 @@ async fn a_socket_refused_for_good_is_told_and_can_be_had_again() {
 }
 
 #[tokio::test]
+async fn a_refusal_while_the_socket_is_away_is_told() {
+    let (sandbox, _webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    // The socket is lost, and its successor refused for good: two moments, two events.
+    sandbox.fail(Mercury::connect()).close(4403, "not entitled").once();
+    let [socket] = &sandbox.sockets()[..] else { panic!("{:?}", sandbox.sockets()) };
+    assert!(sandbox.close_socket(socket.id, 1001, "going away"));
+    assert_eq!(next(&mut events).await, MeetingsEvent::NetworkDisconnected);
+    assert_eq!(next(&mut events).await, MeetingsEvent::Failed);
+    assert_eq!(meetings.failure().map(|e| e.kind()), Some(ErrorKind::Forbidden));
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
 async fn a_server_that_goes_away_is_not_noticed() {
     let (sandbox, webex, meetings) = start().await;
     let mut events = meetings.subscribe();
