@@ -32,6 +32,13 @@ pub struct Servers {
     pub backup: Vec<Url>,
 }
 
+impl Servers {
+    /// Whether there is no server at all.
+    pub fn is_empty(&self) -> bool {
+        self.primary.is_empty() && self.backup.is_empty()
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Region {

@@ -1,35 +1,85 @@
 //! Mobius, the calling service: wire types and the transport they travel on.
 //!
-//! [`MobiusTransport`] is what a line needs from the network; HTTP carries it today.
-//! Mobius also speaks a websocket, which will be a second implementation: the line
-//! does not know the difference.
+//! [`MobiusTransport`] is what a line needs from the network. HTTP for requests and the event
+//! socket for what Mobius says by itself carry it today. Mobius also speaks a websocket of its own,
+//! which carries both; it will be another implementation, and the line does not know the
+//! difference: every request names its server, a connection is made before the first request to a
+//! server and given up after the last, and events come from where the transport gets them.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use futures_util::{Stream, future, stream};
+use parking_lot::Mutex;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use url::Url;
-use webex_core::{Http, HttpError, Lease, Request, join};
+use webex_core::{
+    Http, HttpError, Lease, Link, LinkEvent, Request, Webex, join, mercury::MercuryEvent,
+};
 
-use crate::config::ServiceData;
+use crate::{
+    config::ServiceData,
+    registration::{
+        machine::NetworkHint,
+        timings::{KEEPALIVE_TIMEOUT, PING_TIMEOUT},
+    },
+};
 
 /// User agent of the reference client on all Mobius requests; the service tells its clients apart
 /// by it.
 const USER_AGENT: &str = "webex-calling/beta";
 
-/// A future that a transport gives out.
+/// A future that a transport gives out. It ends by itself, in bounded time.
 pub type MobiusFuture<T> = Pin<Box<dyn Future<Output = Result<T, HttpError>> + Send>>;
 
+/// What a transport hears, until it is closed.
+pub type MobiusEvents = Pin<Box<dyn Stream<Item = MobiusEvent> + Send>>;
+
+/// What a transport hears without having asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum MobiusEvent {
+    /// The server has dropped a registration: `registration.down`, or close code 4001 of Mobius'
+    /// own websocket.
+    RegistrationDown {
+        /// Id of the Mobius device; without one it is about every line of this transport.
+        device_id: Option<String>,
+    },
+    /// The network, or the way to it, has changed.
+    Network(NetworkHint),
+}
+
 /// What a line asks of Mobius.
+///
+/// A server is named by its calling base, as in [`Servers`](crate::Servers). Dropping a future
+/// withdraws the request where that is still possible.
 pub trait MobiusTransport: fmt::Debug + Send + Sync + 'static {
+    /// Makes ready for requests to a server: one attempt, without repeating it, so that the next
+    /// server is tried soon. Does nothing when that has been done.
+    fn connect(&self, _server: &Url) -> MobiusFuture<()> {
+        Box::pin(future::ready(Ok(())))
+    }
+
     /// Registers the user's line with a server.
     fn register(&self, server: &Url) -> MobiusFuture<Registration>;
 
     /// Tells the server that the line is still there.
-    fn keepalive(&self, device: &MobiusDevice) -> MobiusFuture<()>;
+    fn keepalive(&self, server: &Url, device: &MobiusDevice) -> MobiusFuture<()>;
 
-    /// Gives up the line's registration with a server.
+    /// Gives up a registration with a server.
     fn unregister(&self, server: &Url, device: &MobiusDevice) -> MobiusFuture<()>;
+
+    /// Asks a server whether it is up. Needs no [`connect`](Self::connect).
+    fn ping(&self, server: &Url) -> MobiusFuture<()>;
+
+    /// The server is not needed any more, for now: nothing is registered with it.
+    fn disconnect(&self, _server: &Url) {}
+
+    /// The `clientDeviceUri` that the last registration was asked for with.
+    fn client_device_uri(&self) -> Option<String>;
+
+    /// What is heard from now on.
+    fn events(&self) -> MobiusEvents;
 }
 
 /// A registration as the server grants it.
@@ -90,17 +140,21 @@ struct RegisterRequest<'a, S> {
     service_data: S,
 }
 
-/// Mobius over HTTP.
-#[derive(Debug, Clone)]
+/// Mobius over HTTP, and its events over the user's event socket.
+#[derive(Debug)]
 pub(crate) struct HttpTransport {
     http: Http,
+    link: Link,
     lease: Arc<Lease>,
     service_data: Arc<ServiceData>,
+    client_device_uri: Arc<Mutex<Option<String>>>,
 }
 
 impl HttpTransport {
-    pub(crate) fn new(http: Http, lease: Arc<Lease>, service_data: ServiceData) -> Self {
-        Self { http, lease, service_data: Arc::new(service_data) }
+    pub(crate) fn new(webex: &Webex, lease: Arc<Lease>, service_data: ServiceData) -> Self {
+        let (http, link) = (webex.http().clone(), webex.link().clone());
+        let (service_data, client_device_uri) = (Arc::new(service_data), Arc::default());
+        Self { http, link, lease, service_data, client_device_uri }
     }
 }
 
@@ -112,12 +166,14 @@ impl MobiusTransport for HttpTransport {
         let url = join(server, "device");
         let (http, lease) = (self.http.clone(), Arc::clone(&self.lease));
         let service_data = Arc::clone(&self.service_data);
+        let client_device_uri = Arc::clone(&self.client_device_uri);
         Box::pin(async move {
             // The device of this moment: it may have been registered anew since the line was made.
             let device = lease.device().await.map_err(|error| HttpError::NoDevice {
                 kind: error.kind(),
                 reason: error.to_string(),
             })?;
+            *client_device_uri.lock() = Some(device.url.to_string());
             let body = RegisterRequest {
                 user_id: &device.user_id,
                 client_device_uri: device.url.as_str(),
@@ -127,20 +183,89 @@ impl MobiusTransport for HttpTransport {
         })
     }
 
-    fn keepalive(&self, device: &MobiusDevice) -> MobiusFuture<()> {
-        let (http, url) = (self.http.clone(), join(&device.uri, "status"));
-        Box::pin(async move { http.send(mobius(Request::post(url))).await.map(drop) })
+    fn keepalive(&self, _server: &Url, device: &MobiusDevice) -> MobiusFuture<()> {
+        let request = Request::post(join(&device.uri, "status")).timeout(KEEPALIVE_TIMEOUT);
+        self.send(request)
     }
 
     fn unregister(&self, server: &Url, device: &MobiusDevice) -> MobiusFuture<()> {
-        let url = join(server, &format!("devices/{}", device.device_id));
-        let mut request = mobius(Request::delete(url));
+        let mut request = Request::delete(join(server, &format!("devices/{}", device.device_id)));
         if let Some(uri) = &device.client_device_uri {
             request = request.header("cisco-device-url", uri);
         }
-        let http = self.http.clone();
-        Box::pin(async move { http.send(request).await.map(drop) })
+        self.send(request)
     }
+
+    fn ping(&self, server: &Url) -> MobiusFuture<()> {
+        let base = server.as_str().strip_suffix(CALLING).and_then(|base| base.parse().ok());
+        let url = join(base.as_ref().unwrap_or(server), "ping");
+        self.send(Request::get(url).timeout(PING_TIMEOUT))
+    }
+
+    fn client_device_uri(&self) -> Option<String> {
+        self.client_device_uri.lock().clone()
+    }
+
+    fn events(&self) -> MobiusEvents {
+        Box::pin(stream::unfold(self.link.subscribe(), |mut link| async move {
+            loop {
+                let heard = match link.next().await? {
+                    LinkEvent::Online => Some(MobiusEvent::Network(NetworkHint::Online)),
+                    LinkEvent::Offline => Some(MobiusEvent::Network(NetworkHint::Offline)),
+                    LinkEvent::NetworkChanged => Some(MobiusEvent::Network(NetworkHint::Changed)),
+                    LinkEvent::Resumed => Some(MobiusEvent::Network(NetworkHint::Resumed)),
+                    LinkEvent::Event(event) => registration_down(&event),
+                    _ => None,
+                };
+                if let Some(heard) = heard {
+                    return Some((heard, link));
+                }
+            }
+        }))
+    }
+}
+
+impl HttpTransport {
+    /// Sends a request of whose answer only the status matters.
+    fn send(&self, request: Request) -> MobiusFuture<()> {
+        let http = self.http.clone();
+        Box::pin(async move { http.send(mobius(request)).await.map(drop) })
+    }
+}
+
+/// The events that say that a registration is gone. Mobius' websocket names it without the
+/// namespace that the event socket needs.
+const REGISTRATION_DOWN: [&str; 2] = ["registration.down", "mobius.registration.down"];
+
+fn registration_down(event: &MercuryEvent) -> Option<MobiusEvent> {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Down {
+        device_id: Option<String>,
+        device: Option<Device>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Device {
+        device_id: Option<String>,
+    }
+    if !REGISTRATION_DOWN.contains(&event.event_type.as_str()) {
+        return None;
+    }
+    let down: Down = event.data_as().unwrap_or_default();
+    let device_id = down.device_id.or_else(|| down.device?.device_id);
+    Some(MobiusEvent::RegistrationDown { device_id })
+}
+
+/// The devices that an answer 403 with code 101 lists. What is no device is left out.
+pub(crate) fn listed_devices(error: &HttpError) -> Vec<MobiusDevice> {
+    #[derive(Deserialize)]
+    struct Body {
+        devices: Vec<Value>,
+    }
+    let body = error.service().and_then(|answer| serde_json::from_slice(&answer.body).ok());
+    let listed = body.map_or_else(Vec::new, |Body { devices }| devices);
+    listed.into_iter().filter_map(|device| serde_json::from_value(device).ok()).collect()
 }
 
 /// Marks a request as one of calling.
@@ -172,7 +297,7 @@ fn seconds<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Er
 }
 
 fn minutes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
-    Ok(number(from)?.map(|minutes| Duration::from_secs(minutes.saturating_mul(60))))
+    Ok(seconds(from)?.map(|minutes| minutes.saturating_mul(60)))
 }
 
 #[cfg(test)]

@@ -23,11 +23,11 @@ pub use self::error::{
 };
 pub(crate) use self::user::{Person, UserRecord};
 use crate::{
-    config::{CallingConfig, ConfigError, ServiceData, ServiceIndicator},
+    config::{CallingConfig, ConfigError, ServiceData},
     discovery::{Discovery, Servers},
-    line::{Line, Setup, Voice},
+    line::{Kept, Line, Setup, Voice},
     mobius::{HttpTransport, MobiusDevice, mobius},
-    registration::timings::{KEEPALIVE_THRESHOLD, KEEPALIVE_THRESHOLD_CONTACT_CENTER},
+    registration::RegistrationPolicy,
 };
 
 /// Reason in the close frame of the event socket when calling is the last to need it.
@@ -43,6 +43,7 @@ const CLOSE_REASON: &str = "calling deregister";
 pub struct CallingClient {
     webex: Webex,
     discovery: Arc<Discovery>,
+    registration: RegistrationPolicy,
     unregistered_per_server: bool,
     user: UserRecord,
     /// The question for the user's record; it ends with the client.
@@ -77,6 +78,7 @@ impl CallingClient {
         let client = Self {
             webex: webex.clone(),
             discovery: Arc::new(discovery),
+            registration: config.registration,
             unregistered_per_server: config.unregistered_per_server,
             user,
             asking,
@@ -105,15 +107,13 @@ impl CallingClient {
         if lines.iter().any(|(taken, _)| taken.is_same(&service)) {
             return Err(ConfigError::ServiceTaken(service.indicator).into());
         }
-        let threshold = match service.indicator {
-            ServiceIndicator::ContactCenter => KEEPALIVE_THRESHOLD_CONTACT_CENTER,
-            _ => KEEPALIVE_THRESHOLD,
-        };
-        let (http, lease) = (self.webex.http().clone(), Arc::clone(&self.lease));
+        let transport = HttpTransport::new(&self.webex, Arc::clone(&self.lease), service.clone());
         let line = Line::start(Setup {
-            transport: Arc::new(HttpTransport::new(http, lease, service.clone())),
+            transport: Arc::new(transport),
             discovery: Arc::clone(&self.discovery),
-            threshold,
+            service: service.indicator,
+            policy: self.registration.clone(),
+            kept: Kept::new(self.webex.saved_state(), lines.len()),
             voice: Arc::new(Voice::new(self.user.clone(), self.unregistered_per_server)),
             lease: Arc::clone(&self.lease),
         });

@@ -1,35 +1,42 @@
 //! The task of one line: carries out what the machine asks for, and tells it what came of it.
 
 use std::{
-    future::{Future, pending},
-    pin::Pin,
+    future::pending,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use futures_util::StreamExt;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 use webex_core::{
-    HttpError, Lease,
+    Lease, REQUEST_TIMEOUT,
     timer::{now, sleep_until},
 };
 
-use super::{Command, LineError, LineEvent, Snapshot, Voice};
+use super::{Command, Kept, LineError, LineEvent, Snapshot, Voice, requests::Requests};
 use crate::{
+    config::ServiceIndicator,
     discovery::Discovery,
-    mobius::{MobiusTransport, Registration},
-    registration::machine::{Action, LineState, Machine, Op},
+    mobius::{MobiusEvent, MobiusEvents, MobiusTransport},
+    registration::{
+        Failover, RegistrationPolicy,
+        machine::{Action, LineState, Machine},
+        timings::DEREGISTER_LIMIT,
+    },
 };
 
-/// How long an ended line may take to give its registration up: time for one slow answer.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// How long an ended line may take to give everything up: until a registration that is being asked
+/// for is answered, and then deleted.
+const FAREWELL: Duration = REQUEST_TIMEOUT.saturating_add(DEREGISTER_LIMIT);
 
 /// What a line is made with.
-#[derive(Debug)]
 pub(crate) struct Setup {
     pub(crate) transport: Arc<dyn MobiusTransport>,
     pub(crate) discovery: Arc<Discovery>,
-    pub(crate) threshold: u32,
+    pub(crate) service: ServiceIndicator,
+    pub(crate) policy: RegistrationPolicy,
+    pub(crate) kept: Kept,
     /// Where events go.
     pub(crate) voice: Arc<Voice>,
     /// Keeps the device up as long as the line may need it.
@@ -41,7 +48,8 @@ pub(super) fn start(
     setup: Setup,
     inbox: mpsc::UnboundedReceiver<Command>,
 ) -> watch::Receiver<Snapshot> {
-    let machine = Machine::new(setup.discovery.servers(), setup.threshold, fastrand::u64(..));
+    let machine =
+        Machine::new(setup.discovery.servers(), setup.service, setup.policy, fastrand::u64(..));
     let snapshot = Snapshot {
         state: machine.state(),
         info: Arc::clone(machine.info()),
@@ -50,10 +58,12 @@ pub(super) fn start(
     let (publish, receiver) = watch::channel(snapshot);
     let driver = Driver {
         machine,
-        transport: setup.transport,
+        heard: Some(setup.transport.events()),
+        requests: Requests::new(setup.transport, setup.discovery),
+        kept: setup.kept,
+        begin: false,
         publish,
         voice: setup.voice,
-        request: None,
         lease: setup.lease,
     };
     tokio::spawn(driver.run(inbox));
@@ -62,19 +72,15 @@ pub(super) fn start(
 
 struct Driver {
     machine: Machine,
-    transport: Arc<dyn MobiusTransport>,
+    requests: Requests,
+    /// What the transport hears; `None` once it hears nothing more.
+    heard: Option<MobiusEvents>,
+    kept: Kept,
+    /// Whether registration begins as soon as the kept state has been read.
+    begin: bool,
     publish: watch::Sender<Snapshot>,
     voice: Arc<Voice>,
-    /// The request under way. The machine never asks for a second one but to replace a keepalive.
-    request: Option<Pin<Box<dyn Future<Output = News> + Send>>>,
     lease: Arc<Lease>,
-}
-
-/// What came of a request.
-enum News {
-    Registration(Op, Result<Box<Registration>, HttpError>),
-    Keepalive(Op, Result<(), HttpError>),
-    Deregistered(Op, Result<(), HttpError>),
 }
 
 impl Driver {
@@ -82,8 +88,7 @@ impl Driver {
         let mut farewell: Option<Instant> = None;
         loop {
             self.carry_out();
-            let idle = matches!(self.machine.state(), LineState::Idle | LineState::Failed);
-            if farewell.is_some_and(|farewell| idle || now() >= farewell) {
+            if farewell.is_some_and(|farewell| self.is_done() || now() >= farewell) {
                 break;
             }
             let deadline = self.machine.poll_timeout().into_iter().chain(farewell).min();
@@ -91,71 +96,81 @@ impl Driver {
                 biased;
                 command = inbox.recv(), if farewell.is_none() => match command {
                     Some(Command::Register) => self.register(),
-                    Some(Command::Deregister) => self.machine.deregister(now()),
+                    Some(Command::Deregister) => self.deregister(),
+                    Some(Command::Calls(calls)) => self.machine.set_calls(calls),
                     None => {
                         farewell = Some(now() + FAREWELL);
-                        if !idle {
-                            self.machine.deregister(now());
+                        if !matches!(self.machine.state(), LineState::Idle | LineState::Failed) {
+                            self.deregister();
                         }
                     }
                 },
-                news = answer(&mut self.request) => self.handle(news),
+                news = self.requests.next() => self.requests.deliver(&mut self.machine, now(), news),
+                heard = next(&mut self.heard) => self.hear(heard),
+                kept = self.kept.next() => self.loaded(kept),
                 () = sleep_until(deadline) => self.machine.handle_timeout(now()),
             }
         }
-        if self.machine.state() == LineState::Deregistering {
+        if !self.is_done() {
             warn!("the line ended before the server confirmed that it is deregistered");
         }
     }
 
+    /// Whether nothing is registered and nothing under way.
+    fn is_done(&self) -> bool {
+        matches!(self.machine.state(), LineState::Idle | LineState::Failed)
+            && self.requests.is_empty()
+            && !self.kept.is_busy()
+    }
+
     fn register(&mut self) {
-        if self.lease.is_held() {
-            self.machine.register(now());
-        } else {
+        if !self.lease.is_held() {
             // The client has been deregistered, and its device with it.
             self.voice.emit(&LineEvent::Error(LineError::closed()));
+        } else if self.begin || self.kept.load() {
+            self.begin = true;
+        } else {
+            self.machine.register(now());
         }
     }
 
-    fn handle(&mut self, news: News) {
-        self.request = None;
-        match news {
-            News::Registration(op, answer) => {
-                let answer = answer.map(|granted| *granted).map_err(LineError::from);
-                self.machine.handle_registration(now(), op, answer);
+    fn deregister(&mut self) {
+        self.begin = false;
+        self.machine.deregister(now());
+    }
+
+    /// What was kept has been read.
+    fn loaded(&mut self, kept: Option<(Failover, Duration)>) {
+        match (std::mem::take(&mut self.begin), kept) {
+            (true, Some((failover, age))) => self.machine.resume(now(), failover, age),
+            (true, None) => self.machine.register(now()),
+            (false, Some(_)) => self.kept.write(None),
+            (false, None) => {}
+        }
+    }
+
+    fn hear(&mut self, heard: Option<MobiusEvent>) {
+        debug!(?heard, "heard");
+        match heard {
+            Some(MobiusEvent::RegistrationDown { device_id }) => {
+                self.machine.handle_down(now(), device_id.as_deref());
             }
-            News::Keepalive(op, answer) => {
-                let answer = answer.map_err(LineError::from);
-                self.machine.handle_keepalive(now(), op, answer);
-            }
-            News::Deregistered(op, answer) => self.machine.handle_deregistered(now(), op, answer),
+            Some(MobiusEvent::Network(hint)) => self.machine.handle_network(now(), hint),
+            None => self.heard = None,
         }
     }
 
     fn carry_out(&mut self) {
         while let Some(action) = self.machine.poll_action() {
-            match action {
-                Action::Register(op, server) => {
-                    debug!(server = server.host_str(), "registering the line");
-                    let answer = self.transport.register(&server);
-                    self.request = Some(Box::pin(async move {
-                        News::Registration(op, answer.await.map(Box::new))
-                    }));
-                }
-                Action::Keepalive(op, device) => {
-                    let answer = self.transport.keepalive(&device);
-                    self.request = Some(Box::pin(async move { News::Keepalive(op, answer.await) }));
-                }
-                Action::Deregister(op, server, device) => {
-                    let answer = self.transport.unregister(&server, &device);
-                    self.request =
-                        Some(Box::pin(async move { News::Deregistered(op, answer.await) }));
-                }
-                Action::Emit(event) => {
+            match self.requests.begin(action) {
+                Some(Action::Emit(event)) => {
                     // The state first: whoever hears of an event finds the state to match.
                     self.report();
                     self.voice.emit(&event);
                 }
+                Some(Action::Save(failover)) => self.kept.write(Some(failover)),
+                Some(Action::Forget) => self.kept.write(None),
+                _ => {}
             }
         }
         self.report();
@@ -175,9 +190,10 @@ impl Driver {
     }
 }
 
-async fn answer(request: &mut Option<Pin<Box<dyn Future<Output = News> + Send>>>) -> News {
-    match request {
-        Some(request) => request.await,
+/// The next thing heard; `None` at the end, and then never anything.
+async fn next(heard: &mut Option<MobiusEvents>) -> Option<MobiusEvent> {
+    match heard {
+        Some(heard) => heard.next().await,
         None => pending().await,
     }
 }

@@ -141,6 +141,14 @@ impl LineError {
         }
     }
 
+    /// There is no server to register with.
+    pub(crate) fn no_servers() -> Self {
+        Self::bare(
+            LineErrorType::ServiceUnavailable,
+            "No calling servers are known. Contact your administrator if this persists.",
+        )
+    }
+
     /// The user registered elsewhere: what 409 means as the answer to a keepalive.
     pub(crate) fn superseded(self) -> Self {
         Self {
@@ -178,6 +186,11 @@ impl LineError {
         }
     }
 
+    /// Whether the user has as many devices as allowed.
+    pub(crate) fn is_device_limit(&self) -> bool {
+        self.http_status == Some(403) && self.mobius_code == Some(code::DEVICE_LIMIT)
+    }
+
     /// Whether trying other servers, or trying again, is of no use.
     pub fn is_final(&self) -> bool {
         match self.kind {
@@ -185,7 +198,9 @@ impl LineError {
             | LineErrorType::TokenError
             | LineErrorType::NotFound
             | LineErrorType::SessionSuperseded => true,
-            LineErrorType::Forbidden => self.mobius_code == Some(code::NOT_CONFIGURED),
+            LineErrorType::Forbidden => {
+                matches!(self.mobius_code, Some(code::NOT_CONFIGURED | code::DEVICE_LIMIT))
+            }
             _ => false,
         }
     }

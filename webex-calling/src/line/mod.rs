@@ -4,6 +4,8 @@ mod driver;
 mod error;
 mod event;
 mod info;
+mod kept;
+pub(crate) mod requests;
 mod voice;
 
 use std::{sync::Arc, time::Instant};
@@ -12,13 +14,16 @@ use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 use webex_core::Subscription;
 
-pub(crate) use self::{driver::Setup, voice::Voice};
+pub(crate) use self::{driver::Setup, kept::Kept, voice::Voice};
 pub use self::{
     error::{DocumentedError, LineError, LineErrorType},
     event::{Connecting, LineEvent, Unregistered},
     info::{LineInfo, LineStatus},
 };
-use crate::registration::machine::{LineState, Upcoming};
+use crate::registration::{
+    CallActivity,
+    machine::{LineState, Upcoming},
+};
 
 /// A calling line. Clones are the same line.
 ///
@@ -36,6 +41,7 @@ pub struct Line {
 enum Command {
     Register,
     Deregister,
+    Calls(Arc<dyn CallActivity>),
 }
 
 /// What can be read of a line at any time.
@@ -110,6 +116,12 @@ impl Line {
     pub fn deregister(&self) {
         // A line whose task has ended is not registered.
         let _ = self.commands.send(Command::Deregister);
+    }
+
+    /// Tells the line whom to ask whether it has calls. Default: it has none.
+    pub fn set_call_activity(&self, calls: Arc<dyn CallActivity>) {
+        // A line whose task has ended moves nowhere.
+        let _ = self.commands.send(Command::Calls(calls));
     }
 
     /// Waits until the line is not registered and nothing is under way.

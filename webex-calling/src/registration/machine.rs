@@ -7,20 +7,26 @@
 //! 3. Sleep until [`poll_timeout`](Machine::poll_timeout), or the next thing happens; at the
 //!    deadline call [`handle_timeout`](Machine::handle_timeout).
 //!
-//! Each request carries an [`Op`]; an answer to any but the latest is ignored, so that nothing
-//! that arrives late can change a state that has moved on. At most one request and one keepalive
-//! timer exist at any time.
+//! Each request carries an [`Op`]; an answer to one that is not expected any more is ignored, so
+//! that nothing that arrives late can change a state that has moved on. What a late answer brings
+//! is given up again. Every request has to end by itself in bounded time.
+//!
+//! At most one registration is being asked for at any time, and there is one keepalive timer.
 //!
 //! ```text
 //!          register            accepted                 deregister
 //!   Idle ───────────► Trying ───────────► Registered ───────────────► Leaving ──► Idle
-//!                     ▲  │ all refused       │ lost
-//!               timer │  ▼                   │
-//!                    Waiting                 └──► Trying, where it was first
-//!                     │ tried enough
-//!                     ▼
+//!                     ▲  │ all refused     │    ▲ │ lost
+//!               timer │  ▼         failback▼    │ └──► Trying, where it was first
+//!                    Waiting              Moving
+//!                     │ all tried enough: a long wait, then Discovering, Trying
+//!                     │
+//!                     ▼ final error
 //!                   Failed ── register ──► Trying
 //! ```
+//!
+//! Each phase has a file: `search` (which server next, and when), `active` (keepalives), `failback`,
+//! `limit` (too many devices), `leave` (giving up), `network` (hints).
 
 use std::{
     collections::VecDeque,
@@ -31,138 +37,74 @@ use std::{
 use url::Url;
 use webex_core::{HttpError, timer::TimerTable};
 
-use super::timings::{
-    FAILOVER_AFTER, FAILOVER_MIN_WAIT, KEEPALIVE_INTERVAL, KEEPALIVE_MAX, KEEPALIVE_MIN,
-    RETRY_AFTER_MAX, retry_interval,
+pub use super::state::{Action, LineState, NetworkHint, Op, Refusal, Upcoming};
+use super::{
+    policy::{CallActivity, RegistrationPolicy},
+    saved::Failover,
+    state::{Next, Search, Stage, State, Stray, Timer},
+    timings::{
+        FAILOVER_STATE_MAX_AGE, KEEPALIVE_THRESHOLD, KEEPALIVE_THRESHOLD_CONTACT_CENTER,
+        RETRY_AFTER_DEFAULT, retry_after,
+    },
 };
 use crate::{
+    config::ServiceIndicator,
     discovery::Servers,
     line::{Connecting, LineError, LineEvent, LineInfo, LineStatus, Unregistered},
-    mobius::{MobiusDevice, Registration},
+    mobius::Registration,
 };
-
-/// Names one request, so that late answers of an earlier one are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Op(u32);
-
-/// What the driver has to do.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Action {
-    /// Register with a server; report [`Machine::handle_registration`].
-    Register(Op, Url),
-    /// Send a keepalive; report [`Machine::handle_keepalive`].
-    Keepalive(Op, MobiusDevice),
-    /// Give up a registration; report [`Machine::handle_deregistered`].
-    Deregister(Op, Url, MobiusDevice),
-    /// Tell the subscribers.
-    Emit(LineEvent),
-}
-
-/// Where a line's registration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum LineState {
-    /// Not registered, and not meant to be.
-    #[default]
-    Idle,
-    /// A server is being asked.
-    Connecting,
-    /// Waiting before servers are asked again.
-    Waiting,
-    /// Registered.
-    Registered,
-    /// Giving up the registration.
-    Deregistering,
-    /// Given up after a final error; [`Machine::register`] tries again.
-    Failed,
-}
-
-/// What a line will do by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Upcoming {
-    /// Send a keepalive.
-    Keepalive,
-    /// Ask the servers again.
-    Retry,
-    /// See whether a primary takes the line back from a backup.
-    Failback,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Timer {
-    /// The end of a wait between rounds.
-    Retry,
-    /// The next keepalive.
-    Keepalive,
-}
-
-/// Which list of servers is being gone through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Round {
-    /// The server of a lost registration, before all others.
-    Previous,
-    /// The primaries, for the n-th time.
-    Primary { attempt: u32 },
-    /// The backups; twice at most.
-    Backup { second: bool },
-}
-
-#[derive(Debug)]
-enum State {
-    Idle,
-    Trying { op: Op, server: Url, round: Round, index: usize },
-    Waiting(Round),
-    Registered(Box<Active>),
-    Leaving { op: Op },
-    Failed,
-}
-
-#[derive(Debug)]
-struct Active {
-    server: Url,
-    device: MobiusDevice,
-    interval: Duration,
-    missed: u32,
-    /// The keepalive that is not answered yet, and when it was due.
-    asking: Option<(Op, Instant)>,
-}
 
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
 pub struct Machine {
-    wanted: bool,
-    state: State,
-    servers: Arc<Servers>,
-    threshold: u32,
-    info: Arc<LineInfo>,
-    previous: Option<Url>,
-    /// When the present search for a server began.
-    since: Option<Instant>,
-    /// The longest `Retry-After` of the present round.
-    retry_after: Option<Duration>,
-    last_error: Option<LineError>,
+    pub(super) wanted: bool,
+    pub(super) state: State,
+    pub(super) servers: Arc<Servers>,
+    pub(super) policy: RegistrationPolicy,
+    pub(super) service: ServiceIndicator,
+    pub(super) calls: Option<Arc<dyn CallActivity>>,
+    pub(super) info: Arc<LineInfo>,
+    pub(super) searching: Search,
+    /// Servers that asked to be left alone, and until when.
+    pub(super) busy: Vec<(Url, Instant)>,
+    /// Failbacks in a row that met 429.
+    pub(super) failbacks_refused: u32,
+    pub(super) strays: Vec<Stray>,
+    /// Whether the failover state is kept.
+    pub(super) saved: bool,
+    pub(super) offline: bool,
+    /// When the last registration was asked for, or keepalive sent.
+    pub(super) sent: Option<Instant>,
     last_op: u32,
-    timers: TimerTable<Timer>,
+    pub(super) timers: TimerTable<Timer>,
     actions: VecDeque<Action>,
-    random: fastrand::Rng,
+    pub(super) random: fastrand::Rng,
 }
 
 impl Machine {
-    /// A machine at rest. `threshold`: keepalives missed in a row after which a registration is
-    /// lost; `seed` makes waits repeatable.
-    pub fn new(servers: Arc<Servers>, threshold: u32, seed: u64) -> Self {
+    /// A machine at rest. `service` brings its own rules of failover; `seed` makes waits
+    /// repeatable.
+    pub fn new(
+        servers: Arc<Servers>,
+        service: ServiceIndicator,
+        policy: RegistrationPolicy,
+        seed: u64,
+    ) -> Self {
         Self {
             wanted: false,
             state: State::Idle,
             servers,
-            threshold,
+            policy,
+            service,
+            calls: None,
             info: Arc::new(LineInfo::new()),
-            previous: None,
-            since: None,
-            retry_after: None,
-            last_error: None,
+            searching: Search::default(),
+            busy: Vec::new(),
+            failbacks_refused: 0,
+            strays: Vec::new(),
+            saved: false,
+            offline: false,
+            sent: None,
             last_op: 0,
             timers: TimerTable::default(),
             actions: VecDeque::new(),
@@ -174,20 +116,33 @@ impl Machine {
 
     /// Where the registration is.
     pub fn state(&self) -> LineState {
-        match self.state {
+        match &self.state {
             State::Idle => LineState::Idle,
-            State::Trying { .. } => LineState::Connecting,
             State::Waiting(_) => LineState::Waiting,
             State::Registered(_) => LineState::Registered,
-            State::Leaving { .. } => LineState::Deregistering,
+            State::Leaving(leaving) if leaving.tell => LineState::Deregistering,
             State::Failed => LineState::Failed,
+            // Registering again may wait for the last of an earlier registration to go.
+            State::Discovering { .. }
+            | State::Trying(_)
+            | State::Freeing { .. }
+            | State::Moving(_)
+            | State::Leaving(_) => LineState::Connecting,
         }
     }
 
     /// What it will do by itself next, and when.
     pub fn upcoming(&self) -> Option<(Upcoming, Instant)> {
         let at = |timer, what| self.timers.deadline(timer).map(|at| (what, at));
-        at(Timer::Keepalive, Upcoming::Keepalive).or_else(|| at(Timer::Retry, Upcoming::Retry))
+        match &self.state {
+            State::Waiting(_) => at(Timer::Retry, Upcoming::Retry),
+            State::Registered(_) => {
+                let keepalive = at(Timer::Keepalive, Upcoming::Keepalive);
+                let both = [keepalive, at(Timer::Failback, Upcoming::Failback)];
+                both.into_iter().flatten().min_by_key(|(_, at)| *at)
+            }
+            _ => None,
+        }
     }
 
     /// What is known of the line.
@@ -195,31 +150,51 @@ impl Machine {
         &self.info
     }
 
+    /// The servers that it knows of.
+    pub fn servers(&self) -> &Arc<Servers> {
+        &self.servers
+    }
+
+    /// How many keepalives may be missed in a row before a registration counts as lost.
+    pub fn threshold(&self) -> u32 {
+        match self.service {
+            ServiceIndicator::ContactCenter => KEEPALIVE_THRESHOLD_CONTACT_CENTER,
+            _ => KEEPALIVE_THRESHOLD,
+        }
+    }
+
     // --- commands ------------------------------------------------------------------------------
 
     /// Wants the line registered, from now until [`deregister`](Self::deregister).
     pub fn register(&mut self, now: Instant) {
         self.wanted = true;
-        if matches!(self.state, State::Idle | State::Failed) {
-            self.emit(LineEvent::Connecting { reason: Connecting::Requested });
-            self.search(now, Round::Primary { attempt: 1 });
+        match &self.state {
+            // What is left of an earlier registration comes first.
+            State::Idle | State::Failed if !self.strays.is_empty() => self.take_up(now),
+            State::Idle | State::Failed | State::Waiting(Next::Slow) => {
+                self.begin(now, Connecting::Requested);
+            }
+            // It is on its way, or begins again once everything has been given up.
+            _ => {}
         }
     }
 
-    /// Wants it no longer: cancels waits, and gives up what exists. Always ends in `unregistered`.
-    pub fn deregister(&mut self, _now: Instant) {
-        self.wanted = false;
-        match &self.state {
-            State::Registered(active) => {
-                let (server, device) = (active.server.clone(), active.device.clone());
-                self.leave(server, device);
-            }
-            // A request under way may succeed: what it brings is given up then.
-            State::Trying { .. } | State::Leaving { .. } => self.timers.clear(),
-            State::Idle | State::Waiting(_) | State::Failed => {
-                self.end(Unregistered::AlreadyGone);
-            }
+    /// As [`register`](Self::register), going on where another run of the program was `age` ago.
+    pub fn resume(&mut self, now: Instant, failover: Failover, age: Duration) {
+        self.saved = true;
+        let resting = matches!(self.state, State::Idle) && self.strays.is_empty();
+        if !resting || age > FAILOVER_STATE_MAX_AGE || self.servers.is_empty() {
+            self.forget();
+            return self.register(now);
         }
+        self.wanted = true;
+        self.emit(LineEvent::Connecting { reason: Connecting::Requested });
+        self.go_on(now, failover, age);
+    }
+
+    /// Tells the machine whom to ask about calls.
+    pub fn set_calls(&mut self, calls: Arc<dyn CallActivity>) {
+        self.calls = Some(calls);
     }
 
     // --- what happened -------------------------------------------------------------------------
@@ -229,116 +204,100 @@ impl Machine {
         &mut self,
         now: Instant,
         op: Op,
-        answer: Result<Registration, LineError>,
+        answer: Result<Registration, Refusal>,
     ) {
-        let State::Trying { op: expected, server, round, index } = &self.state else { return };
-        if *expected != op {
-            return;
+        if let Some(stray) = self.stray(op) {
+            return self.stray_registered(now, stray, answer);
         }
-        let (server, round, index) = (server.clone(), *round, *index);
-        match answer {
-            Ok(granted) if !self.wanted => self.leave(server, granted.device),
-            Ok(granted) => self.registered(now, server, granted),
-            Err(_) if !self.wanted => self.end(Unregistered::AlreadyGone),
-            Err(error) if error.is_final() => self.fail(error),
-            Err(error) => {
-                self.retry_after = self.retry_after.max(error.retry_after);
-                self.last_error = Some(error.clone());
-                self.emit(LineEvent::ServerFailed {
-                    server: server.clone(),
-                    error: error.at(&server),
-                });
-                self.ask(now, round, index + 1);
+        match std::mem::take(&mut self.state) {
+            State::Trying(trying) if trying.op == op => self.tried(now, *trying, answer),
+            State::Registered(active) if active.asks_primary(op) => {
+                self.primary_answered(now, active, answer);
             }
+            State::Moving(moving) if moving.left && moving.op == op => {
+                self.moved(now, *moving, answer);
+            }
+            other => self.state = other,
         }
     }
 
     /// The answer to [`Action::Keepalive`].
     pub fn handle_keepalive(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
-        let State::Registered(active) = &mut self.state else { return };
-        let Some((_, due)) = active.asking.filter(|(expected, _)| *expected == op) else { return };
-        active.asking = None;
-        let error = match answer {
-            Ok(()) => {
-                let missed = std::mem::take(&mut active.missed);
-                let next = next_keepalive(due, now, active.interval);
-                self.timers.set(Timer::Keepalive, next);
-                if missed > 0 {
-                    let server = active.server.clone();
-                    self.emit(LineEvent::Reconnected { server });
-                }
-                return;
+        match std::mem::take(&mut self.state) {
+            State::Registered(active) if active.asking.is_some_and(|(asked, _)| asked == op) => {
+                self.kept_alive(now, active, answer);
             }
-            Err(error) => error,
-        };
-        active.missed += 1;
-        let (missed, interval, server) = (active.missed, active.interval, active.server.clone());
-        let (of, error) = (self.threshold, error.at(&server));
-        match error.http_status {
-            // The server has forgotten the line: it takes it again, or another one does.
-            Some(404) => {
-                self.emit(LineEvent::Error(error.clone()));
-                self.lost(server, error);
-                self.search(now, Round::Primary { attempt: 1 });
-            }
-            // The user registered elsewhere: coming back would throw the other one out.
-            Some(409) => {
-                self.timers.clear();
-                self.inactive();
-                self.state = State::Failed;
-                let (reason, server) = (Unregistered::Superseded(error.superseded()), Some(server));
-                self.emit(LineEvent::Unregistered { reason, server });
-            }
-            Some(400 | 401) => {
-                self.fail(error.clone());
-                self.lost(server, error);
-            }
-            _ if error.is_final() && error.http_status.is_none() => {
-                self.fail(error.clone());
-                self.lost(server, error);
-            }
-            _ if missed >= self.threshold => {
-                let told = (server.clone(), error.clone());
-                self.emit(LineEvent::KeepaliveMissed { missed, of, server: told.0, error: told.1 });
-                self.lost(server.clone(), error);
-                self.previous = Some(server);
-                self.search(now, Round::Previous);
-            }
-            _ => {
-                let next = next_keepalive(due, now, interval);
-                let asked = error.retry_after.map(|wait| now + wait.min(KEEPALIVE_MAX));
-                self.timers.set(Timer::Keepalive, asked.map_or(next, |asked| asked.max(next)));
-                let told = (server.clone(), error.clone());
-                self.emit(LineEvent::KeepaliveMissed { missed, of, server: told.0, error: told.1 });
-                self.emit(LineEvent::Reconnecting { missed, of, server, error });
-            }
+            other => self.state = other,
         }
     }
 
     /// The answer to [`Action::Deregister`].
     pub fn handle_deregistered(&mut self, now: Instant, op: Op, answer: Result<(), HttpError>) {
-        if !matches!(self.state, State::Leaving { op: expected } if expected == op) {
-            return;
+        if let Some(stray) = self.stray(op) {
+            return self.stray_deleted(now, stray, answer);
         }
-        self.end(match answer {
-            Ok(()) => Unregistered::Deleted,
-            Err(error) if matches!(error.status(), Some(404 | 410)) => Unregistered::AlreadyGone,
-            Err(error) => Unregistered::NotReachable(error),
-        });
-        if self.wanted {
-            self.register(now);
+        match std::mem::take(&mut self.state) {
+            State::Freeing { op: expected, trying } if expected == op => self.freed(now, *trying),
+            State::Moving(moving) if !moving.left && moving.op == op => {
+                self.backup_left(now, moving, answer);
+            }
+            other => self.state = other,
         }
+    }
+
+    /// The answer to [`Action::Ping`].
+    pub fn handle_ping(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
+        self.pinged(now, op, answer);
+    }
+
+    /// The answer to [`Action::Rediscover`].
+    pub fn handle_servers(
+        &mut self,
+        now: Instant,
+        op: Op,
+        answer: Result<Arc<Servers>, LineError>,
+    ) {
+        match std::mem::take(&mut self.state) {
+            State::Discovering { op: expected, then } if expected == op => {
+                self.discovered(now, then, answer);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// The server says that it has dropped the registration; of that device, where it names one.
+    pub fn handle_down(&mut self, _now: Instant, device_id: Option<&str>) {
+        match std::mem::take(&mut self.state) {
+            State::Registered(active)
+                if device_id.is_none_or(|id| id == active.device.device_id) =>
+            {
+                self.down(*active);
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// Something was heard of the network.
+    pub fn handle_network(&mut self, now: Instant, hint: NetworkHint) {
+        self.hint(now, hint);
     }
 
     /// A deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expire(now) {
             match (timer, &self.state) {
-                (Timer::Retry, State::Waiting(round)) => {
-                    let round = *round;
-                    self.start(now, round);
+                (Timer::Retry, State::Waiting(next)) => {
+                    let next = *next;
+                    self.waited(now, next);
+                }
+                (Timer::Retry, State::Discovering { op, then }) => {
+                    let (op, then) = (*op, *then);
+                    self.act(Action::Cancel(op));
+                    self.discovered(now, then, Err(LineError::no_servers()));
                 }
                 (Timer::Keepalive, State::Registered(_)) => self.keepalive(now),
+                (Timer::Failback, State::Registered(_)) => self.failback(now),
+                (Timer::Leave, State::Leaving(_)) => self.leave_now(now),
                 // A timer of a state that has been left.
                 _ => {}
             }
@@ -350,7 +309,12 @@ impl Machine {
     /// The next thing to do; call until it answers `None`.
     #[must_use = "an action that is dropped is never carried out"]
     pub fn poll_action(&mut self) -> Option<Action> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() && self.actions.capacity() > 0 {
+            // A line idles for hours between two events: it need not hold on to room for them.
+            self.actions = VecDeque::new();
+        }
+        action
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
@@ -358,153 +322,93 @@ impl Machine {
         self.timers.next()
     }
 
-    // --- searching for a server ----------------------------------------------------------------
+    // --- shared by the phases ------------------------------------------------------------------
 
-    fn search(&mut self, now: Instant, round: Round) {
-        self.since = Some(now);
-        self.last_error = None;
-        self.start(now, round);
+    pub(super) fn emit(&mut self, event: LineEvent) {
+        self.act(Action::Emit(Box::new(event)));
     }
 
-    fn start(&mut self, now: Instant, round: Round) {
-        self.retry_after = None;
-        self.ask(now, round, 0);
+    pub(super) fn act(&mut self, action: Action) {
+        self.actions.push_back(action);
     }
 
-    /// Asks the server at this place of the list, or decides what follows its end.
-    fn ask(&mut self, now: Instant, round: Round, index: usize) {
-        let server = match round {
-            Round::Previous => self.previous.as_ref().filter(|_| index == 0),
-            Round::Primary { .. } => self.servers.primary.get(index),
-            Round::Backup { .. } => self.servers.backup.get(index),
-        };
-        let Some(server) = server.cloned() else { return self.exhausted(now, round) };
-        let op = self.op();
-        self.timers.clear();
-        self.actions.push_back(Action::Register(op, server.clone()));
-        self.state = State::Trying { op, server, round, index };
+    pub(super) fn op(&mut self) -> Op {
+        self.last_op = self.last_op.wrapping_add(1);
+        Op(self.last_op)
     }
 
-    /// The end of a list without success.
-    fn exhausted(&mut self, now: Instant, round: Round) {
-        match round {
-            Round::Previous => self.start(now, Round::Primary { attempt: 1 }),
-            Round::Primary { attempt } => self.primaries_exhausted(now, attempt),
-            Round::Backup { second: false } => {
-                let wait = retry_interval(1, &mut self.random);
-                let asked = self.retry_after.filter(|asked| *asked < RETRY_AFTER_MAX);
-                let wait = asked.map_or(wait, |asked| asked.max(wait));
-                self.wait(now, wait, Round::Backup { second: true });
-            }
-            Round::Backup { second: true } => self.give_up(),
-        }
-    }
-
-    /// Another round of the primaries while there is time, then the backups.
-    fn primaries_exhausted(&mut self, now: Instant, attempt: u32) {
-        let elapsed = now.duration_since(self.since.unwrap_or(now));
-        let left = FAILOVER_AFTER.saturating_sub(elapsed);
-        let wait = retry_interval(attempt, &mut self.random).min(left);
-        let asked = self.retry_after.unwrap_or_default();
-        // A server that wants to be left alone for longer than there is time: do not wait for it.
-        let at_once = asked > wait && asked > left;
-        if wait > FAILOVER_MIN_WAIT && !at_once {
-            self.wait(now, wait.max(asked), Round::Primary { attempt: attempt + 1 });
-        } else if self.servers.backup.is_empty() {
-            self.give_up();
-        } else {
-            self.start(now, Round::Backup { second: false });
-        }
-    }
-
-    fn wait(&mut self, now: Instant, wait: Duration, then: Round) {
-        self.timers.set(Timer::Retry, now + wait);
-        self.state = State::Waiting(then);
-    }
-
-    fn give_up(&mut self) {
-        let last = self.last_error.take();
-        self.fail(LineError::exhausted(last));
-    }
-
-    // --- registered ----------------------------------------------------------------------------
-
-    fn registered(&mut self, now: Instant, server: Url, granted: Registration) {
-        let asked = granted.keepalive_interval.unwrap_or(KEEPALIVE_INTERVAL);
-        let interval = asked.clamp(KEEPALIVE_MIN, KEEPALIVE_MAX);
-        self.info = Arc::new(self.info.registered(&server, &granted));
-        self.since = None;
-        self.timers.set(Timer::Keepalive, now + interval);
-        let device = granted.device;
-        let active = Active { server, device, interval, missed: 0, asking: None };
-        self.state = State::Registered(Box::new(active));
-        self.emit(LineEvent::Registered(Arc::clone(&self.info)));
-    }
-
-    fn keepalive(&mut self, now: Instant) {
-        let op = self.op();
-        let State::Registered(active) = &mut self.state else { return };
-        active.asking = Some((op, now));
-        self.actions.push_back(Action::Keepalive(op, active.device.clone()));
-    }
-
-    // --- leaving -------------------------------------------------------------------------------
-
-    fn leave(&mut self, server: Url, device: MobiusDevice) {
-        let op = self.op();
-        self.timers.clear();
-        self.inactive();
-        self.actions.push_back(Action::Deregister(op, server, device));
-        self.state = State::Leaving { op };
-    }
-
-    /// The line is not registered any more, by the application's wish.
-    fn end(&mut self, outcome: Unregistered) {
-        self.timers.clear();
-        self.inactive();
-        self.state = State::Idle;
-        let server = self.info.server.clone();
-        self.emit(LineEvent::Unregistered { reason: outcome, server });
-    }
-
-    /// The registration is lost, against the application's wish.
-    fn lost(&mut self, server: Url, error: LineError) {
-        self.timers.clear();
-        self.inactive();
-        let (reason, server) = (Unregistered::Lost(error), Some(server));
-        self.emit(LineEvent::Unregistered { reason, server });
-    }
-
-    fn fail(&mut self, error: LineError) {
-        self.timers.clear();
-        self.inactive();
-        self.state = State::Failed;
-        self.emit(LineEvent::Error(error));
-    }
-
-    fn inactive(&mut self) {
+    pub(super) fn inactive(&mut self) {
         if self.info.status != LineStatus::Inactive {
             Arc::make_mut(&mut self.info).status = LineStatus::Inactive;
         }
     }
 
-    fn emit(&mut self, event: LineEvent) {
-        self.actions.push_back(Action::Emit(event));
+    /// The end without success, after an error that trying again would not cure.
+    pub(super) fn fail(&mut self, error: LineError) {
+        self.rest();
+        self.emit(LineEvent::Error(error));
     }
 
-    fn op(&mut self) -> Op {
-        self.last_op += 1;
-        Op(self.last_op)
+    /// Nothing more by itself.
+    pub(super) fn rest(&mut self) {
+        self.timers.clear();
+        self.forget();
+        self.inactive();
+        self.searching.last_error = None;
+        self.state = State::Failed;
+    }
+
+    /// The line is not registered any more.
+    pub(super) fn unregistered(&mut self, reason: Unregistered, server: Option<Url>) {
+        self.inactive();
+        self.emit(LineEvent::Unregistered { reason, server });
+    }
+
+    /// Forgets the kept failover state.
+    pub(super) fn forget(&mut self) {
+        if std::mem::take(&mut self.saved) {
+            self.act(Action::Forget);
+        }
+    }
+
+    pub(super) fn calls_are_active(&self) -> bool {
+        self.calls.as_ref().is_some_and(|calls| calls.is_active())
+    }
+
+    // --- servers that asked to be left alone ---------------------------------------------------
+
+    /// Keeps to the server's `Retry-After`; 429 without one means a default.
+    pub(super) fn note_busy(&mut self, now: Instant, server: &Url, error: &LineError) {
+        let limited = (error.http_status == Some(429)).then_some(RETRY_AFTER_DEFAULT);
+        let Some(asked) = error.retry_after.or(limited) else { return };
+        self.busy.retain(|(other, until)| other != server && *until > now);
+        self.busy.push((server.clone(), now + retry_after(asked)));
+    }
+
+    /// How long the server wants to be left alone.
+    pub(super) fn busy_for(&self, now: Instant, server: &Url) -> Duration {
+        let until = self.busy.iter().find(|(other, _)| other == server);
+        until.map_or(Duration::ZERO, |(_, until)| until.saturating_duration_since(now))
+    }
+
+    /// How long until one of the servers may be asked; no time at all without any.
+    pub(super) fn all_busy_for<'a>(
+        &self,
+        now: Instant,
+        servers: impl IntoIterator<Item = &'a Url>,
+    ) -> Duration {
+        let waits = servers.into_iter().map(|server| self.busy_for(now, server));
+        waits.min().unwrap_or_default()
+    }
+
+    // --- requests that go on although the line has moved on ------------------------------------
+
+    fn stray(&mut self, op: Op) -> Option<Stray> {
+        let index = self.strays.iter().position(|stray| stray.op == op)?;
+        Some(self.strays.swap_remove(index))
+    }
+
+    pub(super) fn is_asked(stray: &Stray) -> bool {
+        matches!(stray.stage, Stage::Asked)
     }
 }
-
-/// When the keepalive after the one that was due at `due` is due: an interval later, so that slow
-/// answers do not shift the rhythm; after a sleep an interval from now, so that none is made up for.
-fn next_keepalive(due: Instant, now: Instant, interval: Duration) -> Instant {
-    let next = due + interval;
-    if next > now { next } else { now + interval }
-}
-
-#[cfg(test)]
-#[path = "machine_tests.rs"]
-mod tests;

@@ -1,0 +1,215 @@
+//! The way back from a backup to a primary.
+//!
+//! A line that is not with a primary looks for one at random times within the rehoming interval of
+//! its registration. A primary that answers a ping is asked to take the line while the backup still
+//! has it; only then the backup is left. A primary that takes no second registration of the user
+//! (403 with code 101) leaves no choice: the backup is left first, and asked at once to take the
+//! line back if the primary does not take it after all. Otherwise the backup keeps the line.
+
+use std::{sync::Arc, time::Instant};
+
+use url::Url;
+use webex_core::HttpError;
+
+use super::{
+    machine::{Action, Machine, Op, Refusal},
+    state::{Active, Failback, Moving, Round, Stage, State, Stray, Timer},
+    timings::{FAILBACK_429_RETRIES, between, retry_interval},
+};
+use crate::{
+    line::{LineError, Unregistered},
+    mobius::{MobiusDevice, Registration},
+};
+
+impl Machine {
+    /// Arms the failback of a line that is registered elsewhere than with a primary.
+    pub(super) fn arm_failback(&mut self, now: Instant) {
+        let State::Registered(active) = &self.state else { return };
+        let primaries = &self.servers.primary;
+        if primaries.is_empty() || primaries.contains(&active.server) {
+            self.failbacks_refused = 0;
+            return;
+        }
+        let (soonest, latest) = active.rehoming;
+        let refused = self.failbacks_refused;
+        let wait = if (1..=FAILBACK_429_RETRIES).contains(&refused) {
+            let busy = self.all_busy_for(now, primaries);
+            retry_interval(refused, &mut self.random).max(busy)
+        } else {
+            self.failbacks_refused = 0;
+            between(soonest, latest, &mut self.random)
+        };
+        self.timers.set(Timer::Failback, now + wait);
+    }
+
+    /// Its time has come.
+    pub(super) fn failback(&mut self, now: Instant) {
+        if self.calls_are_active() {
+            self.failback_later(now);
+        } else {
+            self.ping(now, 0);
+        }
+    }
+
+    fn ping(&mut self, now: Instant, from: usize) {
+        let mut rest = self.servers.primary.iter().enumerate().skip(from);
+        let next = rest.find(|(_, server)| self.busy_for(now, server).is_zero());
+        let Some((index, server)) = next.map(|(index, server)| (index, server.clone())) else {
+            return self.failback_later(now);
+        };
+        let op = self.op();
+        if let State::Registered(active) = &mut self.state {
+            active.failback = Some(Failback::Pinging { op, index });
+            self.act(Action::Ping(op, server));
+        }
+    }
+
+    /// The backup keeps the line for another rehoming interval.
+    fn failback_later(&mut self, now: Instant) {
+        self.failbacks_refused = 0;
+        if let State::Registered(active) = &mut self.state {
+            active.failback = None;
+        }
+        self.arm_failback(now);
+    }
+
+    pub(super) fn pinged(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
+        let State::Registered(active) = &mut self.state else { return };
+        let index = match &active.failback {
+            Some(Failback::Pinging { op: asked, index }) if *asked == op => *index,
+            _ => return,
+        };
+        let Some(server) = self.servers.primary.get(index).cloned() else { return };
+        match answer {
+            // A call has begun in the meantime.
+            Ok(()) if self.calls_are_active() => self.failback_later(now),
+            Ok(()) => {
+                let op = self.op();
+                self.act(Action::Register(op, server.clone()));
+                if let State::Registered(active) = &mut self.state {
+                    active.failback = Some(Failback::Asking { op, server, index });
+                }
+            }
+            Err(error) => {
+                self.note_busy(now, &server, &error);
+                self.ping(now, index + 1);
+            }
+        }
+    }
+
+    /// The answer of the primary, while the backup still has the line.
+    pub(super) fn primary_answered(
+        &mut self,
+        now: Instant,
+        mut active: Box<Active>,
+        answer: Result<Registration, Refusal>,
+    ) {
+        let Some(Failback::Asking { server: primary, index, .. }) = active.failback.take() else {
+            self.state = State::Registered(active);
+            return;
+        };
+        let refusal = match answer {
+            Ok(granted) => {
+                let Active { server, device, asking, .. } = *active;
+                if let Some((op, _)) = asking {
+                    self.act(Action::Cancel(op));
+                }
+                self.unregistered(Unregistered::Moved, Some(server.clone()));
+                self.registered(now, primary, granted);
+                self.delete(server, device);
+                return;
+            }
+            Err(refusal) => refusal,
+        };
+        self.note_busy(now, &primary, &refusal.error);
+        self.act(Action::Disconnect(primary.clone()));
+        if refusal.is_device_limit() && !self.calls_are_active() {
+            return self.leave_backup(active, primary);
+        }
+        self.state = State::Registered(active);
+        if refusal.error.http_status == Some(429) {
+            self.failbacks_refused += 1;
+            self.arm_failback(now);
+        } else if refusal.error.is_final() && !refusal.is_device_limit() {
+            // The backup is good, and no primary will ever take the line: it stays where it is.
+            self.failbacks_refused = 0;
+        } else {
+            self.ping(now, index + 1);
+        }
+    }
+
+    /// Leaves the backup before the primary is asked again.
+    fn leave_backup(&mut self, mut backup: Box<Active>, primary: Url) {
+        if let Some((op, _)) = backup.asking.take() {
+            self.act(Action::Cancel(op));
+        }
+        self.timers.clear();
+        let op = self.op();
+        self.act(Action::Deregister(op, backup.server.clone(), Arc::clone(&backup.device)));
+        self.state = State::Moving(Box::new(Moving { op, primary, left: false, backup }));
+    }
+
+    /// The answer of the backup that was to be left.
+    pub(super) fn backup_left(
+        &mut self,
+        now: Instant,
+        mut moving: Box<Moving>,
+        answer: Result<(), HttpError>,
+    ) {
+        match answer {
+            Err(error) if !is_gone(&error) => {
+                // It may have the line or not: a keepalive finds out.
+                let server = moving.backup.server.clone();
+                self.note_busy(now, &server, &LineError::from(error));
+                self.timers.set(Timer::Keepalive, now + self.busy_for(now, &server));
+                self.state = State::Registered(moving.backup);
+                self.failback_later(now);
+            }
+            _ => {
+                let backup = moving.backup.server.clone();
+                self.act(Action::Disconnect(backup.clone()));
+                self.unregistered(Unregistered::Moved, Some(backup));
+                moving.op = self.op();
+                moving.left = true;
+                self.sent = Some(now);
+                self.act(Action::Register(moving.op, moving.primary.clone()));
+                self.state = State::Moving(moving);
+            }
+        }
+    }
+
+    /// The answer of the primary, after the backup was left.
+    pub(super) fn moved(
+        &mut self,
+        now: Instant,
+        moving: Moving,
+        answer: Result<Registration, Refusal>,
+    ) {
+        let Moving { primary, backup, .. } = moving;
+        let error = match answer {
+            Ok(granted) => return self.registered(now, primary, granted),
+            Err(refusal) => refusal.error.at(&primary),
+        };
+        self.note_busy(now, &primary, &error);
+        self.act(Action::Disconnect(primary.clone()));
+        self.failed_at(&primary, &error);
+        let limited = error.http_status == Some(429);
+        self.failbacks_refused = if limited { self.failbacks_refused + 1 } else { 0 };
+        // Whatever it was: the backup had the line a moment ago.
+        self.searching.previous = Some(backup.server);
+        self.search(now, Round::Previous);
+    }
+
+    /// Deletes a registration while the line goes on elsewhere.
+    pub(super) fn delete(&mut self, server: Url, device: Arc<MobiusDevice>) {
+        let op = self.op();
+        self.act(Action::Deregister(op, server.clone(), Arc::clone(&device)));
+        let stage = Stage::Deleting { device, retried: false };
+        self.strays.push(Stray { op, server, stage });
+    }
+}
+
+/// Whether the answer to a deletion says that there is nothing to delete: as good as deleted.
+pub(super) fn is_gone(error: &HttpError) -> bool {
+    matches!(error.status(), Some(404 | 410))
+}

@@ -1,0 +1,165 @@
+//! The way back to a primary, on virtual time.
+
+use std::sync::Arc;
+
+use super::bench::*;
+use crate::{
+    LineEvent, LineState, Unregistered,
+    registration::{
+        machine::{Action, Upcoming},
+        timings::*,
+    },
+};
+
+#[test]
+fn a_primary_takes_the_line_before_the_backup_is_left() {
+    let mut bench = Bench::on_backup(2, 1, 1);
+    assert_eq!(bench.machine.upcoming().unwrap().0, Upcoming::Failback);
+    let waited = bench.sleep_on();
+    assert!(REHOMING.contains(&waited), "{waited:?}");
+    assert_eq!(bench.answer_ping(Err(error(503))), "p1");
+    assert_eq!(bench.answer_ping(Ok(())), "p2");
+    assert!(bench.names().is_empty());
+    assert_eq!(bench.machine.state(), LineState::Registered);
+    assert_eq!(bench.answer(Ok(granted(3600))), "p2");
+    let moved = bench.events.iter().find_map(|event| match event {
+        LineEvent::Unregistered { reason: Unregistered::Moved, server } => server.clone(),
+        _ => None,
+    });
+    assert_eq!(moved, Some(url("https://b1/")));
+    assert_eq!(bench.names(), ["unregistered", "registered"]);
+    assert_eq!(bench.answer_deletion(Ok(())), ("b1".to_owned(), "d".to_owned()));
+    assert_eq!(bench.closed.last().unwrap(), "b1");
+    // On a primary there is nothing to return to.
+    assert_eq!(bench.machine.upcoming().unwrap().0, Upcoming::Keepalive);
+}
+
+#[test]
+fn without_a_primary_that_is_up_the_backup_keeps_the_line() {
+    let mut bench = Bench::on_backup(2, 1, 2);
+    for _ in 0..5 {
+        assert!(REHOMING.contains(&bench.sleep_on()));
+        bench.answer_ping(Err(unreachable().into()));
+        bench.answer_ping(Err(error(500)));
+        assert!(bench.is_quiet());
+    }
+    assert!(bench.names().is_empty());
+    assert_eq!(bench.machine.state(), LineState::Registered);
+}
+
+#[test]
+fn calls_put_a_failback_off() {
+    let calls = Arc::new(Calls::default());
+    let mut bench = Bench::on_backup(1, 1, 1);
+    bench.machine.set_calls(calls.clone());
+    calls.set(true);
+    bench.sleep_on();
+    assert!(bench.is_quiet());
+    assert!(REHOMING.contains(&bench.sleep_on()));
+    calls.set(false);
+    assert!(REHOMING.contains(&bench.sleep_on()));
+    // One that begins while the primary is asked whether it is up counts as well.
+    calls.set(true);
+    bench.answer_ping(Ok(()));
+    assert!(bench.is_quiet());
+    calls.set(false);
+    bench.sleep_on();
+    bench.answer_ping(Ok(()));
+    assert_eq!(bench.asked(), "p1");
+}
+
+/// A primary that takes no second registration of the user.
+fn moving(seed: u64) -> Bench {
+    let mut bench = Bench::on_backup(1, 1, seed);
+    bench.sleep_on();
+    bench.answer_ping(Ok(()));
+    bench.refuse(Err(full(&[("d", true)])));
+    assert_eq!(bench.machine.state(), LineState::Connecting);
+    bench
+}
+
+#[test]
+fn where_two_registrations_are_one_too_many_the_backup_is_left_first() {
+    let mut bench = moving(1);
+    assert_eq!(bench.answer_deletion(Ok(())), ("b1".to_owned(), "d".to_owned()));
+    assert_eq!(bench.answer(Ok(granted(30))), "p1");
+    assert_eq!(bench.names(), ["unregistered", "registered"]);
+    assert!(bench.is_quiet());
+}
+
+#[test]
+fn a_backup_that_does_not_let_go_still_has_the_line() {
+    let mut bench = moving(1);
+    bench.answer_deletion(Err(unreachable()));
+    assert_eq!(bench.machine.state(), LineState::Registered);
+    // Whether it has, a keepalive finds out.
+    assert_eq!(bench.sleep(), secs(0));
+    assert_eq!(bench.answer_keepalive(Ok(())), "b1");
+    assert!(bench.names().is_empty());
+    assert!(REHOMING.contains(&bench.sleep_on()));
+}
+
+#[test]
+fn a_lost_backup_ends_the_failback_in_the_primarys_hands() {
+    let mut bench = Bench::registering(1, 1, 1);
+    bench.answer(Err(busy(115)));
+    bench.answer(Ok(granted(650)));
+    bench.sleep_on();
+    bench.answer_ping(Ok(()));
+    let Action::Register(op, _) = bench.request() else { panic!() };
+    bench.sleep();
+    bench.answer_keepalive(Err(error(404)));
+    // No second registration is asked for: the one under way is what is wanted.
+    assert!(bench.is_quiet());
+    bench.machine.handle_registration(bench.now, op, Ok(granted(30)));
+    assert_eq!(bench.machine.state(), LineState::Registered);
+    assert!(bench.is_quiet(), "nothing to delete at a server that has forgotten");
+}
+
+#[test]
+fn a_primary_that_will_never_take_the_line_leaves_it_with_the_backup() {
+    for (status, code) in [(400, None), (401, None), (404, None), (403, Some(102))] {
+        let mut bench = Bench::on_backup(2, 1, 1);
+        bench.sleep_on();
+        bench.answer_ping(Ok(()));
+        bench.answer(Err(refused(status, code, None).into()));
+        assert_eq!(bench.machine.state(), LineState::Registered, "{status}");
+        assert!(bench.names().is_empty() && bench.is_quiet(), "{status}");
+        // And not by itself again.
+        assert_eq!(bench.machine.upcoming().unwrap().0, Upcoming::Keepalive, "{status}");
+    }
+}
+
+/// §7.11, third line, as far as row 37 leaves it.
+#[test]
+fn a_failback_that_meets_429_is_tried_again_soon_but_not_for_ever() {
+    for asked in [1, 300] {
+        let mut bench = Bench::on_backup(1, 1, 1);
+        bench.sleep_on();
+        for n in 1..=FAILBACK_429_RETRIES {
+            bench.answer_ping(Ok(()));
+            bench.answer(Err(busy(asked)));
+            assert_eq!(bench.machine.state(), LineState::Registered);
+            let waited = bench.sleep_on();
+            let low = RETRY_BASE + secs(2_u64.pow(n) + 1);
+            let expected = low.max(secs(asked))..=(low + secs(9)).max(secs(asked));
+            assert!(expected.contains(&waited), "{n}: {waited:?}");
+        }
+        bench.answer_ping(Ok(()));
+        bench.answer(Err(busy(asked)));
+        assert!(REHOMING.contains(&bench.sleep_on()));
+        // Which begins the count anew.
+        bench.answer_ping(Ok(()));
+        bench.answer(Err(busy(1)));
+        assert!((secs(33)..=secs(42)).contains(&bench.sleep_on()));
+    }
+}
+
+#[test]
+fn what_is_no_primary_returns_to_one() {
+    // A server that is in both lists is a primary.
+    let mut bench = Bench::registering(1, 0, 1);
+    bench.answer(Ok(granted(30)));
+    assert_eq!(bench.machine.upcoming().unwrap().0, Upcoming::Keepalive);
+    assert!(bench.machine.poll_timeout() <= Some(bench.now + secs(30)));
+}

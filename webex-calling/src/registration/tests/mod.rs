@@ -1,0 +1,14 @@
+//! The machine on virtual time: every expectation is computed from the constants.
+
+// A subtraction below zero is a test that fails, which is what tests are for.
+#![allow(clippy::unchecked_time_subtraction)]
+
+mod bench;
+mod failback;
+mod keepalive;
+mod leave;
+mod properties;
+mod rows;
+mod search;
+
+mod tables;
