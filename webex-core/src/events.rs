@@ -7,6 +7,7 @@
 
 use std::{
     collections::VecDeque,
+    fmt,
     sync::{Arc, Weak},
 };
 
@@ -40,7 +41,20 @@ impl<E> Default for Hub<E> {
 impl<E: Lossy> Hub<E> {
     /// A listener for every event from now on.
     pub fn subscribe(&self) -> Subscription<E> {
-        let queue = Arc::new(Queue { state: Mutex::default(), ready: Notify::new() });
+        self.listen(Filter(None))
+    }
+
+    /// A listener for those events from now on of which `wanted` says so. It is told how many of
+    /// those it lost, and costs nothing for the others.
+    pub fn subscribe_if(
+        &self,
+        wanted: impl Fn(&E) -> bool + Send + Sync + 'static,
+    ) -> Subscription<E> {
+        self.listen(Filter(Some(Box::new(wanted))))
+    }
+
+    fn listen(&self, filter: Filter<E>) -> Subscription<E> {
+        let queue = Arc::new(Queue { filter, state: Mutex::default(), ready: Notify::new() });
         let mut queues = self.queues.lock();
         queues.retain(|queue| queue.strong_count() > 0);
         queues.push(Arc::downgrade(&queue));
@@ -50,7 +64,9 @@ impl<E: Lossy> Hub<E> {
     /// Gives the event to all present subscriptions. Never blocks.
     pub fn emit(&self, event: &E) {
         for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
-            queue.push(event.clone());
+            if queue.filter.wants(event) {
+                queue.push(event.clone());
+            }
         }
     }
 }
@@ -97,8 +113,26 @@ impl<E: Lossy> Subscription<E> {
 
 #[derive(Debug)]
 struct Queue<E> {
+    filter: Filter<E>,
     state: Mutex<State<E>>,
     ready: Notify,
+}
+
+/// Which events a queue takes; `None` for all.
+struct Filter<E>(Option<Wanted<E>>);
+
+type Wanted<E> = Box<dyn Fn(&E) -> bool + Send + Sync>;
+
+impl<E> Filter<E> {
+    fn wants(&self, event: &E) -> bool {
+        self.0.as_ref().is_none_or(|wanted| wanted(event))
+    }
+}
+
+impl<E> fmt::Debug for Filter<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "some" } else { "all" })
+    }
 }
 
 #[derive(Debug)]
@@ -181,6 +215,19 @@ mod tests {
         }
         assert_eq!(slow.next().await, Some(Event::Lost(3)));
         assert_eq!(slow.next().await, Some(Event::Number(3)));
+    }
+
+    #[tokio::test]
+    async fn a_filter_decides_what_is_kept_and_what_counts_as_lost() {
+        let hub = Hub::default();
+        let even = |event: &Event| matches!(event, Event::Number(number) if number % 2 == 0);
+        let mut reader = hub.subscribe_if(even);
+        for number in 0..2 * (CAPACITY + 3) {
+            hub.emit(&Event::Number(number));
+        }
+        assert_eq!(reader.next().await, Some(Event::Lost(3)));
+        assert_eq!(reader.next().await, Some(Event::Number(6)));
+        assert_eq!(reader.next().await, Some(Event::Number(8)));
     }
 
     #[tokio::test]

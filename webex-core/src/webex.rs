@@ -11,9 +11,11 @@ use crate::{
     device::DeviceConfig,
     endpoints::Endpoints,
     error::{ErrorKind, token_kind},
+    events::Subscription,
     http::{AllowList, Http, TrackingIds, Transport, TransportError},
-    link::{Hint, Link},
+    link::{Hint, Link, LinkEvent},
     saved::SavedState,
+    timer::ClockOffset,
 };
 
 /// One user of the Webex cloud.
@@ -47,6 +49,7 @@ pub(crate) struct Core {
     pub(crate) device: DeviceConfig,
     pub(crate) saved: SavedState,
     pub(crate) services: Arc<Services>,
+    pub(crate) clock: ClockOffset,
 }
 
 impl Webex {
@@ -107,6 +110,22 @@ impl Webex {
     /// What this user keeps across restarts.
     pub fn saved_state(&self) -> &SavedState {
         &self.0.core.saved
+    }
+
+    /// Events of Webex services from now on, by name or namespace, such as
+    /// `event:conversation.activity`: see [`Link::subscribe_to`].
+    ///
+    /// # Panics
+    /// As [`link`](Self::link).
+    pub fn subscribe_to(&self, name: &str) -> Subscription<LinkEvent> {
+        self.link().subscribe_to(name)
+    }
+
+    /// By how many milliseconds this machine's clock is ahead of the service's (negative: behind),
+    /// as the latest message on the socket shows; the time that message took is in it. `None` before
+    /// the first one.
+    pub fn clock_offset_ms(&self) -> Option<i64> {
+        self.0.core.clock.ms()
     }
 
     /// Tells that the network may have changed: another interface, another address, back after it was
@@ -262,7 +281,8 @@ impl WebexBuilder {
         }
         let u2c = endpoints.u2c.clone();
         let services = Services::new(http.clone(), u2c, self.catalog_format, saved.clone());
-        let core = Core { http, endpoints, device, saved, services };
+        let clock = ClockOffset::default();
+        let core = Core { http, endpoints, device, saved, services, clock };
         Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
     }
 }

@@ -3,19 +3,23 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use common::{Linked, client};
 use serde_json::json;
 use webex_core::{
     ErrorKind, LinkError, LinkEvent, Phase,
     mercury::{
+        MercuryEvent,
         close::Stop,
         machine::Switchover,
         timings::{CHECK_TIMEOUT, PING_INTERVAL},
     },
 };
-use webex_sandbox::{Mercury, Sandbox, Wdm};
+use webex_sandbox::{Mercury, Mutation, Sandbox, Wdm};
 
 #[tokio::test]
 async fn hints_are_passed_on_and_answered_by_a_ping_at_once() {
@@ -162,4 +166,107 @@ async fn row_22_a_wait_can_be_cancelled() {
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     assert!(sandbox.devices().is_empty());
     assert!(events.try_next().is_none_or(|event| !matches!(event, LinkEvent::Online)));
+}
+
+// --- events ------------------------------------------------------------------------------------
+
+#[tokio::test]
+async fn events_come_by_name_and_by_namespace_and_are_shared() {
+    let t = Linked::start().await;
+    let mut all = t.webex.subscribe_to("event");
+    let mut namespace = t.webex.subscribe_to("event:conversation");
+    let mut exact = t.webex.subscribe_to("event:conversation.activity");
+    let user = t.sandbox.user();
+    for event_type in ["mobius.call", "conversation.highlight", "conversation.activity"] {
+        t.sandbox.push_event(user, &json!({"eventType": event_type}));
+    }
+    let activity = event(exact.next().await);
+    assert_eq!(activity.event_type, "conversation.activity");
+    assert_eq!(event(namespace.next().await).event_type, "conversation.highlight");
+    let same = event(namespace.next().await);
+    assert!(Arc::ptr_eq(&activity, &same), "one text for all who listen");
+    assert_eq!(event(all.next().await).event_type, "mobius.call");
+    assert!(namespace.try_next().is_none() && exact.try_next().is_none());
+    t.end().await;
+}
+
+#[tokio::test]
+async fn row_23_frames_without_id_are_delivered_and_overrides_applied() {
+    let mut t = Linked::start().await;
+    let mut events = t.webex.subscribe_to("test.");
+    let acks = t.socket().acks;
+    let frame = json!({
+        "data": {"eventType": "test.bare", "seen": "no"},
+        "headers": {"data.seen": "yes"},
+    });
+    assert!(t.sandbox.inject_frame(t.socket().id, frame.to_string()));
+    assert!(t.sandbox.inject_frame(t.socket().id, "no JSON at all"));
+    let bare = event(events.next().await);
+    assert_eq!(bare.id, None);
+    assert_eq!(bare.data_as::<serde_json::Value>().unwrap()["seen"], "yes");
+    // What has an id is acknowledged, what has none is not.
+    t.sandbox.push_event(t.sandbox.user(), &json!({"eventType": "test.named"}));
+    assert!(event(events.next().await).id.is_some());
+    t.sandbox.wait_for(|s| s.sockets()[0].acks > acks).await.unwrap();
+    assert!(t.events.try_next().is_none_or(|event| !matches!(event, LinkEvent::Offline)));
+    t.end().await;
+}
+
+#[tokio::test]
+async fn row_24_a_gap_in_the_numbers_is_told_to_whoever_follows_events() {
+    let mut t = Linked::start().await;
+    let mut events = t.webex.subscribe_to("test.after");
+    // The first pong is the second frame.
+    t.sandbox.wait_for(|s| s.sockets()[0].acks >= 2).await.unwrap();
+    t.sandbox.skip_sequence(t.socket().id, 5);
+    t.sandbox.push_event(t.sandbox.user(), &json!({"eventType": "test.after"}));
+    let gap = t.until(|event| matches!(event, LinkEvent::SequenceGap { .. })).await;
+    assert!(matches!(gap, LinkEvent::SequenceGap { expected: 3, actual: 8 }), "{gap:?}");
+    let told = events.next().await.unwrap();
+    assert!(matches!(told, LinkEvent::SequenceGap { expected: 3, actual: 8 }), "{told:?}");
+    assert_eq!(event(events.next().await).event_type, "test.after");
+    t.end().await;
+}
+
+#[tokio::test]
+async fn what_comes_twice_is_delivered_once() {
+    let t = Linked::start().await;
+    let mut events = t.webex.subscribe_to("test");
+    t.sandbox.mutate(Mutation::DuplicateEvents, true);
+    for number in 0..3 {
+        t.sandbox.push_event(t.sandbox.user(), &json!({"eventType": "test.twice", "n": number}));
+    }
+    for number in 0..3 {
+        let data = event(events.next().await).data_as::<serde_json::Value>().unwrap();
+        assert_eq!(data["n"], number);
+    }
+    assert!(events.try_next().is_none());
+    t.end().await;
+}
+
+#[tokio::test]
+async fn the_clock_is_compared_with_the_services() {
+    let sandbox = Sandbox::start().await.unwrap();
+    assert_eq!(client(&sandbox).clock_offset_ms(), None);
+    drop(sandbox);
+    let t = Linked::start().await;
+    let offset = t.webex.clock_offset_ms().expect("known with the first frame");
+    assert!((0..10_000).contains(&offset), "the same clock, and the way: {offset} ms");
+    let hour = 3_600_000;
+    let ahead = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let written = u64::try_from(ahead.as_millis()).unwrap() + hour;
+    let frame = json!({"data": {"eventType": "test.late"}, "wsWriteTimestamp": written});
+    let mut events = t.webex.subscribe_to("test");
+    t.sandbox.inject_frame(t.socket().id, frame.to_string());
+    events.next().await.unwrap();
+    let offset = t.webex.clock_offset_ms().unwrap();
+    assert!((-3_600_000..-3_500_000).contains(&offset), "{offset} ms");
+    t.end().await;
+}
+
+fn event(event: Option<LinkEvent>) -> Arc<MercuryEvent> {
+    match event {
+        Some(LinkEvent::Event(event)) => event,
+        other => panic!("{other:?}"),
+    }
 }

@@ -230,7 +230,12 @@ impl Driver {
                 self.machine.handle_open_failed(now(), conn, &failure);
             }
             News::Socket(conn, SocketEvent::Text(text)) => match ServerFrame::parse(&text) {
-                Ok(frame) => self.machine.handle_frame(now(), conn, frame),
+                Ok(frame) => {
+                    if let Some(written) = frame.written_ms {
+                        self.core.clock.observe(SystemTime::now(), written);
+                    }
+                    self.machine.handle_frame(now(), conn, frame);
+                }
                 Err(error) => debug!(error = ?error.classify(), "a frame that is not understood"),
             },
             News::Socket(conn, SocketEvent::Closed(close)) => {

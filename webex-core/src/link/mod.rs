@@ -33,7 +33,7 @@ use crate::{
     device::Device,
     error::{ErrorKind, HttpError},
     events::{Hub, Lossy, Subscription},
-    mercury::{MercuryEvent, close::Stop, machine::Switchover},
+    mercury::{MercuryEvent, Topic, close::Stop, machine::Switchover},
     webex::Core,
 };
 
@@ -227,6 +227,19 @@ impl Link {
     /// What happens from now on.
     pub fn subscribe(&self) -> Subscription<LinkEvent> {
         self.events.subscribe()
+    }
+
+    /// Events of Webex services from now on, by name or namespace: see [`Topic`] for the names.
+    ///
+    /// Besides [`LinkEvent::Event`] it brings [`LinkEvent::SequenceGap`], after which what follows
+    /// from the events has to be fetched anew, and [`LinkEvent::Lost`].
+    pub fn subscribe_to(&self, name: &str) -> Subscription<LinkEvent> {
+        let topic = Topic::new(name);
+        self.events.subscribe_if(move |event| match event {
+            LinkEvent::Event(event) => topic.includes(&event.event_type),
+            LinkEvent::SequenceGap { .. } => true,
+            _ => false,
+        })
     }
 
     /// What the link is at.

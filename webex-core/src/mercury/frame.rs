@@ -1,9 +1,11 @@
 //! Frames on the wire.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+
+use super::event::MercuryEvent;
 
 /// A frame to the server. The authorization frame is not among them: it holds the token, which the
 /// machine never sees; the driver writes it.
@@ -41,39 +43,6 @@ pub(crate) fn authorization(id: &str, token: &str, tracking_id: &str) -> String 
     .to_string()
 }
 
-/// An event of a Webex service, as it came over Mercury.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct MercuryEvent {
-    /// Id of the envelope.
-    pub id: Option<String>,
-    /// `namespace.name`, such as `mobius.call`. Empty where the service gave none.
-    #[serde(skip)]
-    pub event_type: String,
-    /// When the server sent it, in milliseconds since 1970.
-    pub timestamp: Option<i64>,
-    /// The tracking id to quote to Webex support.
-    pub tracking_id: Option<String>,
-    /// The payload as received: a JSON object.
-    pub data: Box<RawValue>,
-}
-
-impl MercuryEvent {
-    /// The part of the event type before the dot: the service that speaks.
-    pub fn namespace(&self) -> &str {
-        self.event_type.split('.').next().unwrap_or_default()
-    }
-
-    /// The payload, parsed into `T`.
-    ///
-    /// # Errors
-    /// Those of `serde_json` when the payload is not a `T`.
-    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
-        serde_json::from_str(self.data.get())
-    }
-}
-
 /// A frame from the server, as far as the machine reads it.
 #[derive(Debug, Clone)]
 pub struct ServerFrame {
@@ -81,6 +50,8 @@ pub struct ServerFrame {
     pub id: Option<String>,
     /// Running number on this socket.
     pub sequence: Option<u64>,
+    /// When the server wrote it, by its clock, in milliseconds since 1970.
+    pub written_ms: Option<i64>,
     /// What it says.
     pub body: FrameBody,
 }
@@ -108,22 +79,20 @@ impl ServerFrame {
     /// # Errors
     /// Those of `serde_json` when the text is no JSON object.
     pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        let head: Head<'_> = serde_json::from_str(text)?;
-        let body = match head.kind.as_deref() {
+        let envelope: Envelope<'_> = serde_json::from_str(text)?;
+        let id: Option<String> = read(envelope.id);
+        let body = match read::<String>(envelope.kind).as_deref() {
             Some("pong") => FrameBody::Pong,
             Some("shutdown") => FrameBody::Shutdown,
             Some(_) => FrameBody::Unknown,
-            None => match serde_json::from_str::<MercuryEvent>(text) {
-                Ok(mut event) => {
-                    event.event_type = event_type(&event.data);
-                    FrameBody::Event(Arc::new(event))
-                }
-                // An envelope without data: still to be acknowledged and counted.
-                Err(_) => FrameBody::Unknown,
+            // An envelope without data is still to be acknowledged and counted.
+            None => match MercuryEvent::read(id.clone(), &envelope) {
+                Some(event) => FrameBody::Event(Arc::new(event)),
+                None => FrameBody::Unknown,
             },
         };
-        let id = head.id.map(Cow::into_owned);
-        Ok(Self { id, sequence: head.sequence_number, body })
+        let written_ms = read(envelope.ws_write_timestamp).filter(|ms| *ms > 0);
+        Ok(Self { id, sequence: read(envelope.sequence_number), written_ms, body })
     }
 
     /// Whether the frame tells that the socket is authorized.
@@ -132,23 +101,31 @@ impl ServerFrame {
     }
 }
 
+/// The fields of a frame, not yet looked into: one of a wrong kind costs itself, not the frame.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Head<'a> {
+pub(super) struct Envelope<'a> {
     #[serde(borrow)]
-    id: Option<Cow<'a, str>>,
+    id: Option<&'a RawValue>,
     #[serde(borrow, rename = "type")]
-    kind: Option<Cow<'a, str>>,
-    sequence_number: Option<u64>,
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    sequence_number: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ws_write_timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) data: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) headers: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) timestamp: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) tracking_id: Option<&'a RawValue>,
 }
 
-fn event_type(data: &RawValue) -> String {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Typed {
-        event_type: Option<String>,
-    }
-    serde_json::from_str::<Typed>(data.get()).ok().and_then(|d| d.event_type).unwrap_or_default()
+/// A field as a `T`; one that is no `T` counts as absent.
+pub(super) fn read<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> Option<T> {
+    serde_json::from_str(field?.get()).ok()
 }
 
 #[cfg(test)]
@@ -189,8 +166,38 @@ mod tests {
         assert!(matches!(kind(r#"{"type":"shutdown"}"#), FrameBody::Shutdown));
         assert!(matches!(kind(r#"{"type":"news"}"#), FrameBody::Unknown));
         assert!(matches!(kind(r#"{"id":"x"}"#), FrameBody::Unknown));
+        assert!(matches!(kind(r#"{"id":"x","data":7}"#), FrameBody::Unknown));
         assert!(ServerFrame::parse("nonsense").is_err());
         assert!(ServerFrame::parse("[]").is_err());
+    }
+
+    #[test]
+    fn row_23_a_field_that_is_missing_or_of_a_wrong_kind_does_not_cost_the_frame() {
+        for text in [
+            r#"{"data":{"eventType":"a.b"}}"#,
+            r#"{"id":7,"data":{"eventType":"a.b"},"sequenceNumber":"x","wsWriteTimestamp":{}}"#,
+            r#"{"id":null,"type":null,"data":{"eventType":"a.b"},"sequenceNumber":-1}"#,
+            r#"{"data":{"eventType":"a.b"},"headers":7,"timestamp":"soon","trackingId":[]}"#,
+        ] {
+            let frame = ServerFrame::parse(text).unwrap();
+            assert_eq!(
+                (&frame.id, frame.sequence, frame.written_ms),
+                (&None, None, None),
+                "{text}"
+            );
+            let FrameBody::Event(event) = frame.body else { panic!("{text}") };
+            assert_eq!((event.event_type.as_str(), event.timestamp), ("a.b", None), "{text}");
+        }
+    }
+
+    #[test]
+    fn tells_when_it_was_written() {
+        let written = |text| ServerFrame::parse(text).unwrap().written_ms;
+        assert_eq!(
+            written(r#"{"type":"pong","wsWriteTimestamp":1700000000001}"#),
+            Some(1_700_000_000_001)
+        );
+        assert_eq!(written(r#"{"type":"pong","wsWriteTimestamp":0}"#), None);
     }
 
     #[test]

@@ -40,7 +40,8 @@ use std::{
 use self::{attempts::Failed, staying::Recent};
 use super::{
     close::{self, Close, Stop},
-    frame::{ClientFrame, FrameBody, MercuryEvent, ServerFrame},
+    event::MercuryEvent,
+    frame::{ClientFrame, FrameBody, ServerFrame},
     timings::{AUTHORIZATION_TIMEOUT, FORCE_CLOSE_DELAY},
 };
 use crate::timer::TimerTable;

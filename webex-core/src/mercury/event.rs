@@ -1,0 +1,372 @@
+//! Events: what services tell over Mercury, by name.
+//!
+//! An event keeps its payload as the JSON text that came, shared by all who listen; it is parsed
+//! when somebody asks, into one of the known payloads ([`MercuryEvent::payload`]) or a type of the
+//! caller's ([`MercuryEvent::data_as`]). [`Topic`] is how listeners say which events they want.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Map, Value, value::RawValue};
+use tracing::debug;
+use url::Url;
+
+use super::frame::{Envelope, read};
+
+/// An event of a Webex service, as it came over Mercury.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct MercuryEvent {
+    /// Id of the envelope.
+    pub id: Option<String>,
+    /// `namespace.name`, such as `mobius.call`. Empty where the service gave none.
+    pub event_type: String,
+    /// When the server sent it, in milliseconds since 1970.
+    pub timestamp: Option<i64>,
+    /// The tracking id to quote to Webex support.
+    pub tracking_id: Option<String>,
+    /// The payload: a JSON object, as received but for what the envelope's `headers` override.
+    pub data: Box<RawValue>,
+}
+
+impl MercuryEvent {
+    /// The part of the event type before the dot: the service that speaks.
+    pub fn namespace(&self) -> &str {
+        self.event_type.split('.').next().unwrap_or_default()
+    }
+
+    /// The payload, parsed into `T`.
+    ///
+    /// # Errors
+    /// Those of `serde_json` when the payload is not a `T`.
+    pub fn data_as<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
+        serde_json::from_str(self.data.get())
+    }
+
+    /// The payload of the events that this SDK knows. Parses: ask once.
+    pub fn payload(&self) -> Payload {
+        let known = match self.event_type.as_str() {
+            "mercury.buffer_state" => Some(Payload::BufferState),
+            "mercury.registration_status" => self.data_as().map(Payload::RegistrationStatus).ok(),
+            "u2c.cache-invalidation" => self.data_as().map(Payload::CacheInvalidation).ok(),
+            "ActiveClusterStatusEvent" => self.data_as().map(Payload::ActiveClusters).ok(),
+            _ if self.namespace() == "mobius" => self.data_as().map(Payload::Mobius).ok(),
+            _ => None,
+        };
+        known.unwrap_or(Payload::Other)
+    }
+
+    /// The event of an envelope; `None` when it has no payload.
+    pub(super) fn read(id: Option<String>, envelope: &Envelope<'_>) -> Option<Self> {
+        #[derive(Deserialize)]
+        struct Typed<'a> {
+            #[serde(borrow, rename = "eventType")]
+            event_type: Option<&'a RawValue>,
+        }
+        let data = envelope.data?;
+        let mut event = Self {
+            id,
+            event_type: String::new(),
+            timestamp: read(envelope.timestamp),
+            tracking_id: read(envelope.tracking_id),
+            data: data.to_owned(),
+        };
+        if let Some(overrides) = read::<Map<String, Value>>(envelope.headers)
+            && !overrides.is_empty()
+        {
+            event.apply(overrides);
+        }
+        event.event_type =
+            read(serde_json::from_str::<Typed<'_>>(event.data.get()).ok()?.event_type)
+                .unwrap_or_default();
+        Some(event)
+    }
+
+    /// Applies the envelope's overrides: dotted paths that begin at the envelope. What they may
+    /// change is what listeners see; the id, which is to be acknowledged, is not.
+    fn apply(&mut self, overrides: Map<String, Value>) {
+        let Ok(data) = serde_json::from_str(self.data.get()) else { return };
+        let mut envelope = Value::Object(Map::from_iter([("data".to_owned(), data)]));
+        for (path, value) in overrides.into_iter().take(MOST_OVERRIDES) {
+            match (path.as_str(), &value) {
+                ("timestamp", Value::Number(number)) => self.timestamp = number.as_i64(),
+                ("trackingId", Value::String(id)) => self.tracking_id = Some(id.clone()),
+                _ if path.starts_with("data.") => set(&mut envelope, &path, value),
+                _ => debug!(path, "an override of something that is not there"),
+            }
+        }
+        let data = envelope.get_mut("data").map(Value::take);
+        if let Some(Ok(data)) = data.as_ref().map(serde_json::value::to_raw_value) {
+            self.data = data;
+        }
+    }
+}
+
+/// Overrides of one event that are applied; services send one or two.
+const MOST_OVERRIDES: usize = 64;
+
+/// The deepest path that is followed. Deeper ones would make a value that cannot be parsed again.
+const DEEPEST: usize = 32;
+
+/// Sets what a dotted path leads to, and makes the objects on the way where there are none.
+fn set(root: &mut Value, path: &str, new: Value) {
+    let segments = || path.split('.');
+    if segments().count() > DEEPEST || segments().any(str::is_empty) {
+        debug!(path, "an override with a path that cannot be followed");
+        return;
+    }
+    let mut target = root;
+    for segment in segments() {
+        target = match target {
+            Value::Array(items) => {
+                let item = segment.parse::<usize>().ok().and_then(|index| items.get_mut(index));
+                let Some(item) = item else { return };
+                item
+            }
+            Value::Object(map) => map.entry(segment).or_insert(Value::Null),
+            other => {
+                *other = Value::Object(Map::new());
+                let Value::Object(map) = other else { return };
+                map.entry(segment).or_insert(Value::Null)
+            }
+        };
+    }
+    *target = new;
+}
+
+/// The payloads of the events that this SDK knows.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Payload {
+    /// `mercury.buffer_state`: the socket is authorized. Its contents are not known.
+    BufferState,
+    /// `mercury.registration_status`: the same, where sockets are shared.
+    RegistrationStatus(RegistrationStatus),
+    /// `u2c.cache-invalidation`: the service catalog is out of date.
+    CacheInvalidation(CacheInvalidation),
+    /// `ActiveClusterStatusEvent`: services have moved between clusters.
+    ActiveClusters(ActiveClusters),
+    /// `mobius.*`: something about a call or a line.
+    Mobius(MobiusEvent),
+    /// Any other event, or a known one whose payload is not what it should be.
+    Other,
+}
+
+/// Payload of `mercury.registration_status`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct RegistrationStatus {
+    /// Where the services of this socket's cluster are.
+    #[serde(default)]
+    pub local_cluster_service_urls: LocalCluster,
+}
+
+/// Where the services of a socket's cluster are.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct LocalCluster {
+    /// Mercury's requests.
+    pub mercury_api_service_url: Option<Url>,
+    /// Mercury's sockets.
+    pub mercury_connection_service_url: Option<Url>,
+}
+
+/// Payload of `u2c.cache-invalidation`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[non_exhaustive]
+pub struct CacheInvalidation {
+    /// When the catalog changed: a number or a text that grows, as the service sends it.
+    #[serde(default)]
+    pub timestamp: Value,
+}
+
+/// Payload of `ActiveClusterStatusEvent`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct ActiveClusters {
+    /// The cluster that serves now, by the name of the service.
+    #[serde(default)]
+    pub active_clusters: BTreeMap<String, String>,
+}
+
+/// Payload of the `mobius.*` events: which call and line it is about. The rest, which differs from
+/// event to event, is in [`MercuryEvent::data`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct MobiusEvent {
+    /// Which of them.
+    pub event_type: String,
+    /// The call.
+    pub call_id: Option<String>,
+    /// Where the call is.
+    pub call_url: Option<Url>,
+    /// The Mobius device: the line.
+    pub device_id: Option<String>,
+    /// The client's own id of the call; may be empty for one that comes in.
+    pub correlation_id: Option<String>,
+}
+
+/// Which events somebody wants to hear of, by the names of the reference client.
+///
+/// `event` is every one; `event:mobius`, `mobius` or `mobius.` those of a namespace;
+/// `event:mobius.call` or `mobius.call` that one. Case counts.
+///
+/// ```
+/// # use webex_core::mercury::Topic;
+/// assert!(Topic::new("event:conversation.activity").includes("conversation.activity"));
+/// assert!(!Topic::new("event:conversation.activity").includes("conversation.highlight"));
+/// assert!(Topic::new("conversation.").includes("conversation.activity"));
+/// assert!(Topic::new("event").includes("mobius.call"));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Topic(Pattern);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Pattern {
+    Everything,
+    Namespace(Box<str>),
+    Exact(Box<str>),
+}
+
+impl Topic {
+    /// The topic of that name.
+    pub fn new(name: &str) -> Self {
+        let name = if name == "event" { "" } else { name.strip_prefix("event:").unwrap_or(name) };
+        Self(match name.strip_suffix('.').unwrap_or(name) {
+            "" => Pattern::Everything,
+            exact if exact.contains('.') => Pattern::Exact(exact.into()),
+            namespace => Pattern::Namespace(namespace.into()),
+        })
+    }
+
+    /// Whether an event of this type belongs to it.
+    pub fn includes(&self, event_type: &str) -> bool {
+        match &self.0 {
+            Pattern::Everything => true,
+            Pattern::Exact(exact) => **exact == *event_type,
+            Pattern::Namespace(namespace) => event_type.split('.').next() == Some(namespace),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mercury::frame::{FrameBody, ServerFrame};
+
+    fn event(text: &str) -> MercuryEvent {
+        match ServerFrame::parse(text).unwrap().body {
+            FrameBody::Event(event) => (*event).clone(),
+            body => panic!("{body:?}"),
+        }
+    }
+
+    fn overridden(headers: &str, data: &str) -> String {
+        let event = event(&format!(r#"{{"id":"e","data":{data},"headers":{headers}}}"#));
+        event.data.get().to_owned()
+    }
+
+    #[test]
+    fn row_23_overrides_replace_and_create_what_their_path_leads_to() {
+        let data = r#"{"eventType":"a.b","x":{"y":1},"list":[{"n":1},2]}"#;
+        for (headers, expected) in [
+            ("{}", data),
+            (r#"{"data.x.y":2}"#, r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":2}}"#),
+            (
+                r#"{"data.x.z":null}"#,
+                r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":1,"z":null}}"#,
+            ),
+            (
+                r#"{"data.new.deep":[3]}"#,
+                r#"{"eventType":"a.b","list":[{"n":1},2],"new":{"deep":[3]},"x":{"y":1}}"#,
+            ),
+            (r#"{"data.x.y.z":4}"#, r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":{"z":4}}}"#),
+            (r#"{"data.list.0.n":5}"#, r#"{"eventType":"a.b","list":[{"n":5},2],"x":{"y":1}}"#),
+            // What leads nowhere changes nothing.
+            (r#"{"data.list.9":5}"#, r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":1}}"#),
+            (
+                r#"{"data..x":5,"data.":6,"other":7}"#,
+                r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":1}}"#,
+            ),
+        ] {
+            let found: Value = serde_json::from_str(&overridden(headers, data)).unwrap();
+            let expected: Value = serde_json::from_str(expected).unwrap();
+            assert_eq!(found, expected, "{headers}");
+        }
+        assert_eq!(overridden("{}", data), data, "untouched, to the letter");
+    }
+
+    #[test]
+    fn overrides_reach_the_envelope_and_the_name_but_not_the_id() {
+        let event = event(
+            r#"{"id":"e","data":{"eventType":"a.b"},"timestamp":1,
+               "headers":{"data.eventType":"c.d","timestamp":2,"trackingId":"t","id":"other"}}"#,
+        );
+        assert_eq!((event.id.as_deref(), event.event_type.as_str()), (Some("e"), "c.d"));
+        assert_eq!((event.timestamp, event.tracking_id.as_deref()), (Some(2), Some("t")));
+    }
+
+    #[test]
+    fn a_path_without_end_is_not_followed() {
+        let path = "data".to_owned() + &".a".repeat(100_000);
+        let data = r#"{"eventType":"a.b"}"#;
+        assert_eq!(overridden(&format!(r#"{{"{path}":1}}"#), data), data);
+    }
+
+    #[test]
+    fn known_payloads_are_typed() {
+        let payload = |data: &str| event(&format!(r#"{{"data":{data}}}"#)).payload();
+        assert_eq!(
+            payload(r#"{"eventType":"mercury.buffer_state","bufferState":{}}"#),
+            Payload::BufferState
+        );
+        let status = payload(
+            r#"{"eventType":"mercury.registration_status","localClusterServiceUrls":
+               {"mercuryApiServiceUrl":"https://m/v1"},"bufferStates":{}}"#,
+        );
+        let Payload::RegistrationStatus(status) = status else { panic!("{status:?}") };
+        let urls = status.local_cluster_service_urls;
+        assert_eq!(urls.mercury_api_service_url.unwrap().as_str(), "https://m/v1");
+        assert_eq!(urls.mercury_connection_service_url, None);
+        let stale = payload(r#"{"eventType":"u2c.cache-invalidation","timestamp":1700000000000}"#);
+        let Payload::CacheInvalidation(stale) = stale else { panic!("{stale:?}") };
+        assert_eq!(stale.timestamp, 1_700_000_000_000_i64);
+        let moved =
+            payload(r#"{"eventType":"ActiveClusterStatusEvent","activeClusters":{"wdm":"c2"}}"#);
+        let Payload::ActiveClusters(moved) = moved else { panic!("{moved:?}") };
+        assert_eq!(moved.active_clusters["wdm"], "c2");
+        let call = payload(
+            r#"{"eventType":"mobius.call","callId":"c","deviceId":"d","correlationId":""}"#,
+        );
+        let Payload::Mobius(call) = call else { panic!("{call:?}") };
+        assert_eq!(
+            (call.event_type.as_str(), call.device_id.as_deref()),
+            ("mobius.call", Some("d"))
+        );
+        // The rest stays JSON, and so does what is not as it should be.
+        assert_eq!(payload(r#"{"eventType":"locus.difference","n":1}"#), Payload::Other);
+        assert_eq!(payload(r#"{"eventType":"mobius.call","callId":7}"#), Payload::Other);
+        assert_eq!(payload(r"{}"), Payload::Other);
+    }
+
+    #[test]
+    fn topics_are_exact_names_or_namespaces() {
+        for (name, included, excluded) in [
+            ("event", "a.b", None),
+            ("event:", "", None),
+            ("event:mobius", "mobius.call", Some("mobiusx.call")),
+            ("mobius.", "mobius.media", Some("locus.call")),
+            ("event:mobius.call", "mobius.call", Some("mobius.callconnected")),
+            ("ActiveClusterStatusEvent", "ActiveClusterStatusEvent", Some("a.b")),
+            ("eventful", "eventful.day", Some("a.b")),
+        ] {
+            let topic = Topic::new(name);
+            assert!(topic.includes(included), "{name}: {included}");
+            assert!(excluded.is_none_or(|it| !topic.includes(it)), "{name}: {excluded:?}");
+        }
+    }
+}
