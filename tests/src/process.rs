@@ -68,7 +68,21 @@ impl Process {
         if let Some(line) = self.seen.iter().find(|line| condition(line)) {
             return line.clone();
         }
-        let deadline = Instant::now() + PATIENCE;
+        self.wait_for_next(what, PATIENCE, condition)
+    }
+
+    /// Waits for a line of standard output that satisfies the condition, among those that have not
+    /// been looked at yet.
+    ///
+    /// # Panics
+    /// When there is none within `patience`, or before the program ends; shows what there was.
+    pub fn wait_for_next(
+        &mut self,
+        what: &str,
+        patience: Duration,
+        condition: impl Fn(&str) -> bool,
+    ) -> String {
+        let deadline = Instant::now() + patience;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.lines.recv_timeout(left) else {

@@ -108,14 +108,15 @@ impl Discovery {
     }
 
     /// Asks for the servers for the first time, while `device` is being brought up.
-    pub(crate) async fn first(
+    pub(crate) async fn first<T>(
         &self,
-        device: impl Future<Output = Result<(), CallingError>>,
-    ) -> Result<(), CallingError> {
+        device: impl Future<Output = Result<T, CallingError>>,
+    ) -> Result<T, CallingError> {
         // Side by side: where the user is does not depend on who the user is.
         let (ready, location) = tokio::join!(device, self.locate());
-        ready?;
-        self.ask_clusters(location).await.map(drop)
+        let ready = ready?;
+        self.ask_clusters(location).await?;
+        Ok(ready)
     }
 
     /// Asks again where the user is and which servers that means, and remembers the answer. Lines

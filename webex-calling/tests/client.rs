@@ -2,15 +2,15 @@
 
 mod common;
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 use webex_calling::{
     CallingClient, CallingClientErrorType, CallingConfig, CallingError, CallingEvent,
-    DiscoveryStep, Location, ServiceData,
+    DiscoveryStep, LineState, Location, ServiceData,
 };
 use webex_core::{ErrorKind, Subscription};
-use webex_sandbox::{FaultHandle, Hydra, Mobius, Region, Sandbox, U2c};
+use webex_sandbox::{FaultHandle, Hydra, Mercury, Mobius, Region, Request, Sandbox, U2c, Wdm};
 
 use common::{PATIENCE, assert_empty, calling, client, configured, names, next};
 
@@ -49,7 +49,7 @@ async fn the_next_cluster_is_asked_when_one_does_not_answer() {
 }
 
 #[tokio::test]
-async fn every_cluster_is_asked_before_it_is_an_error() {
+async fn row_35_every_cluster_is_asked_before_it_is_an_error() {
     let sandbox = Sandbox::start().await.unwrap();
     let port = sandbox.origin().port().unwrap();
     clusters(&sandbox, &[&format!("127.0.0.1:{port}"), &format!("localhost:{port}")]);
@@ -61,7 +61,7 @@ async fn every_cluster_is_asked_before_it_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_catalog_without_clusters_is_an_error_that_says_so() {
+async fn row_35_a_catalog_without_clusters_is_an_error_that_says_so() {
     let sandbox = Sandbox::start().await.unwrap();
     clusters(&sandbox, &[]);
     let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();
@@ -96,7 +96,7 @@ async fn client_errors_have_the_documented_kinds() {
 }
 
 #[tokio::test]
-async fn servers_are_found_again_and_errors_are_told() {
+async fn row_35_servers_are_found_again_and_errors_are_told() {
     let sandbox = Sandbox::start().await.unwrap();
     let (calling, ..) = calling(&sandbox).await;
     assert!(calling.last_error().is_none());
@@ -160,7 +160,7 @@ async fn a_place_that_is_given_is_not_asked_for() {
 }
 
 #[tokio::test]
-async fn a_user_has_a_line_for_each_service() {
+async fn row_45_a_user_has_a_line_for_each_service() {
     let sandbox = Sandbox::start().await.unwrap();
     let (calling, line, mut events) = calling(&sandbox).await;
     let agent = calling.add_line(ServiceData::contact_center("a.example.net")).unwrap();
@@ -193,7 +193,7 @@ async fn a_user_has_a_line_for_each_service() {
 }
 
 #[tokio::test]
-async fn clients_of_one_process_have_nothing_in_common() {
+async fn row_45_clients_of_one_process_have_nothing_in_common() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut guest = CallingConfig::default();
     guest.service = ServiceData::guest("opaque-guest-token".to_owned());
@@ -291,7 +291,7 @@ async fn number_and_extension_come_from_the_users_record() {
 }
 
 #[tokio::test]
-async fn unregistered_can_be_told_per_server() {
+async fn row_47_unregistered_can_be_told_per_server() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.fail(Mobius::register()).on("primary-1").with(503).once();
     let mut config = CallingConfig::default();
@@ -309,4 +309,29 @@ async fn unregistered_can_be_told_per_server() {
     assert_eq!(names(&mut events).await, ["connecting", "server_failed", "registered"]);
     calling.deregister().await.unwrap();
     assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn row_48_a_lost_network_is_seen_by_socket_and_keepalives_alone() {
+    let second = Duration::from_secs(1);
+    let sandbox = Sandbox::builder().keepalive_interval(second).start().await.unwrap();
+    let (calling, line, mut events) = calling(&sandbox).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    sandbox.wait_for(|s| s.counts().sockets == 1).await.unwrap();
+    sandbox.clear_requests();
+    let keepalives = sandbox.fail(Mobius::status()).refuse().times(2);
+    assert!(sandbox.reset_socket(sandbox.sockets()[0].id));
+    let back = |s: &Sandbox| {
+        keepalives.fired() == 2
+            && s.counts().sockets == 1
+            && s.requests().of(Mobius::status()).answered(200).count() > 0
+    };
+    sandbox.wait_for(back).await.unwrap();
+    // Nobody else was asked whether there is a network, and the line was never given up.
+    let asked: HashSet<_> = sandbox.requests().iter().map(Request::operation).collect();
+    let allowed = HashSet::from([Mobius::status(), Mercury::connect(), Wdm::refresh()]);
+    assert!(asked.is_subset(&allowed), "{asked:?}");
+    assert_eq!(line.state(), LineState::Registered);
+    calling.deregister().await.unwrap();
 }

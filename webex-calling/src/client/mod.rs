@@ -14,7 +14,6 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::Deserialize;
-use tokio::task::AbortHandle;
 use url::Url;
 use webex_core::{HttpError, Lease, Request, Subscription, Webex, join};
 
@@ -46,8 +45,8 @@ pub struct CallingClient {
     registration: RegistrationPolicy,
     unregistered_per_server: bool,
     user: UserRecord,
-    /// The question for the user's record; it ends with the client.
-    asking: AbortHandle,
+    /// The question for the user's record ends with the client.
+    _asking: user::Asking,
     lines: Mutex<Vec<(ServiceData, Line)>>,
     lease: Arc<Lease>,
 }
@@ -66,22 +65,26 @@ impl CallingClient {
         config.validate()?;
         let lease = webex.link().acquire().await?;
         let discovery = Discovery::new(webex.clone(), config.location);
-        let device_and_catalog = async {
-            let (device, catalog) = tokio::join!(lease.device(), webex.ready());
-            device?;
-            catalog?;
-            Ok(())
-        };
-        discovery.first(device_and_catalog).await?;
         let user = UserRecord::default();
-        let asking = tokio::spawn(user.clone().fetch(webex.clone())).abort_handle();
+        let catalog = async {
+            webex.ready().await?;
+            // The token is good. With two requests still to come the answer is in time for the
+            // first registration, as a rule.
+            Ok::<_, CallingError>(user.fetch(webex))
+        };
+        let device_and_catalog = async {
+            let (device, asking) = tokio::join!(lease.device(), catalog);
+            device?;
+            asking
+        };
+        let asking = discovery.first(device_and_catalog).await?;
         let client = Self {
             webex: webex.clone(),
             discovery: Arc::new(discovery),
             registration: config.registration,
             unregistered_per_server: config.unregistered_per_server,
             user,
-            asking,
+            _asking: asking,
             lines: Mutex::default(),
             lease: Arc::new(lease),
         };
@@ -217,11 +220,5 @@ impl CallingClient {
             line.idle().await;
         }
         Ok(self.lease.release(CLOSE_REASON).await?)
-    }
-}
-
-impl Drop for CallingClient {
-    fn drop(&mut self) {
-        self.asking.abort();
     }
 }

@@ -7,6 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
+use tokio::task::AbortHandle;
 use tracing::debug;
 use webex_core::{HttpError, Request, Webex, join};
 
@@ -49,14 +50,27 @@ impl UserRecord {
         self.0.get()
     }
 
-    /// Asks for the record.
-    pub(crate) async fn fetch(self, webex: Webex) {
-        let person = ask(&webex).await;
-        // What the record does not tell is none of the line's business: it works without.
-        match person {
-            Ok(person) => drop(self.0.set(person)),
-            Err(error) => debug!(%error, "the user's record is not known"),
-        }
+    /// Asks for the record, in the background, until the answer to this is dropped.
+    pub(crate) fn fetch(&self, webex: &Webex) -> Asking {
+        let (record, webex) = (self.clone(), webex.clone());
+        let task = tokio::spawn(async move {
+            // What the record does not tell is none of the line's business: it works without.
+            match ask(&webex).await {
+                Ok(person) => drop(record.0.set(person)),
+                Err(error) => debug!(%error, "the user's record is not known"),
+            }
+        });
+        Asking(task.abort_handle())
+    }
+}
+
+/// The question for the record; dropping it withdraws the question.
+#[derive(Debug)]
+pub(crate) struct Asking(AbortHandle);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

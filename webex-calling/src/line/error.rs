@@ -110,11 +110,14 @@ impl From<HttpError> for LineError {
             (Some(503), _) => {
                 (LineErrorType::ServiceUnavailable, "The calling server is not available.")
             }
-            (Some(500..), _) => (LineErrorType::ServerError, "The calling server failed."),
+            (Some(500), _) => (LineErrorType::ServerError, "The calling server failed."),
             _ if error.kind() == ErrorKind::Unauthorized => {
                 (LineErrorType::TokenError, TOKEN_EXPIRED)
             }
-            _ => (LineErrorType::DefaultError, "The calling server cannot be reached."),
+            (Some(_), _) => {
+                (LineErrorType::DefaultError, "The calling server gave an unknown answer.")
+            }
+            (None, _) => (LineErrorType::DefaultError, "The calling server cannot be reached."),
         };
         Self {
             kind,
