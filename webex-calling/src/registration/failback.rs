@@ -123,7 +123,8 @@ impl Machine {
         };
         self.note_busy(now, &primary, &refusal.error);
         self.act(Action::Disconnect(primary.clone()));
-        if refusal.is_device_limit() && !self.calls_are_active() {
+        let may_be_asked = self.busy_for(now, &primary).is_zero() && !self.calls_are_active();
+        if refusal.is_device_limit() && may_be_asked {
             return self.leave_backup(active, primary);
         }
         self.state = State::Registered(active);

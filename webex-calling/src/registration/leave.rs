@@ -16,7 +16,7 @@ use super::{
     timings::DEREGISTER_LIMIT,
 };
 use crate::{
-    line::{Connecting, LineEvent, Unregistered},
+    line::{Connecting, LineError, LineEvent, Unregistered},
     mobius::Registration,
 };
 
@@ -146,6 +146,7 @@ impl Machine {
         match answer {
             Ok(granted) => self.delete(stray.server, granted.device.into()),
             Err(refusal) => {
+                self.note_busy(now, &stray.server, &refusal.error);
                 self.act(Action::Disconnect(stray.server));
                 // Without an answer nobody knows whether the server has granted it.
                 if let (None, Some(error)) = (refusal.error.http_status, refusal.error.source) {
@@ -163,6 +164,9 @@ impl Machine {
         stray: Stray,
         answer: Result<(), HttpError>,
     ) {
+        if let Err(error) = &answer {
+            self.note_busy(now, &stray.server, &LineError::from(error.clone()));
+        }
         if let (Stage::Deleting { device, retried: false }, Err(error)) = (&stray.stage, &answer)
             && is_worth_a_retry(error)
         {

@@ -3,13 +3,14 @@
 use std::{sync::Arc, time::Instant};
 
 use url::Url;
+use webex_core::HttpError;
 
 use super::{
     machine::{Action, Machine, Refusal},
     policy::DeviceLimit,
     state::{State, Trying},
 };
-use crate::mobius::MobiusDevice;
+use crate::{line::LineError, mobius::MobiusDevice};
 
 /// What to do about it.
 enum Way {
@@ -55,7 +56,10 @@ impl Machine {
     }
 
     /// The other device is gone, or could not be deleted: the answer to the registration tells.
-    pub(super) fn freed(&mut self, now: Instant, trying: Trying) {
+    pub(super) fn freed(&mut self, now: Instant, trying: Trying, answer: Result<(), HttpError>) {
+        if let Err(error) = answer {
+            self.note_busy(now, &trying.server, &LineError::from(error));
+        }
         if self.busy_for(now, &trying.server).is_zero() {
             self.ask_server(now, trying.server, trying.round, trying.index, true);
         } else {

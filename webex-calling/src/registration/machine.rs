@@ -237,7 +237,9 @@ impl Machine {
             return self.stray_deleted(now, stray, answer);
         }
         match std::mem::take(&mut self.state) {
-            State::Freeing { op: expected, trying } if expected == op => self.freed(now, *trying),
+            State::Freeing { op: expected, trying } if expected == op => {
+                self.freed(now, *trying, answer);
+            }
             State::Moving(moving) if !moving.left && moving.op == op => {
                 self.backup_left(now, moving, answer);
             }

@@ -33,6 +33,15 @@ pub(super) fn url(text: &str) -> Url {
 
 /// What the machine is told when a server answers with this status, and in a 403 with this code.
 pub(super) fn refused(status: u16, code: Option<i64>, retry_after: Option<u64>) -> HttpError {
+    refused_with(status, code, retry_after, String::new())
+}
+
+pub(super) fn refused_with(
+    status: u16,
+    code: Option<i64>,
+    retry_after: Option<u64>,
+    body: String,
+) -> HttpError {
     HttpError::Status(Arc::new(ServiceError {
         host: "m".to_owned(),
         status: status.try_into().unwrap(),
@@ -40,7 +49,7 @@ pub(super) fn refused(status: u16, code: Option<i64>, retry_after: Option<u64>) 
         error_code: code,
         tracking_id: None,
         retry_after: retry_after.map(secs),
-        body: Vec::new().into(),
+        body: body.into_bytes().into(),
     }))
 }
 

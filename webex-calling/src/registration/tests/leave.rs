@@ -194,3 +194,13 @@ fn registering_while_a_late_registration_is_deleted_waits_for_that() {
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
     assert_eq!(bench.names(), ["unregistered", "connecting", "registered"]);
 }
+
+#[test]
+fn what_a_deletion_was_asked_to_wait_for_holds_for_the_next_registration() {
+    let mut bench = Bench::registering(2, 0, 1);
+    bench.answer(Ok(granted(30)));
+    leave(&mut bench);
+    bench.answer_deletion(Err(refused(429, None, Some(20))));
+    bench.machine.register(bench.now);
+    assert_eq!(bench.asked(), "p2");
+}

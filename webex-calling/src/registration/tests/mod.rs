@@ -10,5 +10,6 @@ mod leave;
 mod properties;
 mod rows;
 mod search;
+mod simulation;
 
 mod tables;

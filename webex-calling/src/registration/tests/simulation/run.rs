@@ -1,0 +1,527 @@
+//! One line in one world: what happens, and whether it may.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use webex_core::REQUEST_TIMEOUT;
+
+use super::{
+    super::bench::{Calls, secs},
+    rules::Quiet,
+    world::{Mode, Wire, World},
+};
+use crate::{
+    DeviceLimit, LineError, LineEvent, LineState, RegistrationPolicy, ServiceIndicator,
+    Unregistered,
+    line::requests::{News, Requests},
+    registration::{
+        machine::{Action, Machine, NetworkHint, Upcoming},
+        timings::{
+            DEREGISTER_LIMIT, FAILOVER_AFTER, KEEPALIVE_THRESHOLD, KEEPALIVE_TIMEOUT,
+            REDISCOVERY_LIMIT, RETRY_AFTER_MAX, SLOW_RETRY,
+        },
+    },
+};
+
+/// The longest `Retry-After` of these servers.
+const LONGEST_PAUSE: Duration = Duration::from_secs(150);
+
+/// Most things that may happen at one moment of the clock: more is a loop.
+const MOST_AT_ONCE: u32 = 200;
+
+macro_rules! counts {
+    ($($name:ident),*) => {
+        /// What has happened in all seeds together.
+        #[derive(Debug, Default)]
+        pub(super) struct Counts { $($name: AtomicU64),* }
+
+        impl Counts {
+            pub(super) fn add(&self, other: &Counts) {
+                $(self.$name.fetch_add(other.$name.load(Ordering::Relaxed), Ordering::Relaxed);)*
+            }
+
+            /// Each thing in one of a hundred seeds at least.
+            pub(super) fn assert_all_happened(&self, seeds: u64) {
+                $(let count = self.$name.load(Ordering::Relaxed);
+                assert!(count >= seeds / 100, "{} happened {count} times only", stringify!($name));)*
+            }
+        }
+    };
+}
+
+counts!(
+    registered,
+    on_backup,
+    failbacks,
+    servers_failed,
+    missed,
+    reconnected,
+    lost,
+    superseded,
+    down,
+    final_errors,
+    slow_retries,
+    deleted,
+    already_gone,
+    not_reachable
+);
+
+struct Run {
+    machine: Machine,
+    requests: Requests,
+    world: Arc<Mutex<World>>,
+    calls: Arc<Calls>,
+    start: Instant,
+    show: bool,
+    counts: Counts,
+    /// Whether the application waits to hear that the line is deregistered, and since when.
+    leaving: Option<Instant>,
+    /// Whether a primary has said that it will never take the line.
+    barred: bool,
+    at_once: (Instant, u32),
+}
+
+type Outcome = Result<(), String>;
+
+/// Runs one seed.
+pub(super) fn run(seed: u64, show: bool) -> Result<Counts, String> {
+    let mut run = Run::new(seed, show);
+    let outcome = run.live();
+    let at = (run.now() - run.start).as_secs_f64();
+    outcome.map_err(|what| format!("at {at:.3} s: {what}"))?;
+    Ok(run.counts)
+}
+
+impl Run {
+    fn new(seed: u64, show: bool) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let (primaries, backups) = (random.usize(1..=3), random.usize(0..=2));
+        let device_limit = [DeviceLimit::TakeOver, DeviceLimit::Fail, DeviceLimit::PreferOwn];
+        let policy = RegistrationPolicy {
+            device_limit: device_limit[random.usize(0..3)],
+            slow_retry: random.bool().then_some(SLOW_RETRY),
+        };
+        let service = ServiceIndicator::ALL[random.usize(0..3)];
+        let world = World::new(primaries, backups, random.fork());
+        let start = world.now;
+        // Some begin without servers.
+        let servers = if random.u8(..) < 16 { Arc::default() } else { Arc::clone(&world.lists) };
+        let mut machine = Machine::new(servers, service, policy, random.u64(..));
+        let calls = Arc::new(Calls::default());
+        machine.set_calls(calls.clone());
+        let world = Arc::new(Mutex::new(world));
+        let wire = Arc::new(Wire(Arc::clone(&world)));
+        let requests = Requests::new(wire.clone(), wire);
+        let (counts, at_once) = (Counts::default(), (start, 0));
+        let (leaving, barred) = (None, false);
+        Self { machine, requests, world, calls, start, show, counts, leaving, barred, at_once }
+    }
+
+    /// A life: trouble, one healthy server, all healthy, the end.
+    fn live(&mut self) -> Outcome {
+        self.register();
+        let troubles = self.random(15..60);
+        for _ in 0..troubles {
+            self.trouble()?;
+            let until = self.now() + Duration::from_millis(self.random(0..60_000));
+            self.go_on(until)?;
+        }
+        self.one_healthy_server()?;
+        self.all_healthy()?;
+        self.end()
+    }
+
+    fn random(&self, range: std::ops::Range<u64>) -> u64 {
+        self.world.lock().random.u64(range)
+    }
+
+    fn now(&self) -> Instant {
+        self.world.lock().now
+    }
+
+    fn say(&self, what: impl FnOnce() -> String) {
+        if self.show {
+            eprintln!("{:10.3} s  {}", (self.now() - self.start).as_secs_f64(), what());
+        }
+    }
+
+    fn register(&mut self) {
+        self.say(|| "register()".to_owned());
+        self.world.lock().rules.begin();
+        self.machine.register(self.now());
+    }
+
+    fn deregister(&mut self) {
+        self.say(|| "deregister()".to_owned());
+        self.world.lock().rules.nudge();
+        let now = self.now();
+        self.leaving.get_or_insert(now);
+        self.machine.deregister(now);
+    }
+
+    // --- what goes wrong -----------------------------------------------------------------------
+
+    fn trouble(&mut self) -> Outcome {
+        let now = self.now();
+        match self.random(0..20) {
+            0..9 | 17 => self.change_server(),
+            9 => self.forget(),
+            10 => {
+                let stranger = [None, Some(true), Some(false)][self.random(0..3) as usize];
+                let mut world = self.world.lock();
+                world.stranger = stranger.filter(|_| world.stranger.is_none());
+            }
+            11 => self.calls.set(self.random(0..2) == 0),
+            12 => {
+                let hints = [
+                    NetworkHint::Offline,
+                    NetworkHint::Online,
+                    NetworkHint::Changed,
+                    NetworkHint::Resumed,
+                ];
+                let hint = hints[self.random(0..4) as usize];
+                self.say(|| format!("{hint:?}"));
+                self.world.lock().rules.nudge();
+                self.machine.handle_network(now, hint);
+            }
+            13 if self.random(0..3) == 0 => self.down(),
+            14 if self.random(0..3) == 0 => self.supersede(),
+            15 => {
+                let modes = [Mode::Up, Mode::Dead, Mode::Silent, Mode::Refusing(500, None)];
+                let mode = modes[self.random(0..4) as usize];
+                self.world.lock().discovery = mode;
+            }
+            16 => {
+                self.deregister();
+                self.settle()?;
+            }
+            // The machine sleeps: everything is late.
+            18 => {
+                let asleep = secs(self.random(1..400));
+                self.say(|| format!("asleep for {asleep:?}"));
+                let mut world = self.world.lock();
+                world.now += asleep;
+                world.expire();
+                world.rules.nudge();
+            }
+            19 => self.register(),
+            // A quiet moment.
+            _ => {}
+        }
+        let resting = matches!(self.machine.state(), LineState::Idle | LineState::Failed);
+        if resting && self.random(0..4) > 0 {
+            self.register();
+        }
+        self.settle()
+    }
+
+    fn change_server(&mut self) {
+        let mut world = self.world.lock();
+        let count = world.servers.len();
+        let index = world.random.usize(0..count);
+        let pause = world.random.u64(0..=LONGEST_PAUSE.as_secs());
+        let pauses = [None, Some(pause), Some(pause)];
+        let pause = pauses[world.random.usize(0..3)];
+        let mode = match world.random.u8(0..40) {
+            0..18 => Mode::Up,
+            18..22 => Mode::Dead,
+            22..25 => Mode::Silent,
+            25..27 => Mode::Mute,
+            27..31 => Mode::Refusing(429, pause),
+            31..33 => Mode::Refusing(503, pause),
+            33..36 => Mode::Refusing(500, None),
+            36 => Mode::Refusing([400, 401, 404, 409][world.random.usize(0..4)], None),
+            37 => Mode::Forbidding(103),
+            _ => Mode::Forbidding(102),
+        };
+        world.servers[index].mode = mode;
+        let url = world.servers[index].url.clone();
+        drop(world);
+        self.say(|| format!("{url} is {mode:?}"));
+    }
+
+    /// A server forgets what it has.
+    fn forget(&mut self) {
+        let mut world = self.world.lock();
+        let count = world.servers.len();
+        let index = world.random.usize(0..count);
+        world.servers[index].held.clear();
+    }
+
+    /// A server drops the line, and says so.
+    fn down(&mut self) {
+        let mut world = self.world.lock();
+        let now = world.now;
+        let found = world.owned().next().map(|(server, held)| (server.url.clone(), held.id));
+        let Some((url, id)) = found else { return };
+        if let Some(server) = world.server(&url) {
+            server.held.retain(|held| held.id != id);
+        }
+        drop(world);
+        self.say(|| format!("{url} drops the registration"));
+        self.machine.handle_down(now, Some(&id.to_string()));
+    }
+
+    /// The user registers elsewhere.
+    fn supersede(&mut self) {
+        let mut world = self.world.lock();
+        for held in world.servers.iter_mut().flat_map(|server| &mut server.held) {
+            held.superseded = true;
+        }
+    }
+
+    // --- how it ends ---------------------------------------------------------------------------
+
+    /// With one healthy server the line is registered within the bound.
+    fn one_healthy_server(&mut self) -> Outcome {
+        self.calls.set(false);
+        {
+            let mut world = self.world.lock();
+            world.stranger = None;
+            world.discovery = Mode::Up;
+            let count = world.servers.len();
+            let healthy = world.random.usize(0..count);
+            let ill = [Mode::Dead, Mode::Silent][world.random.usize(0..2)];
+            for (index, server) in world.servers.iter_mut().enumerate() {
+                server.mode = if index == healthy { Mode::Up } else { ill };
+            }
+        }
+        // What servers hold, or asked for, from before has passed then.
+        let (interval, count) = {
+            let world = self.world.lock();
+            (world.interval, world.servers.len() as u32)
+        };
+        self.say(|| "one healthy server".to_owned());
+        self.go_on(self.now() + (interval * 4).max(LONGEST_PAUSE) + REQUEST_TIMEOUT)?;
+        // The registration with an ill server is noticed ...
+        let noticed = (interval + KEEPALIVE_TIMEOUT) * (KEEPALIVE_THRESHOLD + 1);
+        // ... every server is asked in each round, and may hang: those of the primaries end one
+        // round after their time, those of the backups are two and a wait, and for the contact
+        // center they come first as well; a failback may be under way ...
+        let round = REQUEST_TIMEOUT * count;
+        let search = FAILOVER_AFTER + round * 3 + (round + RETRY_AFTER_MAX) * 4;
+        // ... and when all that was in vain, there is the long wait.
+        let slow = SLOW_RETRY * 6 / 5 + REDISCOVERY_LIMIT + round * 2;
+        let bound = noticed + search + slow;
+        let until = self.now() + bound;
+        loop {
+            // One that has given up, as it was told to, needs the application.
+            if matches!(self.machine.state(), LineState::Idle | LineState::Failed) {
+                self.register();
+            }
+            let world = self.world.lock();
+            let healthy = world.owned().any(|(server, _)| server.mode == Mode::Up);
+            let now = world.now;
+            drop(world);
+            if healthy && self.machine.state() == LineState::Registered {
+                return Ok(());
+            }
+            if now >= until {
+                let state = self.machine.state();
+                return Err(format!("{state:?} {bound:?} after there was a healthy server"));
+            }
+            self.go_on((now + secs(30)).min(until))?;
+        }
+    }
+
+    /// With healthy servers only the line returns to a primary, and has one registration.
+    fn all_healthy(&mut self) -> Outcome {
+        self.say(|| "all servers are healthy".to_owned());
+        let latest = {
+            let mut world = self.world.lock();
+            for server in &mut world.servers {
+                server.mode = Mode::Up;
+            }
+            world.rehoming.1
+        };
+        // A failback that met 429 before is tried again sooner; pings of servers may take their time.
+        self.go_on(self.now() + latest * 2 + LONGEST_PAUSE + secs(120))?;
+        let world = self.world.lock();
+        let held: usize = world.servers.iter().map(|server| server.held.len()).sum();
+        let primary = world.owned().any(|(server, _)| world.lists.primary.contains(&server.url));
+        drop(world);
+        if self.machine.state() != LineState::Registered {
+            return Err(format!("{:?} with healthy servers", self.machine.state()));
+        }
+        if held != 1 {
+            return Err(format!("{held} registrations with healthy servers"));
+        }
+        if !primary && !self.barred {
+            return Err("not with a primary again".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Deregistering from healthy servers leaves nothing at all.
+    fn end(&mut self) -> Outcome {
+        self.deregister();
+        self.go_on(self.now() + DEREGISTER_LIMIT)?;
+        if self.machine.state() != LineState::Idle {
+            return Err(format!("{:?} after deregistering", self.machine.state()));
+        }
+        let world = self.world.lock();
+        let held: usize = world.servers.iter().map(|server| server.held.len()).sum();
+        let connected = world.has_connections();
+        drop(world);
+        if held > 0 || connected || !self.requests.is_empty() {
+            return Err("something is left after deregistering".to_owned());
+        }
+        if self.machine.poll_timeout().is_some() {
+            return Err("a timer is left after deregistering".to_owned());
+        }
+        Ok(())
+    }
+
+    // --- the driver ----------------------------------------------------------------------------
+
+    /// Lets time pass.
+    fn go_on(&mut self, until: Instant) -> Outcome {
+        loop {
+            self.settle()?;
+            let mut world = self.world.lock();
+            let wake = world.next_wake();
+            let next = wake.into_iter().chain(self.machine.poll_timeout()).min();
+            let next = next.filter(|next| *next <= until).unwrap_or(until);
+            world.now = world.now.max(next);
+            world.expire();
+            let now = world.now;
+            drop(world);
+            self.machine.handle_timeout(now);
+            if now >= until {
+                return self.settle();
+            }
+        }
+    }
+
+    /// Carries out what is to be done now, and looks whether all is as it should be.
+    fn settle(&mut self) -> Outcome {
+        let mut context = Context::from_waker(Waker::noop());
+        loop {
+            while let Some(action) = self.machine.poll_action() {
+                self.say(|| match &action {
+                    Action::Emit(event) => format!("    {event:?}"),
+                    other => format!("  {other:?}"),
+                });
+                if let Some(Action::Emit(event)) = self.requests.begin(action) {
+                    self.told(*event)?;
+                }
+            }
+            let Poll::Ready(news) = self.requests.poll(&mut context) else { break };
+            let now = self.now();
+            if let (_, News::Registration(Err(error))) = &news
+                && self.machine.state() == LineState::Registered
+            {
+                self.barred |= LineError::from(error.clone()).is_final();
+            }
+            self.requests.deliver(&mut self.machine, now, news);
+            self.at_once = if self.at_once.0 == now { (now, self.at_once.1 + 1) } else { (now, 0) };
+            if self.at_once.1 > MOST_AT_ONCE {
+                return Err("it turns in circles".to_owned());
+            }
+        }
+        self.look()
+    }
+
+    fn look(&mut self) -> Outcome {
+        let state = self.machine.state();
+        let mut world = self.world.lock();
+        let now = world.now;
+        if state == LineState::Failed {
+            world.rules.end(Quiet::Final);
+        }
+        if let Some(violation) = world.rules.violation.take() {
+            return Err(violation);
+        }
+        let owned = world.owned().count();
+        if owned > 1 {
+            return Err(format!("{owned} registrations at once"));
+        }
+        let due = self.machine.upcoming();
+        match (state, due) {
+            (LineState::Waiting, None) => return Err("waiting for nothing".to_owned()),
+            (LineState::Registered, due) if !world.rules.keepalive_is_under_way() => {
+                let server = self.machine.info().server.clone();
+                let server = server.ok_or("registered with nobody")?;
+                let by = world.rules.keepalive_by(now, &server);
+                let soon = due.is_some_and(|(what, at)| what == Upcoming::Failback || at <= by);
+                if !soon {
+                    return Err(format!("the next keepalive comes too late: {due:?}"));
+                }
+            }
+            _ => {}
+        }
+        let late = self.leaving.is_some_and(|since| now > since + DEREGISTER_LIMIT);
+        // A machine that slept hears of it when it wakes up.
+        if late && self.machine.poll_timeout().is_none_or(|at| at > now) {
+            return Err("deregistering takes too long".to_owned());
+        }
+        Ok(())
+    }
+
+    /// The application hears of an event.
+    fn told(&mut self, event: LineEvent) -> Outcome {
+        let mut world = self.world.lock();
+        let (now, counts) = (world.now, &self.counts);
+        let count = |counter: &AtomicU64| {
+            counter.fetch_add(1, Ordering::Relaxed);
+        };
+        match event {
+            LineEvent::Registered(info) => {
+                world.rules.registered(now);
+                count(&counts.registered);
+                self.barred = false;
+                if info.server.as_ref().is_some_and(|server| !world.lists.primary.contains(server))
+                {
+                    count(&counts.on_backup);
+                }
+            }
+            LineEvent::ServerFailed { .. } => count(&counts.servers_failed),
+            LineEvent::KeepaliveMissed { .. } => count(&counts.missed),
+            LineEvent::Reconnected { .. } => count(&counts.reconnected),
+            LineEvent::Error(error) if error.is_final() => count(&counts.final_errors),
+            LineEvent::Connecting { reason: crate::Connecting::Retry } => {
+                count(&counts.slow_retries);
+            }
+            LineEvent::Unregistered { reason, server } => match reason {
+                Unregistered::Lost(_) => {
+                    count(&counts.lost);
+                    world.disown(server.as_ref());
+                }
+                Unregistered::Superseded(_) => {
+                    count(&counts.superseded);
+                    world.disown(server.as_ref());
+                }
+                Unregistered::Down => count(&counts.down),
+                Unregistered::Moved => count(&counts.failbacks),
+                outcome => {
+                    match &outcome {
+                        Unregistered::Deleted => count(&counts.deleted),
+                        Unregistered::NotReachable(_) => count(&counts.not_reachable),
+                        _ => count(&counts.already_gone),
+                    }
+                    if self.leaving.take().is_none() {
+                        return Err("unregistered without having been asked".to_owned());
+                    }
+                    let is_held = world.is_held();
+                    if is_held && !matches!(outcome, Unregistered::NotReachable(_)) {
+                        return Err(format!("{} is not true", outcome.name()));
+                    }
+                    world.disown(None);
+                    // It may begin anew at once, when that was asked for meanwhile.
+                    if self.machine.state() == LineState::Idle {
+                        world.rules.end(Quiet::Deregistered);
+                    }
+                }
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+}
