@@ -121,7 +121,8 @@ enum State {
     Registered(Arc<Device>),
     Refreshing(Arc<Device>),
     Deleting(Arc<Device>),
-    Failed,
+    /// With the device that could not be refreshed, which may still be there.
+    Failed(Option<Arc<Device>>),
     Left(Arc<Device>),
 }
 
@@ -194,7 +195,7 @@ impl Machine {
             }
             State::Registered(_) | State::Refreshing(_) => Status::Registered,
             State::Deleting(_) => Status::Deleting,
-            State::Failed => Status::Failed,
+            State::Failed(_) => Status::Failed,
             State::Left(_) => Status::Left,
         }
     }
@@ -219,13 +220,13 @@ impl Machine {
     pub fn want(&mut self) {
         self.wanted = true;
         match &self.state {
-            State::Absent | State::Failed if self.kept => {
+            State::Absent | State::Failed(_) if self.kept => {
                 self.timers.clear();
                 self.action = Some(Action::Restore);
                 self.state = State::Restoring;
             }
-            State::Absent | State::Failed => self.register(),
-            State::Left(device) => {
+            State::Absent | State::Failed(None) => self.register(),
+            State::Left(device) | State::Failed(Some(device)) => {
                 let device = Arc::clone(device);
                 self.refresh_now(device);
             }
@@ -236,7 +237,9 @@ impl Machine {
     /// Wants none: deletes the one there is.
     pub fn unwant(&mut self) {
         self.unwanted(End::Deleted);
-        if let State::Registered(device) | State::Left(device) = &self.state {
+        if let State::Registered(device) | State::Left(device) | State::Failed(Some(device)) =
+            &self.state
+        {
             let device = Arc::clone(device);
             self.delete(device);
         }
@@ -249,7 +252,7 @@ impl Machine {
             return self.unwant();
         }
         self.unwanted(End::Kept);
-        if let State::Registered(_) | State::Left(_) = &self.state {
+        if let State::Registered(_) | State::Left(_) | State::Failed(_) = &self.state {
             self.timers.clear();
             self.state = State::Absent;
         }
@@ -262,7 +265,7 @@ impl Machine {
         self.action = None;
         self.proven = false;
         self.ends = None;
-        self.state = if self.wanted { State::Failed } else { State::Absent };
+        self.state = if self.wanted { State::Failed(None) } else { State::Absent };
     }
 
     /// Asks the service for the present record, because its socket address does not work.
@@ -291,6 +294,16 @@ impl Machine {
         let soon = now + HINT_PAUSE;
         if !self.asked_to_wait && self.timers.deadline(timer).is_some_and(|due| due > soon) {
             self.timers.set(timer, soon);
+        }
+    }
+
+    /// The clock stood still while the machine slept, but the service's did not: what has to be
+    /// refreshed in time is due sooner by so much.
+    pub fn handle_slept(&mut self, now: Instant, unseen: Duration) {
+        let sooner = |at: Instant| at.checked_sub(unseen).map_or(now, |at| at.max(now));
+        self.ends = self.ends.map(sooner);
+        if let Some(due) = self.timers.deadline(Timer::Refresh) {
+            self.timers.set(Timer::Refresh, sooner(due));
         }
     }
 
@@ -407,7 +420,7 @@ impl Machine {
     fn unwanted(&mut self, end: End) {
         (self.wanted, self.proven, self.rooms, self.end) = (false, false, 0, end);
         // The answer to a request under way decides: what it brings is deleted, or kept, then.
-        if let State::Failed | State::Retrying = self.state {
+        if let State::Failed(None) | State::Retrying = self.state {
             self.timers.clear();
             self.state = State::Absent;
         }
@@ -438,7 +451,9 @@ impl Machine {
         match (self.wanted, self.end) {
             (true, _) if gone => self.register(),
             (true, _) if self.ends.is_some_and(|end| end <= now) => self.register(),
-            (true, _) if !self.proven && self.failures + 1 >= UNPROVEN_TRIES => self.fail(),
+            (true, _) if !self.proven && self.failures + 1 >= UNPROVEN_TRIES => {
+                self.fail(Some(device));
+            }
             (true, _) => {
                 let wait = self.pause(failure);
                 self.timers.set(Timer::Refresh, now + wait);
@@ -459,13 +474,13 @@ impl Machine {
             self.timers.set(Timer::Retry, now + wait);
             self.state = State::Retrying;
         } else {
-            self.fail();
+            self.fail(None);
         }
     }
 
-    fn fail(&mut self) {
+    fn fail(&mut self, device: Option<Arc<Device>>) {
         self.failures = 0;
-        self.state = State::Failed;
+        self.state = State::Failed(device);
     }
 
     /// Between half and all of 1, 2, 4 … 32 s, and never less than the service asked for: a

@@ -74,6 +74,16 @@ fn a_device_that_is_gone_is_registered_anew_until_it_works() {
 }
 
 #[test]
+fn a_sleep_brings_the_refresh_forward() {
+    let now = Instant::now();
+    for (slept, wait) in [(0, 960), (600, 360), (3600, 0)] {
+        let mut machine = registered(now);
+        machine.handle_slept(now, Duration::from_secs(slept));
+        assert_eq!(machine.poll_timeout().unwrap() - now, Duration::from_secs(wait));
+    }
+}
+
+#[test]
 fn a_hint_shortens_a_wait_but_not_one_that_the_service_asked_for() {
     let now = Instant::now();
     for (failure, shortened) in [(Failure::Other, true), (Failure::Wait(RETRY_CAP), false)] {

@@ -167,7 +167,8 @@ impl Driver {
         let (now, wall) = (now(), SystemTime::now());
         let watch = self.sleep.get_or_insert_with(|| SleepWatch::new(now, wall));
         if let Some(slept) = watch.observe(now, wall) {
-            info!(seconds = slept.as_secs(), "the machine has slept");
+            info!(seconds = slept.time.as_secs(), "the machine has slept");
+            self.machine.handle_slept(now, slept.unseen);
             self.core.http.tokens().network_changed();
             self.hint(Hint::Resumed);
         }

@@ -8,7 +8,11 @@
 //! the one there is has just turned out to be stale, the opening waits for the answer about the
 //! device.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::{
     device::{self, Device},
@@ -210,6 +214,12 @@ impl Machine {
 
     pub(super) fn handle_token(&mut self, now: Instant, renewed: bool) {
         self.socket.handle_token(renewed);
+        self.settle(now);
+    }
+
+    /// The clock stood still so long.
+    pub(super) fn handle_slept(&mut self, now: Instant, unseen: Duration) {
+        self.device.handle_slept(now, unseen);
         self.settle(now);
     }
 

@@ -16,6 +16,8 @@
 mod close_tests;
 mod driver;
 mod machine;
+#[cfg(test)]
+mod simulation;
 mod sleep;
 mod socket;
 

@@ -35,16 +35,25 @@ impl SleepWatch {
         self.monotonic + SLEEP_CHECK_INTERVAL
     }
 
-    /// Compares the clocks with the last time: how long the machine slept since then, if it did.
-    pub(super) fn observe(&mut self, now: Instant, wall: SystemTime) -> Option<Duration> {
+    /// Compares the clocks with the last time: how the machine slept since then, if it did.
+    pub(super) fn observe(&mut self, now: Instant, wall: SystemTime) -> Option<Slept> {
         let monotonic = now.saturating_duration_since(self.monotonic);
         // Set back, the wall clock tells nothing.
         let by_wall = wall.duration_since(self.wall).unwrap_or_default().saturating_sub(monotonic);
         let by_lateness = monotonic.saturating_sub(SLEEP_CHECK_INTERVAL);
         *self = Self::new(now, wall);
-        let slept = by_wall.max(by_lateness);
-        (slept > THRESHOLD).then_some(slept)
+        let slept = Slept { time: by_wall.max(by_lateness), unseen: by_wall };
+        (slept.time > THRESHOLD).then_some(slept)
     }
+}
+
+/// A sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slept {
+    /// How long it was.
+    pub(super) time: Duration,
+    /// How much of that the monotonic clock does not show: timers are late by so much.
+    pub(super) unseen: Duration,
 }
 
 #[cfg(test)]
@@ -60,7 +69,7 @@ mod tests {
         let wall = if wall < 0 { epoch - by } else { epoch + by };
         let slept = watch.observe(start + Duration::from_secs(monotonic), wall);
         assert_eq!(watch.observe(watch.due(), wall + SLEEP_CHECK_INTERVAL), None, "told once");
-        slept.map(|slept| slept.as_secs())
+        slept.map(|slept| slept.time.as_secs())
     }
 
     #[test]
@@ -74,6 +83,17 @@ mod tests {
     fn a_stopped_program_shows_on_both_clocks() {
         assert_eq!(found(65, 65), Some(60));
         assert_eq!(found(10, 10), None, "a busy machine");
+    }
+
+    #[test]
+    fn what_the_timers_have_missed_is_told_apart() {
+        let (start, epoch) = (Instant::now(), SystemTime::UNIX_EPOCH);
+        let second = Duration::from_secs(1);
+        for (monotonic, wall, unseen) in [(5, 65, 60), (65, 65, 0), (65, 75, 10)] {
+            let mut watch = SleepWatch::new(start, epoch);
+            let slept = watch.observe(start + second * monotonic, epoch + second * wall).unwrap();
+            assert_eq!(slept, Slept { time: second * 60, unseen: second * unseen });
+        }
     }
 
     #[test]

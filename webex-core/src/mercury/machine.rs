@@ -282,7 +282,6 @@ impl Machine {
         self.wanted = false;
         self.stopped = None;
         self.timers.clear();
-        self.recent.clear();
         let authorizing = match self.attempt.take() {
             Some(Attempt::Opening(id)) => {
                 self.actions.push_back(Action::Drop(id));
@@ -456,7 +455,6 @@ impl Machine {
 
     fn stop(&mut self, stop: Stop) {
         self.timers.clear();
-        self.recent.clear();
         let authorizing = match self.attempt.take() {
             Some(Attempt::Opening(id) | Attempt::Authorizing(Live { id, .. })) => Some(id),
             Some(Attempt::Waiting) | None => None,

@@ -94,8 +94,4 @@ impl Recent {
         self.0.push_back(hash);
         false
     }
-
-    pub(super) fn clear(&mut self) {
-        self.0 = VecDeque::new();
-    }
 }

@@ -1,0 +1,128 @@
+//! What disturbs client and servers from outside.
+
+use std::time::Duration;
+
+use super::{Outage, Simulation, servers::Event};
+use crate::{
+    link::{SLEEP_CHECK_INTERVAL, machine::Phase},
+    mercury::{frame::FrameBody, machine::ConnId},
+};
+
+impl Simulation {
+    /// One disturbance.
+    pub(super) fn disturb(&mut self) {
+        match self.random.u8(..26) {
+            0 | 1 => {
+                self.note("the network goes");
+                self.no_route = self.random.bool();
+                self.cut_until = self.world + Duration::from_millis(self.random.u64(100..90_000));
+                if self.random.bool() {
+                    let after = self.cut_until.saturating_sub(self.world);
+                    self.later(after, Event::Hint);
+                }
+            }
+            2 | 3 => self.sleep(),
+            4 => self.hint(),
+            5 => {
+                for _ in 0..self.random.u8(2..6) {
+                    self.hint();
+                    self.act();
+                }
+            }
+            6 => {
+                self.note("the token expires");
+                self.mercury.accepted_token = self.mercury.token + 1;
+            }
+            7 => {
+                self.note("the device expires");
+                self.wdm.device = None;
+            }
+            8 | 9 if self.wanted => self.down(),
+            8..=11 => self.up(),
+            12..=14 => self.on_a_socket(Self::server_closes_somehow),
+            15 => self.on_a_socket(|it, conn| {
+                it.note(format!("{conn:?} is reset, and nobody is told"));
+                it.mercury.sockets.get_mut(&conn).unwrap().dead = true;
+            }),
+            16..=18 => self.on_a_socket(Self::announce),
+            19 | 20 => self.outage(),
+            _ => self.events(),
+        }
+        if self.wanted && self.machine.phase() == Phase::Failed && self.random.bool() {
+            self.up();
+        }
+        self.act();
+    }
+
+    /// A service is of no use for some minutes.
+    fn outage(&mut self) {
+        let outage = match self.random.u8(..8) {
+            0 => Outage::Upgrade(503),
+            1 => Outage::Upgrade(404),
+            2 => Outage::Upgrade(401),
+            3 => Outage::Reset,
+            4 => Outage::Refusal,
+            5 => Outage::Loss,
+            6 => Outage::Announcement,
+            _ => Outage::Device,
+        };
+        self.note(format!("an outage: {outage:?}"));
+        self.outage = Some((self.world + Duration::from_secs(self.random.u64(10..180)), outage));
+        self.on_a_socket(|it, conn| it.server_closes(conn, 1001, ""));
+    }
+
+    /// The client sleeps: its clock stands still, the world's does not.
+    fn sleep(&mut self) {
+        let time = Duration::from_secs(self.random.u64(1..600));
+        self.note(format!("the client sleeps for {time:?}"));
+        self.world += time;
+        self.slept += time;
+        // It finds out by itself, and sometimes the host tells it sooner.
+        if self.random.bool() {
+            self.later(Duration::ZERO, Event::Hint);
+        }
+        let after = SLEEP_CHECK_INTERVAL.mul_f64(self.random.f64());
+        self.later(after, Event::Slept(time));
+    }
+
+    fn on_a_socket(&mut self, what: impl FnOnce(&mut Self, ConnId)) {
+        let accepted = self.mercury.sockets.iter().filter(|(_, socket)| socket.accepted);
+        let accepted: Vec<_> = accepted.map(|(conn, _)| *conn).collect();
+        if !accepted.is_empty() {
+            let conn = accepted[self.random.usize(..accepted.len())];
+            what(self, conn);
+        }
+    }
+
+    /// A server announces its end, once or more often.
+    pub(super) fn announce(&mut self, conn: ConnId) {
+        self.note(format!("{conn:?} is announced to end"));
+        for _ in 0..self.random.u8(1..4) {
+            let id = self.random.bool().then(|| self.frame_id());
+            self.send(conn, id, FrameBody::Shutdown);
+        }
+        if let Some(socket) = self.mercury.sockets.get_mut(&conn) {
+            socket.announced = true;
+        }
+        // It ends some time, whether or not there is a successor.
+        let after = Duration::from_millis(self.random.u64(100..40_000));
+        self.later(after, Event::Retire(conn));
+    }
+
+    /// Events on every socket; some of them have been there before.
+    fn events(&mut self) {
+        for _ in 0..self.random.u8(1..5) {
+            self.mercury.last_event += 1;
+            let mut number = self.mercury.last_event;
+            let again = number > 5 && self.random.u8(..4) == 0;
+            if again {
+                number -= self.random.u64(1..5);
+            }
+            let accepted = self.mercury.sockets.iter().filter(|(_, socket)| socket.accepted);
+            let accepted: Vec<_> = accepted.map(|(conn, _)| *conn).collect();
+            for conn in accepted {
+                self.send_event(conn, "sim.event", number);
+            }
+        }
+    }
+}

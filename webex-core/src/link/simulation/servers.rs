@@ -1,0 +1,490 @@
+//! The model servers: what WDM and Mercury hold, and how they answer.
+
+use std::{
+    collections::{BTreeMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::value::RawValue;
+
+use super::{Outage, REQUEST_LIMIT, Simulation};
+use crate::{
+    device::{
+        Device,
+        machine::{Action as DeviceAction, Failure},
+    },
+    mercury::{
+        MercuryEvent,
+        close::Close,
+        frame::{FrameBody, ServerFrame},
+        machine::{ConnId, OpenFailure},
+    },
+};
+
+/// How long the server keeps a socket on which no ping comes.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Something that will happen.
+pub(super) enum Event {
+    Restored(Option<Arc<Device>>),
+    Record(Result<Arc<Device>, Failure>),
+    Room(Result<usize, Failure>),
+    Deleted(Result<(), Failure>),
+    Token(bool),
+    Opened(ConnId, Result<(), OpenFailure>),
+    /// The server has looked at the authorization frame.
+    Authorize(ConnId),
+    Frame(ConnId, ServerFrame),
+    Closed(ConnId, Close),
+    /// The server ends a socket whose successor is there, or that it has announced to end.
+    Retire(ConnId),
+    /// The host tells that something has changed.
+    Hint,
+    /// The driver finds that it slept so long.
+    Slept(Duration),
+}
+
+/// A device as the service holds it.
+pub(super) struct Held {
+    pub(super) record: Arc<Device>,
+    /// When it ends, by the world's clock.
+    ends: Option<Duration>,
+    /// When the client was last told of it, by its own clock.
+    pub(super) told: Instant,
+}
+
+/// The model of WDM.
+pub(super) struct Wdm {
+    ttl: Option<Duration>,
+    last_id: u32,
+    /// The device that the client has, as it believes.
+    pub(super) device: Option<Held>,
+    /// Devices that the client cannot know of, because the answer was lost.
+    pub(super) orphans: usize,
+    /// What the client has kept for the next start.
+    pub(super) kept: Option<Arc<Device>>,
+}
+
+impl Wdm {
+    pub(super) fn new(ttl: Option<Duration>) -> Self {
+        Self { ttl, last_id: 0, device: None, orphans: 0, kept: None }
+    }
+
+    fn has(&self, device: &Device) -> bool {
+        self.device.as_ref().is_some_and(|held| held.record.url == device.url)
+    }
+
+    fn record(id: u32, address: u32) -> Arc<Device> {
+        let json = format!(
+            r#"{{"url":"https://w/{id}","webSocketUrl":"wss://m/{id}/{address}","userId":"u"}}"#
+        );
+        Arc::new(serde_json::from_str(&json).unwrap())
+    }
+}
+
+/// A socket, as both ends have it.
+#[allow(clippy::struct_excessive_bools)] // independent facts
+pub(super) struct Socket {
+    pub(super) device: Arc<Device>,
+    pub(super) token: u32,
+    pub(super) opened: bool,
+    /// The client has handled the frame that authorizes it.
+    pub(super) authorized: bool,
+    /// The server has sent that frame.
+    pub(super) accepted: bool,
+    /// The server has announced its end.
+    pub(super) announced: bool,
+    /// Nothing comes from the server any more.
+    pub(super) dead: bool,
+    /// The client has sent its close frame.
+    pub(super) closing: bool,
+    sequence: u64,
+    pub(super) last_sequence: Option<u64>,
+    /// When the latest frame arrives: frames of a connection keep their order.
+    arrival: Duration,
+    last_ping: Duration,
+    /// Ids sent, and not acknowledged yet.
+    pub(super) unacknowledged: HashSet<String>,
+    /// The number of the latest frame of which an event was delivered.
+    pub(super) last_event: Option<u64>,
+}
+
+/// The model of Mercury.
+#[derive(Default)]
+pub(super) struct Mercury {
+    /// Sockets that the client has not left.
+    pub(super) sockets: BTreeMap<ConnId, Socket>,
+    /// The token that the client has, and the oldest one that is accepted.
+    pub(super) token: u32,
+    pub(super) accepted_token: u32,
+    pub(super) last_event: u64,
+    last_frame: u64,
+    /// Nobody may open a socket before, by the client's clock.
+    pub(super) not_before: Option<Instant>,
+}
+
+impl Mercury {
+    /// Whether the newest authorized socket works and will stay.
+    pub(super) fn serves(&self) -> bool {
+        let newest = self.sockets.values().rfind(|socket| socket.authorized && !socket.closing);
+        newest.is_some_and(|socket| !socket.dead && !socket.announced)
+    }
+}
+
+impl Simulation {
+    // --- WDM -----------------------------------------------------------------------------------
+
+    /// A request about the device, and what will come of it.
+    pub(super) fn device_request(&mut self, action: DeviceAction) {
+        if let DeviceAction::Restore = action {
+            let kept = self.wdm.kept.clone();
+            return self.later(Duration::from_millis(1), Event::Restored(kept));
+        }
+        let cut = self.world < self.cut_until;
+        let mut wait = self.latency() + self.latency();
+        self.expire();
+        // A fault comes before the request is carried out, or after: then only the answer is lost.
+        let failure = match () {
+            () if cut => {
+                wait = REQUEST_LIMIT / 6;
+                Some(Failure::Other)
+            }
+            () if self.is_out(Outage::Device) => Some(Failure::Other),
+            () if self.fault(4) => Some(match self.random.u8(..8) {
+                0 => Failure::Refused,
+                1 => Failure::Excessive,
+                2 => Failure::Wait(Duration::from_secs(self.random.u64(1..20))),
+                3 => Failure::NotFound,
+                4 => {
+                    wait = REQUEST_LIMIT;
+                    Failure::Other
+                }
+                _ => Failure::Other,
+            }),
+            () => None,
+        };
+        let carried_out = match failure {
+            None => true,
+            Some(Failure::Other) => self.random.bool() && !cut,
+            Some(_) => false,
+        };
+        let event = match action {
+            DeviceAction::Register => Event::Record(self.registered(failure, carried_out)),
+            DeviceAction::Refresh(device) => {
+                Event::Record(self.refreshed(&device, failure, carried_out))
+            }
+            DeviceAction::MakeRoom => Event::Room(match failure {
+                Some(failure) => Err(failure),
+                None => Ok(std::mem::take(&mut self.wdm.orphans)),
+            }),
+            DeviceAction::Delete(device) => {
+                let had = self.wdm.has(&device);
+                if carried_out || failure == Some(Failure::NotFound) {
+                    self.wdm.device.take_if(|held| held.record.url == device.url);
+                }
+                Event::Deleted(match failure {
+                    Some(failure) => Err(failure),
+                    None if had => Ok(()),
+                    None => Err(Failure::NotFound),
+                })
+            }
+            DeviceAction::Restore => return,
+        };
+        self.later(wait, event);
+    }
+
+    /// Forgets a device whose time is over.
+    fn expire(&mut self) {
+        let world = self.world;
+        self.wdm.device.take_if(|held| held.ends.is_some_and(|ends| ends <= world));
+    }
+
+    fn registered(
+        &mut self,
+        failure: Option<Failure>,
+        carried_out: bool,
+    ) -> Result<Arc<Device>, Failure> {
+        let now = self.now();
+        if let (Some(held), Some(ttl)) = (&self.wdm.device, self.wdm.ttl)
+            && held.told + ttl <= now
+        {
+            // The client had to believe that it has ended: it was refreshed, and not told so.
+            self.wdm.device = None;
+            self.wdm.orphans += 1;
+        }
+        if carried_out && failure.is_some() {
+            self.wdm.orphans += 1;
+        }
+        if let Some(failure) = failure {
+            return Err(if failure == Failure::NotFound { Failure::Other } else { failure });
+        }
+        assert!(self.wdm.device.is_none(), "a second device");
+        self.wdm.last_id += 1;
+        let record = Wdm::record(self.wdm.last_id, 0);
+        self.wdm.device = Some(self.held(Arc::clone(&record)));
+        Ok(record)
+    }
+
+    fn refreshed(
+        &mut self,
+        device: &Device,
+        failure: Option<Failure>,
+        carried_out: bool,
+    ) -> Result<Arc<Device>, Failure> {
+        if !self.wdm.has(device) {
+            return Err(failure.unwrap_or(Failure::NotFound));
+        }
+        match failure {
+            // It is gone, or nobody's whom this client may speak for.
+            Some(failure @ (Failure::NotFound | Failure::Refused)) => {
+                self.wdm.device = None;
+                return Err(failure);
+            }
+            Some(failure) => {
+                if carried_out && let (Some(held), Some(ttl)) = (&mut self.wdm.device, self.wdm.ttl)
+                {
+                    held.ends = Some(self.world + ttl);
+                }
+                return Err(failure);
+            }
+            None => {}
+        }
+        let mut record = device.clone();
+        if self.fault(6) {
+            // It has moved.
+            self.wdm.last_id += 1;
+            let address = format!("{}{}", device.url, self.wdm.last_id);
+            record.web_socket_url = address.replace("https://w", "wss://m").parse().unwrap();
+        }
+        let record = Arc::new(record);
+        self.wdm.device = Some(self.held(Arc::clone(&record)));
+        Ok(record)
+    }
+
+    fn held(&self, record: Arc<Device>) -> Held {
+        let ends = self.wdm.ttl.map(|ttl| self.world + ttl);
+        Held { record, ends, told: self.now() }
+    }
+
+    // --- Mercury -------------------------------------------------------------------------------
+
+    /// A socket is dialled.
+    pub(super) fn dial(&mut self, conn: ConnId, device: Arc<Device>) {
+        self.expire();
+        let known = self.wdm.device.as_ref().is_some_and(|held| held.record == device);
+        let socket = Socket {
+            device,
+            token: self.mercury.token,
+            opened: false,
+            authorized: false,
+            accepted: false,
+            announced: false,
+            dead: false,
+            closing: false,
+            sequence: 0,
+            last_sequence: None,
+            arrival: self.world,
+            last_ping: self.world,
+            unacknowledged: HashSet::new(),
+            last_event: None,
+        };
+        self.mercury.sockets.insert(conn, socket);
+        let mut wait = self.latency() * 3;
+        if self.world < self.cut_until {
+            if self.no_route {
+                return self.later(wait / 10, Event::Opened(conn, Err(OpenFailure::Unreachable)));
+            }
+            // It hangs, and goes on when the network is back.
+            wait += self.cut_until.saturating_sub(self.world);
+        }
+        let refused = match self.outage {
+            Some((until, Outage::Upgrade(status))) if self.world < until => Some(status),
+            _ => None,
+        };
+        let outcome = if let Some(status) = refused {
+            Err(OpenFailure::Status { status, retry_after: None })
+        } else if self.is_out(Outage::Reset) {
+            Err(OpenFailure::Network)
+        } else if self.fault(4) {
+            let wait = Duration::from_secs(self.random.u64(1..20));
+            let status = |status, retry_after| Err(OpenFailure::Status { status, retry_after });
+            match self.random.u8(..12) {
+                0 => Err(OpenFailure::Unreachable),
+                1 | 2 => Err(OpenFailure::Network),
+                3 => status(401, None),
+                4 => status(403, None),
+                5 => status(404, None),
+                6 => status(429, Some(wait)),
+                7 => status(429, None),
+                8 => status(500, None),
+                9 => status(503, Some(wait)),
+                10 => Err(OpenFailure::Token),
+                _ => return, // nothing ever comes
+            }
+        } else if known || self.random.bool() {
+            Ok(())
+        } else {
+            Err(OpenFailure::Status { status: 404, retry_after: None })
+        };
+        self.later(wait, Event::Opened(conn, outcome));
+    }
+
+    /// The server decides about an open socket.
+    pub(super) fn authorize(&mut self, conn: ConnId) {
+        let Some(socket) = self.mercury.sockets.get(&conn) else { return };
+        let (device, token) = (Arc::clone(&socket.device), socket.token);
+        self.expire();
+        let known = self.wdm.device.as_ref().is_some_and(|held| held.record == device);
+        if token < self.mercury.accepted_token {
+            return self.server_closes(conn, 4401, "not authorized");
+        }
+        if !known {
+            return self.server_closes(conn, 4404, "registration not found");
+        }
+        if self.is_out(Outage::Refusal) {
+            return self.server_closes_somehow(conn);
+        }
+        if self.fault(5) {
+            return match self.random.u8(..3) {
+                0 => {} // it says nothing
+                1 => self.server_closes_somehow(conn),
+                _ => {
+                    // Something else comes first.
+                    self.push_to(conn, "sim.early");
+                    self.push_to(conn, "mercury.buffer_state");
+                    self.accepted(conn);
+                }
+            };
+        }
+        self.push_to(conn, "mercury.buffer_state");
+        self.accepted(conn);
+    }
+
+    /// Ends what the new socket takes over from.
+    fn accepted(&mut self, conn: ConnId) {
+        if let Some(socket) = self.mercury.sockets.get_mut(&conn) {
+            socket.accepted = true;
+        }
+        if self.is_out(Outage::Loss) {
+            self.server_closes(conn, 1011, "");
+        } else if self.is_out(Outage::Announcement) {
+            self.announce(conn);
+        }
+        let older = self.mercury.sockets.iter();
+        let older = older.filter(|(id, socket)| **id != conn && socket.announced);
+        let older: Vec<_> = older.map(|(id, _)| *id).collect();
+        for old in older {
+            // Some servers forget.
+            if !self.fault(4) {
+                let after = Duration::from_millis(self.random.u64(200..5_000));
+                self.later(after, Event::Retire(old));
+            }
+        }
+    }
+
+    /// An event of this type, on one socket.
+    pub(super) fn push_to(&mut self, conn: ConnId, event_type: &str) {
+        self.mercury.last_event += 1;
+        let number = self.mercury.last_event;
+        self.send_event(conn, event_type, number);
+    }
+
+    pub(super) fn send_event(&mut self, conn: ConnId, event_type: &str, number: u64) {
+        let id = format!("event-{number}");
+        let event = MercuryEvent {
+            id: Some(id.clone()),
+            event_type: event_type.to_owned(),
+            timestamp: None,
+            tracking_id: None,
+            data: RawValue::from_string("{}".to_owned()).unwrap(),
+        };
+        self.send(conn, Some(id), FrameBody::Event(Arc::new(event)));
+    }
+
+    /// A frame to the client; it arrives after those before it.
+    pub(super) fn send(&mut self, conn: ConnId, id: Option<String>, body: FrameBody) {
+        let latency = self.latency();
+        let gap = if self.fault(40) { 3 } else { 1 };
+        let from = self.world.max(self.cut_until);
+        let Some(socket) = self.mercury.sockets.get_mut(&conn) else { return };
+        if socket.dead || socket.closing {
+            return;
+        }
+        socket.sequence += gap;
+        socket.arrival = socket.arrival.max(from + latency);
+        let frame = ServerFrame { id, sequence: Some(socket.sequence), written_ms: None, body };
+        let after = socket.arrival.saturating_sub(self.world);
+        self.later(after, Event::Frame(conn, frame));
+    }
+
+    /// Answers a ping.
+    pub(super) fn pinged(&mut self, conn: ConnId, id: String) {
+        let world = self.world;
+        let Some(socket) = self.mercury.sockets.get_mut(&conn) else { return };
+        // The server has long forgotten a socket on which nothing came.
+        socket.dead |= world.saturating_sub(socket.last_ping) > IDLE;
+        socket.last_ping = world;
+        if self.fault(20) {
+            return match self.random.u8(..3) {
+                0 => {} // no answer
+                1 => self.send(conn, Some("another".to_owned()), FrameBody::Pong),
+                _ => {
+                    // Late, and everything after it as well.
+                    let late = Duration::from_secs(self.random.u64(1..20));
+                    if let Some(socket) = self.mercury.sockets.get_mut(&conn) {
+                        socket.arrival = socket.arrival.max(world + late);
+                    }
+                    self.send(conn, Some(id), FrameBody::Pong);
+                }
+            };
+        }
+        self.send(conn, Some(id), FrameBody::Pong);
+    }
+
+    pub(super) fn server_closes_somehow(&mut self, conn: ConnId) {
+        const CLOSES: &[(u16, &str)] = &[
+            (1000, ""),
+            (1001, ""),
+            (1003, ""),
+            (1005, ""),
+            (1005, "authentication failed"),
+            (1006, ""),
+            (1008, ""),
+            (1011, ""),
+            (1012, ""),
+            (3050, "idle"),
+            (4000, "Replaced"),
+            (4000, "rebalance"),
+            (4001, ""),
+            (4400, ""),
+            (4401, ""),
+            (4403, ""),
+            (4404, ""),
+            (4429, ""),
+        ];
+        let (code, reason) = CLOSES[self.random.usize(..CLOSES.len())];
+        self.server_closes(conn, code, reason);
+    }
+
+    pub(super) fn server_closes(&mut self, conn: ConnId, code: u16, reason: &str) {
+        let latency = self.latency();
+        let from = self.world.max(self.cut_until);
+        let Some(socket) = self.mercury.sockets.get_mut(&conn) else { return };
+        if socket.dead {
+            return;
+        }
+        // After the frames that were sent before; and nothing after it.
+        socket.dead = true;
+        socket.arrival = socket.arrival.max(from + latency);
+        let after = socket.arrival.saturating_sub(self.world);
+        let close = Close { code, reason: reason.to_owned() };
+        self.later(after, Event::Closed(conn, close));
+    }
+
+    /// A new frame id.
+    pub(super) fn frame_id(&mut self) -> String {
+        self.mercury.last_frame += 1;
+        format!("frame-{}", self.mercury.last_frame)
+    }
+}
