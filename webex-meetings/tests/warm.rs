@@ -1,0 +1,58 @@
+//! A restart with everything that an earlier run has kept.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use webex_auth::{DirectoryStore, Store};
+use webex_core::{Credentials, Endpoints, Transport, Webex};
+use webex_meetings::{Meetings, MeetingsState};
+use webex_sandbox::{Sandbox, U2c, Wdm};
+
+fn client(sandbox: &Sandbox, store: &Arc<dyn Store>) -> Webex {
+    let ca = sandbox.ca_pem().unwrap().as_bytes();
+    Webex::builder()
+        .credentials(Credentials::access_token(sandbox.token()))
+        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
+        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
+        .state_store(Arc::clone(store), "me")
+        .build()
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_restart_takes_two_sequential_request_times() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store: Arc<dyn Store> = Arc::new(DirectoryStore::new(folder.path()));
+    {
+        let meetings = Meetings::new(&client(&sandbox, &store));
+        meetings.register().await.unwrap();
+        let kept = ["me.device.secret", "me.catalog.secret"].map(|name| folder.path().join(name));
+        while !kept.iter().all(|file| file.exists()) {
+            tokio::task::yield_now().await;
+        }
+    }
+    // Ended without unregistering: the device waits for the next start.
+    sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
+    assert_eq!(sandbox.counts().devices, 1);
+    sandbox.clear_requests();
+
+    let latency = Duration::from_millis(500);
+    sandbox.set_latency(latency);
+    let started = Instant::now();
+    let meetings = Meetings::new(&client(&sandbox, &store));
+    meetings.ready().await.unwrap();
+    meetings.register().await.unwrap();
+    let taken = started.elapsed();
+    assert!(taken >= 2 * latency && taken < 3 * latency, "{taken:?}");
+    assert_eq!(meetings.state(), MeetingsState::Registered);
+    let requests = || sandbox.requests();
+    assert!(requests().of(U2c::postauth()).is_empty() && requests().of(Wdm::register()).is_empty());
+    assert_eq!(requests().of(Wdm::refresh()).count(), 1);
+
+    sandbox.set_latency(Duration::ZERO);
+    meetings.unregister().await.unwrap();
+    assert_eq!((sandbox.counts().devices, sandbox.counts().sockets), (0, 0));
+}
