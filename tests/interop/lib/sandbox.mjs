@@ -96,10 +96,17 @@ export class Sandbox {
   }
 
   /** Registers a device of the user that is not the client's; gives the device. */
-  async otherDevice() {
-    const names = ['name', 'model', 'localizedModel', 'systemName', 'systemVersion'];
-    const device = Object.fromEntries(names.map((name) => [name, 'another client']));
-    return this.serve('POST', '/wdm/api/v1/devices', { ...device, deviceType: 'WEB' });
+  async otherDevice(name = 'another client') {
+    const names = ['model', 'localizedModel', 'systemName', 'systemVersion'];
+    const device = Object.fromEntries(names.map((field) => [field, 'another client']));
+    return this.serve('POST', '/wdm/api/v1/devices', { ...device, name, deviceType: 'WEB' });
+  }
+
+  /** The same, as another run of our client left it so many seconds ago. */
+  async forgottenDevice(ago) {
+    const device = await this.otherDevice('webex-native');
+    await this.ask('PATCH', `/devices/${device.url.split('/').at(-1)}`, { unused_s: ago });
+    return device;
   }
 
   /** Registers a line of the user that is not the client's, at the first primary. */
