@@ -154,6 +154,7 @@ impl Webex {
 
     fn hint(&self, hint: Hint) {
         self.tokens().network_changed();
+        self.http().allow().hosts().forgive();
         if let Some(link) = self.0.link.get() {
             link.hint(hint);
         }

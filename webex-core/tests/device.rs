@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use support::{builder, trusting};
 use webex_auth::{MemoryStore, Store};
-use webex_core::{ErrorKind, LinkError, Phase, Webex};
+use webex_core::{DeviceConfig, ErrorKind, LinkError, Phase, Webex};
 use webex_sandbox::{Mercury, Operation, Request, Sandbox, Service, U2c, Wdm};
 
 /// What a refusal says when there are too many devices.
@@ -174,6 +174,34 @@ async fn what_is_kept_for_another_cloud_is_not_used() {
     assert_eq!(there.requests().of(Wdm::register()).count(), 1);
     assert!(there.requests().of(Wdm::refresh()).is_empty());
     assert!(here.requests().of(Wdm::refresh()).is_empty());
+}
+
+#[tokio::test]
+async fn row_15_an_ephemeral_device_is_refreshed_and_replaced_when_that_fails_until_its_end() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let mut config = DeviceConfig::default();
+    config.ttl = Some(Duration::from_secs(2));
+    let webex = builder(&sandbox).device(config).build().unwrap();
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    let first = lease.device().await.unwrap();
+    sandbox.wait_for(|s| s.requests().of(Wdm::refresh()).answered(200).count() == 1).await.unwrap();
+    assert_eq!(sandbox.counts().devices, 1);
+
+    // It is not refreshed any more, and ends.
+    sandbox.fail(Wdm::refresh()).with(503).always();
+    let moved = |s: &Sandbox| match &s.devices()[..] {
+        [device] if device.url != first.url.as_str() => {
+            s.sockets().iter().any(|socket| socket.authorized && socket.device_id == device.id)
+        }
+        _ => false,
+    };
+    sandbox.wait_for(moved).await.unwrap();
+    assert_eq!(sandbox.requests().of(Wdm::register()).count(), 2);
+    let failed = sandbox.requests().of(Wdm::refresh()).answered(503).count();
+    assert!((1..=5).contains(&failed), "{failed} tries in half a second");
+    lease.release("done").await.unwrap();
+    assert_eq!((sandbox.counts().devices, sandbox.counts().sockets), (0, 0));
 }
 
 #[tokio::test]

@@ -301,6 +301,9 @@ pub struct WdmPolicy {
     /// Origin of `webSocketUrl`, such as `wss://localhost:8443`, for clients whose HTTP library can be
     /// led to the sandbox but whose websocket library cannot. Default: that of the request.
     pub socket_origin: Option<String>,
+    /// So many developer features that mean nothing are in every answer. A real one has hundreds, and
+    /// is tens of kilobytes long. Default: 0.
+    pub extra_features: usize,
 }
 
 impl Default for WdmPolicy {
@@ -310,6 +313,7 @@ impl Default for WdmPolicy {
             device_limit_status: 403,
             durable_lifetime: Duration::from_hours(7 * 24),
             socket_origin: None,
+            extra_features: 0,
         }
     }
 }

@@ -79,6 +79,17 @@ async fn details_are_given_as_asked() {
 }
 
 #[tokio::test]
+async fn an_answer_can_be_as_long_as_a_real_one() {
+    let (sandbox, client) = plain().await;
+    let short = client.device().await;
+    assert_eq!(short["features"]["developer"].as_array().unwrap().len(), 2);
+    sandbox.wdm_policy(|policy| policy.extra_features = 350);
+    let long = client.device().await;
+    assert_eq!(long["features"]["developer"].as_array().unwrap().len(), 352);
+    assert!((45_000..60_000).contains(&long.to_string().len()), "{}", long.to_string().len());
+}
+
+#[tokio::test]
 async fn a_user_has_a_limited_number_of_devices() {
     let (sandbox, client) = plain().await;
     sandbox.wdm_policy(|policy| policy.device_limit = 2);

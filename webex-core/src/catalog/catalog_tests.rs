@@ -213,6 +213,16 @@ async fn a_failed_host_is_left_alone_for_a_while() {
 }
 
 #[test]
+fn another_network_is_another_chance() {
+    let hosts = hosts(example());
+    let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
+    hosts.mark_failed(&device);
+    assert_ne!(hosts.place(&device), device);
+    hosts.forgive();
+    assert_eq!(hosts.place(&device), device);
+}
+
+#[test]
 fn only_what_speaks_against_a_host_counts() {
     let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
     let network = |host: &str| HttpError::Network { host: host.to_owned(), reason: String::new() };

@@ -83,6 +83,12 @@ impl Hosts {
         self.best(&alternatives).unwrap_or_else(|| url.clone())
     }
 
+    /// The network is another one: what failed before says nothing any more.
+    pub(crate) fn forgive(&self) {
+        self.failed.lock().clear();
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
     /// What came of a request to this URL, after [`place`](Self::place).
     pub(crate) fn observe<T>(&self, url: &Url, outcome: &Result<T, HttpError>) {
         let failed = match outcome {

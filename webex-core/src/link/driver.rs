@@ -170,6 +170,7 @@ impl Driver {
             info!(seconds = slept.time.as_secs(), "the machine has slept");
             self.machine.handle_slept(now, slept.unseen);
             self.core.http.tokens().network_changed();
+            self.core.http.allow().hosts().forgive();
             self.hint(Hint::Resumed);
         }
     }

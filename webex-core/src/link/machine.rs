@@ -331,8 +331,12 @@ impl Machine {
         let offline = matches!(self.socket.status(), socket::Status::Offline);
         if self.wanted {
             let registered = self.device.status() == device::machine::Status::Registered;
+            let failed = self.device.status() == device::machine::Status::Failed;
             if registered && (offline || self.socket.status() == socket::Status::Closing) {
                 self.socket.connect(now);
+            } else if failed && matches!(self.socket.status(), socket::Status::Connecting { .. }) {
+                // A device of an earlier run that did not prove itself: there is nothing to dial.
+                self.socket.disconnect(now, "no device");
             }
         } else if offline {
             if !matches!(
@@ -506,6 +510,23 @@ mod tests {
         machine.device.refresh();
         machine.handle_record(now, Ok(device_at("https://w/1", "wss://m/2")));
         assert_eq!(opens(&mut machine), 0);
+    }
+
+    #[test]
+    fn the_socket_of_a_remembered_device_ends_with_it() {
+        let now = Instant::now();
+        let mut machine = Machine::new(device::machine::Machine::kept(1), 1);
+        machine.up(now);
+        assert!(machine.poll_action().is_some());
+        machine.handle_restored(now, Some(device()));
+        assert_eq!(opens(&mut machine), 1);
+        assert!(machine.device_to_dial().is_some());
+        machine.handle_record(now, Err(device::machine::Failure::NotFound));
+        let _ = opens(&mut machine);
+        machine.handle_record(now, Err(device::machine::Failure::Refused));
+        assert_eq!(machine.phase(), Phase::Failed);
+        let _ = opens(&mut machine);
+        assert_eq!(machine.poll_timeout(), None, "nothing goes on by itself");
     }
 
     #[test]

@@ -201,20 +201,24 @@ fn device_json(world: &World, base: &Base, device: &Device, user: &User, details
         out.insert("webSocketUrl".to_owned(), url.into());
     }
     if includes("features") {
-        out.insert("features".to_owned(), features(user));
+        out.insert("features".to_owned(), features(world, user));
     }
     Value::Object(out)
 }
 
-fn features(user: &User) -> Value {
+fn features(world: &World, user: &User) -> Value {
     let feature = |key: &str, value: bool| {
         json!({"key": key, "val": value.to_string(), "value": value, "type": "boolean",
                "mutable": true, "lastModified": "2025-01-01T00:00:00.000Z"})
     };
     let entitlement =
         if user.webrtc_calling { vec![feature("bc-sp-standard", true)] } else { vec![] };
+    let mut developer =
+        vec![feature("web-high-availability", false), feature("web-shared-mercury", false)];
+    let extra = 1..=world.policies.read().wdm.extra_features;
+    developer.extend(extra.map(|number| feature(&format!("filler-feature-{number:04}"), true)));
     json!({
-        "developer": [feature("web-high-availability", false), feature("web-shared-mercury", false)],
+        "developer": developer,
         "entitlement": entitlement,
         "user": [],
     })
