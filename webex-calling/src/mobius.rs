@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use url::Url;
 use webex_core::{
-    Http, HttpError, Lease, Link, LinkEvent, Request, Webex, join, mercury::MercuryEvent,
+    ErrorKind, Http, HttpError, Lease, Link, LinkEvent, REQUEST_TIMEOUT, Request, Webex, join,
+    mercury::MercuryEvent,
 };
 
 use crate::{
@@ -169,10 +170,11 @@ impl MobiusTransport for HttpTransport {
         let client_device_uri = Arc::clone(&self.client_device_uri);
         Box::pin(async move {
             // The device of this moment: it may have been registered anew since the line was made.
-            let device = lease.device().await.map_err(|error| HttpError::NoDevice {
-                kind: error.kind(),
-                reason: error.to_string(),
-            })?;
+            // While there is none, no server can take the line; the wait must end all the same.
+            let device = match tokio::time::timeout(REQUEST_TIMEOUT, lease.device()).await {
+                Ok(device) => device.map_err(|e| no_device(e.kind(), e.to_string()))?,
+                Err(_) => return Err(no_device(ErrorKind::Timeout, "not in time".to_owned())),
+            };
             *client_device_uri.lock() = Some(device.url.to_string());
             let body = RegisterRequest {
                 user_id: &device.user_id,
@@ -223,6 +225,10 @@ impl MobiusTransport for HttpTransport {
             }
         }))
     }
+}
+
+fn no_device(kind: ErrorKind, reason: String) -> HttpError {
+    HttpError::NoDevice { kind, reason }
 }
 
 impl HttpTransport {
