@@ -127,7 +127,7 @@ impl Run {
     /// A life: trouble, one healthy server, all healthy, the end.
     fn live(&mut self) -> Outcome {
         self.register();
-        let troubles = self.random(15..60);
+        let troubles = self.random(10..40);
         for _ in 0..troubles {
             self.trouble()?;
             let until = self.now() + Duration::from_millis(self.random(0..60_000));
