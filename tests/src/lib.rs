@@ -3,5 +3,6 @@
 //! Nothing here may depend on a crate of the SDK: the crates' own tests use it.
 
 pub mod anyhost;
+pub mod cut;
 pub mod leak;
 pub mod process;
