@@ -109,6 +109,12 @@ impl Machine {
             return;
         };
         let refusal = match answer {
+            // A call has begun in the meantime, and would not survive the move.
+            Ok(granted) if self.calls_are_active() => {
+                self.delete(primary, granted.device.into());
+                self.state = State::Registered(active);
+                return self.failback_later(now);
+            }
             Ok(granted) => {
                 let Active { server, device, asking, .. } = *active;
                 if let Some((op, _)) = asking {

@@ -275,6 +275,14 @@ impl Machine {
             {
                 self.down(*active);
             }
+            // It was about to be left.
+            State::Moving(moving)
+                if !moving.left
+                    && device_id.is_none_or(|id| id == moving.backup.device.device_id) =>
+            {
+                self.act(Action::Cancel(moving.op));
+                self.down(*moving.backup);
+            }
             other => self.state = other,
         }
     }

@@ -3,6 +3,9 @@
 //! The event socket and the host know sooner than the next keepalive that the network went or came
 //! back. A registered line sees at once whether its registration has survived; a line that waits
 //! need not wait any longer. No third party is asked whether there is a network.
+//!
+//! The reference client deletes the registration when the network is back, and makes a new one. One
+//! keepalive tells whether that is needed, and mostly it is not.
 
 use std::time::Instant;
 

@@ -13,7 +13,8 @@ pub struct RegistrationPolicy {
     pub device_limit: DeviceLimit,
     /// How long after all servers have refused the line they are tried again, give or take a fifth;
     /// which servers there are is asked for anew each time. `None`: not until
-    /// [`Line::register`](crate::Line::register). Default: [`SLOW_RETRY`], 5 min.
+    /// [`Line::register`](crate::Line::register). Default: [`SLOW_RETRY`], 5 min; less than
+    /// [`SLOW_RETRY_MIN`](super::timings::SLOW_RETRY_MIN) counts as that.
     pub slow_retry: Option<Duration>,
 }
 

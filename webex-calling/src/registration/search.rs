@@ -18,7 +18,7 @@ use super::{
     state::{Next, Pass, Round, State, Timer, Trying},
     timings::{
         CALLS_POLL, FAILOVER_AFTER, FAILOVER_MIN_WAIT, REDISCOVERY_LIMIT, RETRY_AFTER_MAX,
-        SLOW_RETRY_SPREAD, between, retry_interval,
+        SLOW_RETRY_MIN, SLOW_RETRY_SPREAD, between, retry_interval,
     },
 };
 use crate::{
@@ -223,6 +223,7 @@ impl Machine {
     /// The end without success for now: a long wait, and then again.
     fn no_success(&mut self, now: Instant, error: LineError) {
         let Some(interval) = self.policy.slow_retry else { return self.fail(error) };
+        let interval = interval.max(SLOW_RETRY_MIN);
         self.forget();
         self.emit(LineEvent::Error(error));
         let spread = interval / SLOW_RETRY_SPREAD;

@@ -62,6 +62,10 @@ pub const FAILOVER_STATE_MAX_AGE: Duration = Duration::from_secs(300);
 /// client does not. Five minutes: soon enough for people, rare enough for a service in trouble.
 pub const SLOW_RETRY: Duration = Duration::from_secs(300);
 
+/// The shortest such wait that an application may choose: all servers are asked after each, and
+/// sooner than [`RETRY_BASE`] not even the first rounds come.
+pub const SLOW_RETRY_MIN: Duration = RETRY_BASE;
+
 /// That wait is longer or shorter by up to this part of it (1/5), at random: the lines that a
 /// failing service has lost do not come back in step.
 pub const SLOW_RETRY_SPREAD: u32 = 5;

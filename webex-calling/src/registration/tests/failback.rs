@@ -68,6 +68,31 @@ fn calls_put_a_failback_off() {
     assert_eq!(bench.asked(), "p1");
 }
 
+#[test]
+fn a_call_that_begins_while_the_primary_is_asked_is_not_ended() {
+    let calls = Arc::new(Calls::default());
+    for refusal in [None, Some(full(&[("d", true)]))] {
+        let mut bench = Bench::on_backup(1, 1, 1);
+        bench.machine.set_calls(calls.clone());
+        bench.sleep_on();
+        bench.answer_ping(Ok(()));
+        calls.set(true);
+        let granted_by_primary = refusal.is_none();
+        match refusal {
+            Some(refusal) => bench.refuse(Err(refusal)),
+            None => bench.answer(Ok(granted(30))),
+        };
+        assert_eq!(bench.machine.state(), LineState::Registered);
+        if granted_by_primary {
+            assert_eq!(bench.answer_deletion(Ok(())).0, "p1");
+        }
+        assert!(bench.is_quiet() && bench.names().is_empty());
+        calls.set(false);
+        assert!(REHOMING.contains(&bench.sleep_on()));
+        assert_eq!(bench.answer_ping(Ok(())), "p1");
+    }
+}
+
 /// A primary that takes no second registration of the user.
 fn moving(seed: u64) -> Bench {
     let mut bench = Bench::on_backup(1, 1, seed);

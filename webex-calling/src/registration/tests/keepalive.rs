@@ -143,6 +143,14 @@ fn a_registration_that_the_server_drops_is_not_deleted_and_not_made_anew() {
         assert!(bench.is_quiet() && bench.machine.poll_timeout().is_none());
         assert_eq!(bench.machine.info().status, LineStatus::Inactive);
     }
+    // A backup that was about to be left is not left for a primary then.
+    let mut moving = Bench::on_backup(1, 1, 1);
+    moving.sleep_on();
+    moving.answer_ping(Ok(()));
+    moving.refuse(Err(full(&[("d", true)])));
+    moving.machine.handle_down(moving.now, Some("d"));
+    assert_eq!((moving.names(), moving.machine.state()), (vec!["unregistered"], LineState::Failed));
+    assert!(moving.is_quiet() && moving.machine.poll_timeout().is_none());
     // Of no meaning to a line that is not registered.
     let mut bench = Bench::registering(1, 0, 1);
     bench.machine.handle_down(bench.now, None);

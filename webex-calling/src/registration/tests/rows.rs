@@ -147,6 +147,10 @@ fn row_36_after_the_final_failure_comes_a_slow_retry_with_the_servers_of_the_day
     let mut bench = with_policy(1, 0, policy);
     bench.answer(Err(busy(200)));
     assert!((secs(2880)..=secs(4320)).contains(&bench.sleep()));
+    let policy = RegistrationPolicy { slow_retry: Some(Duration::ZERO), ..Default::default() };
+    let mut bench = with_policy(0, 0, policy);
+    bench.answer_servers(Ok(servers(0, 0)));
+    assert!((secs(24)..=secs(36)).contains(&bench.sleep()), "no flood");
     let mut bench = Bench::without_slow_retry(1, 0, 1);
     bench.answer(Err(busy(200)));
     assert_eq!(bench.machine.state(), LineState::Failed);
