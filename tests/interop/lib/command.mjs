@@ -18,9 +18,9 @@ export class CommandClient {
   /** What the command printed, in order. */
   reports = new Reports('webex register');
 
-  static async open(sandbox, { product }) {
+  static async open(sandbox, { product, flags: more = [] }) {
     const client = new CommandClient();
-    const flags = ['--json', ...FLAGS[product], '--cloud', sandbox.origin, '--ca', sandbox.caFile];
+    const flags = ['--json', ...FLAGS[product], ...more, '--cloud', sandbox.origin, '--ca', sandbox.caFile];
     const child = spawn(await webexBinary(), ['register', ...flags], {
       env: { ...process.env, WEBEX_ACCESS_TOKEN: sandbox.token },
       stdio: ['ignore', 'pipe', 'pipe'],

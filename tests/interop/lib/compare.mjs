@@ -24,6 +24,9 @@ const TRANSPORT_HEADERS = new Set([
 /** Sent as often as time allows: only the first is compared. */
 const REPEATED = new Set(['mobius.status']);
 
+/** Asked by both products at the same time, so that they come in any order: the shortest first. */
+const SIDE_BY_SIDE = new Set(['hydra.me']);
+
 /** What the official client tells its makers, when it finds the time; ours must send none of it. */
 const TELEMETRY = /^(metrics|client_logs)\./;
 
@@ -127,6 +130,9 @@ function byOperation(requests) {
     const same = map.get(request.name) ?? [];
     if (!(REPEATED.has(request.name) && same.length)) same.push(request);
     map.set(request.name, same);
+  }
+  for (const name of SIDE_BY_SIDE) {
+    map.get(name)?.sort((a, b) => Object.keys(a.fields).length - Object.keys(b.fields).length);
   }
   return map;
 }

@@ -14,7 +14,7 @@ const BROWSERS_OWN = /(^|\.)(google|googleapis|gstatic|gvt1)\.com$/;
  * Runs a scenario with a client, `OfficialClient` or `CommandClient`; gives what the sandbox recorded.
  *
  * A scenario is an object: `id`; `shows`, what it shows; `product` of `OfficialClient.open`; `keepaliveS`
- * of `Sandbox.start`; `clock`, whether time in the page is moved forward; `prepare(sandbox)`, before the
+ * of `Sandbox.start`; `flags`, more arguments of our command; `clock`, whether time in the page is moved forward; `prepare(sandbox)`, before the
  * client starts; `run({sandbox, client})`, which ends when there is nothing more to happen;
  * `official({sandbox, client})`, what is to be seen of the official client;
  * `ours({sandbox, client})`, if anything, of ours.

@@ -34,6 +34,8 @@ export const deviceLimit = {
   shows: 'the newest client takes the place of the other',
   product: 'calling',
   keepaliveS: 30,
+  // What the official client always does; ours asks first.
+  flags: ['--on-device-limit', 'take-over'],
   async prepare(sandbox) {
     await sandbox.otherLine();
     await sandbox.policies({ mobius: { line_limit: 1 } });
