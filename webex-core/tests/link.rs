@@ -4,14 +4,17 @@
 mod common;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
 use common::{Linked, client};
 use serde_json::json;
 use webex_core::{
-    ErrorKind, LinkError, LinkEvent, Phase,
+    AccessToken, Credentials, ErrorKind, LinkError, LinkEvent, Phase,
     mercury::{
         MercuryEvent,
         close::Stop,
@@ -131,9 +134,10 @@ async fn row_21_each_attempt_goes_to_the_address_of_the_present_record() {
 }
 
 #[tokio::test]
-async fn a_switchover_is_told_and_nobody_is_offline() {
+async fn row_19_the_end_of_an_old_socket_does_not_touch_the_new_one() {
     let mut t = Linked::start().await;
-    t.sandbox.shutdown_socket(t.socket().id);
+    let old = t.socket().id;
+    t.sandbox.shutdown_socket(old);
     let mut told = Vec::new();
     while told.len() < 2 {
         match t.events.next().await.unwrap() {
@@ -143,8 +147,62 @@ async fn a_switchover_is_told_and_nobody_is_offline() {
         }
     }
     assert_eq!(told, [Switchover::Announced, Switchover::Complete]);
-    t.sandbox.wait_for(|s| s.sockets().len() == 1).await.unwrap();
+    t.sandbox.wait_for(|s| s.sockets().iter().all(|socket| socket.id != old)).await.unwrap();
+    // The new one is the link's: an event arrives on it, and nobody was offline.
+    t.sandbox.push_event(t.sandbox.user(), &json!({"eventType": "test.after"}));
+    let arrived = |event: &LinkEvent| match event {
+        LinkEvent::Event(event) => event.event_type == "test.after",
+        LinkEvent::Offline => panic!("it was noticed"),
+        _ => false,
+    };
+    t.until(arrived).await;
+    assert_eq!((t.sandbox.sockets().len(), t.webex.link().state().phase), (1, Phase::Up));
     t.end().await;
+}
+
+#[tokio::test]
+async fn row_18_the_frame_that_authorizes_is_found_among_others() {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.mutate(Mutation::LateFirstFrame, true);
+    let webex = client(&sandbox);
+    let mut early = webex.subscribe_to("sandbox.early");
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    assert_eq!(event(early.next().await).event_type, "sandbox.early");
+    lease.release("done").await.unwrap();
+}
+
+#[tokio::test]
+async fn row_25_a_refused_token_is_renewed_once_and_the_socket_comes_back_with_it() {
+    let sandbox = Arc::new(Sandbox::start().await.unwrap());
+    let (minted, weak) = (Arc::new(AtomicUsize::new(0)), Arc::downgrade(&sandbox));
+    let count = Arc::clone(&minted);
+    let credentials = Credentials::provider(move || {
+        count.fetch_add(1, Ordering::Relaxed);
+        let sandbox = weak.upgrade().expect("the test is running");
+        let token = sandbox.issue_token(sandbox.user(), None).expect("a user");
+        async move { Ok(webex_auth::TokenSet::new(AccessToken::parse(&token).expect("a token"))) }
+    });
+    let webex = common::client_with(&sandbox, credentials);
+    let mut events = webex.link().subscribe();
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    let first = webex.tokens().current().unwrap();
+
+    // A token that ends under a live socket changes nothing by itself.
+    sandbox.revoke_token(first.expose());
+    sandbox.push_event(sandbox.user(), &json!({"eventType": "test.still"}));
+    let still =
+        |event: &LinkEvent| matches!(event, LinkEvent::Event(it) if it.event_type == "test.still");
+    common::until(&mut events, still).await;
+    assert_eq!(minted.load(Ordering::Relaxed), 1);
+    // Where the server minds, it says so.
+    assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4401, "token expired"));
+    common::until(&mut events, |event| matches!(event, LinkEvent::Offline)).await;
+    common::until(&mut events, |event| matches!(event, LinkEvent::Online)).await;
+    assert_eq!(minted.load(Ordering::Relaxed), 2, "one renewal");
+    assert_ne!(webex.tokens().current().unwrap(), first);
+    lease.release("done").await.unwrap();
 }
 
 #[tokio::test]

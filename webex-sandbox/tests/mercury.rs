@@ -264,6 +264,68 @@ async fn mutations_break_the_protocol() {
 }
 
 #[tokio::test]
+async fn an_ordinary_event_can_come_before_the_first_frame() {
+    let t = setup().await;
+    t.sandbox.mutate(Mutation::LateFirstFrame, true);
+    let (mut socket, first) =
+        MercuryClient::authorized(&t.sandbox, &t.device, &t.client.token).await;
+    assert_eq!(first["data"]["eventType"], "sandbox.early");
+    let second = socket.next().await;
+    assert_eq!(second["data"]["eventType"], "mercury.buffer_state");
+    assert_eq!((&first["sequenceNumber"], &second["sequenceNumber"]), (&json!(1), &json!(2)));
+}
+
+#[tokio::test]
+async fn a_socket_can_be_accepted_and_never_told_so() {
+    let t = setup().await;
+    t.sandbox.fail(Mercury::authorize()).delay(Duration::from_secs(3600)).once();
+    let mut socket = MercuryClient::open(&t.sandbox, &t.device, "").await;
+    socket.authorize(&t.client.token).await;
+    // It is authorized: events come, and no `mercury.buffer_state`.
+    t.sandbox.wait_for(|s| s.sockets()[0].authorized).await.unwrap();
+    t.sandbox.push_event(t.sandbox.user(), &json!({"eventType": "a.b"}));
+    assert_eq!(socket.next().await["data"]["eventType"], "a.b");
+}
+
+#[tokio::test]
+async fn a_pong_can_be_late_and_others_overtake_it() {
+    let t = setup().await;
+    let mut socket = t.socket().await;
+    let delay = Duration::from_millis(300);
+    t.sandbox.fail(Mercury::ping()).delay(delay).once();
+    let started = Instant::now();
+    socket.send(json!({"id": "late", "type": "ping"})).await;
+    socket.send(json!({"id": "next", "type": "ping"})).await;
+    assert_eq!(socket.next().await["id"], "next");
+    assert_eq!(socket.next().await["id"], "late");
+    assert!(started.elapsed() >= delay, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn an_upgrade_can_be_refused_with_headers() {
+    let t = setup().await;
+    t.sandbox.fail(Mercury::connect()).with(429).header("Retry-After", 7).once();
+    let url = t.device["webSocketUrl"].as_str().unwrap();
+    let refused = MercuryClient::open_url(&t.sandbox, url).await.err().unwrap();
+    let tokio_tungstenite::tungstenite::Error::Http(answer) = refused else { panic!("{refused}") };
+    assert_eq!(
+        (answer.status().as_u16(), &answer.headers()["retry-after"]),
+        (429, &"7".parse().unwrap())
+    );
+}
+
+#[tokio::test]
+async fn a_shutdown_can_leave_no_time_for_the_switch() {
+    let t = setup().await;
+    let mut socket = t.socket().await;
+    let id = t.last();
+    t.sandbox.shutdown_socket(id);
+    t.sandbox.close_socket(id, 4001, "shutdown");
+    assert_eq!(socket.next().await["type"], "shutdown");
+    assert_eq!(socket.closed().await.unwrap().0, 4001);
+}
+
+#[tokio::test]
 async fn latency_delays_each_answered_frame_once() {
     let t = setup().await;
     let mut socket = t.socket().await;

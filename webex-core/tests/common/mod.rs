@@ -14,9 +14,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A user without anything registered.
 pub(crate) fn client(sandbox: &Sandbox) -> Webex {
+    client_with(sandbox, Credentials::access_token(sandbox.token()))
+}
+
+/// The same, with tokens of one's own.
+pub(crate) fn client_with(sandbox: &Sandbox, credentials: Credentials) -> Webex {
     let ca = sandbox.ca_pem().unwrap().as_bytes();
     Webex::builder()
-        .credentials(Credentials::access_token(sandbox.token()))
+        .credentials(credentials)
         .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
         .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
         .build()

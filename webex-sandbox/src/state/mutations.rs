@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub enum Mutation {
     /// The first Mercury frame is an ordinary event; `mercury.buffer_state` never comes.
     WrongFirstFrame,
+    /// An ordinary event comes before `mercury.buffer_state`.
+    LateFirstFrame,
     /// Pongs carry an id of their own.
     WrongPongId,
     /// Every Mercury frame skips a sequence number.
@@ -40,8 +42,9 @@ pub enum Mutation {
 
 impl Mutation {
     /// Every mutation.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::WrongFirstFrame,
+        Self::LateFirstFrame,
         Self::WrongPongId,
         Self::SequenceGaps,
         Self::DuplicateEvents,

@@ -229,6 +229,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             self.user = Some(user);
             self.world.changed(|| Change::SocketAuthorized { id: self.id, user_id });
             self.replace_others(&device_id);
+            if self.world.mutations.has(Mutation::LateFirstFrame) {
+                let early = envelope(&json!({"eventType": "sandbox.early"}));
+                self.answer(fault.delay, Outgoing::Frame(early));
+            }
             if self.options.buffer_states || self.options.registration_status {
                 let mut first = self.first_frame();
                 patch(&mut first, &fault);
