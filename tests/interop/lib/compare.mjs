@@ -24,6 +24,12 @@ const TRANSPORT_HEADERS = new Set([
 /** Sent as often as time allows: only the first is compared. */
 const REPEATED = new Set(['mobius.status']);
 
+/**
+ * Sent with the device's address when there is a device already, which is a matter of time: asked beside
+ * its registration.
+ */
+const BESIDE_THE_DEVICE = /^hydra\./;
+
 /** Asked by both products at the same time, so that they come in any order: the shortest first. */
 const SIDE_BY_SIDE = new Set(['hydra.me']);
 
@@ -89,7 +95,8 @@ function comparable({ service, operation, method, path, query, headers, body, st
   const fields = { method, path: general(path.replace(/^\/(mobius\/[\w-]+|mercury)\//, '/')), status };
   for (const [name, value] of new URLSearchParams(query)) fields[`query ${name}`] = general(value);
   for (const [name, value] of Object.entries(headers)) {
-    if (!TRANSPORT_HEADERS.has(name) && !name.startsWith('sec-')) {
+    const timed = name === 'cisco-device-url' && BESIDE_THE_DEVICE.test(`${service}.`);
+    if (!TRANSPORT_HEADERS.has(name) && !name.startsWith('sec-') && !timed) {
       fields[`header ${name}`] = general(value);
     }
   }
