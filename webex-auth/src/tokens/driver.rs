@@ -41,7 +41,7 @@ pub(super) struct Driver {
     set: Option<TokenSet>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
-    commands: mpsc::UnboundedReceiver<Command>,
+    commands: mpsc::UnboundedReceiver<Box<Command>>,
     waiters: Vec<Reply<AccessToken>>,
     /// Jobs that wait for the one under way.
     tasks: Vec<Task>,
@@ -59,7 +59,7 @@ impl Driver {
         keeper: Keeper,
         clock: Arc<dyn Clock>,
         shared: Arc<Shared>,
-        commands: mpsc::UnboundedReceiver<Command>,
+        commands: mpsc::UnboundedReceiver<Box<Command>>,
     ) -> Self {
         let set = keeper.set().filter(|_| keeper.is_alone()).cloned();
         let mut driver = Self {
@@ -103,7 +103,7 @@ impl Driver {
                     self.job_ended(end);
                 }
                 command = self.commands.recv(), if open => match command {
-                    Some(command) => self.command(command),
+                    Some(command) => self.command(*command),
                     None => open = false,
                 },
                 () = sleep_for(sleep), if open => {

@@ -41,7 +41,8 @@ pub struct Tokens(Arc<Handle>);
 
 struct Handle {
     shared: Arc<Shared>,
-    commands: mpsc::UnboundedSender<Command>,
+    /// Boxed, because the channel of an idle user has room for many of them.
+    commands: mpsc::UnboundedSender<Box<Command>>,
     /// The driver, until it is started.
     waiting: Mutex<Option<Driver>>,
 }
@@ -147,7 +148,7 @@ impl Tokens {
     /// Tells that the network may be back, so that a failed renewal is tried again soon.
     pub fn network_changed(&self) {
         self.start();
-        let _ = self.0.commands.send(Command::NetworkChanged); // a stopped driver renews nothing
+        let _ = self.0.commands.send(Box::new(Command::NetworkChanged)); // a stopped driver renews nothing
     }
 
     /// How the tokens are doing.
@@ -164,7 +165,7 @@ impl Tokens {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, TokenError> {
         self.start();
         let (reply, answer) = oneshot::channel();
-        self.0.commands.send(command(reply)).map_err(|_| TokenError::Stopped)?;
+        self.0.commands.send(Box::new(command(reply))).map_err(|_| TokenError::Stopped)?;
         answer.await.map_err(|_| TokenError::Stopped)?
     }
 

@@ -38,7 +38,7 @@ const FAREWELL: Duration = Duration::from_secs(5);
 /// Runs the link until all handles are gone and nothing is left in the cloud.
 pub(super) async fn run(
     core: Arc<Core>,
-    inbox: mpsc::UnboundedReceiver<Command>,
+    inbox: mpsc::UnboundedReceiver<Box<Command>>,
     publish: watch::Sender<LinkState>,
     events: Arc<Hub<LinkEvent>>,
 ) {
@@ -83,7 +83,7 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Box<Command>>) {
         let mut farewell: Option<Instant> = None;
         let mut embargoes = self.core.http.embargoes();
         loop {
@@ -103,7 +103,7 @@ impl Driver {
                 biased;
                 command = inbox.recv(), if farewell.is_none() => {
                     if let Some(command) = command {
-                        self.obey(command);
+                        self.obey(*command);
                     } else {
                         farewell = Some(now() + FAREWELL);
                         self.machine.leave(now(), "client closed");
@@ -231,7 +231,7 @@ impl Driver {
             News::Opened(conn, Err(failure)) => {
                 self.machine.handle_open_failed(now(), conn, &failure);
             }
-            News::Socket(conn, SocketEvent::Text(text)) => match ServerFrame::parse(&text) {
+            News::Socket(conn, SocketEvent::Text(text)) => match ServerFrame::parse(text) {
                 Ok(frame) => {
                     if let Some(written) = frame.written_ms {
                         self.core.clock.observe(SystemTime::now(), written);

@@ -175,7 +175,8 @@ fn reason(stop: Stop) -> &'static str {
 /// The way to the link of one user. Clones are the same link.
 #[derive(Clone, Debug)]
 pub struct Link {
-    commands: mpsc::UnboundedSender<Command>,
+    /// Boxed, because the channel of an idle client has room for many of them.
+    commands: mpsc::UnboundedSender<Box<Command>>,
     state: watch::Receiver<LinkState>,
     events: Arc<Hub<LinkEvent>>,
 }
@@ -213,7 +214,7 @@ impl Link {
     /// [`LinkError::Closed`] when the link's task is gone.
     pub async fn acquire(&self) -> Result<Lease, LinkError> {
         let (done, acquired) = oneshot::channel();
-        self.commands.send(Command::Acquire(done)).map_err(|_| LinkError::Closed)?;
+        self.commands.send(Box::new(Command::Acquire(done))).map_err(|_| LinkError::Closed)?;
         // From here on dropping this future must release what the task will have granted.
         let lease = Lease { link: self.clone(), released: AtomicBool::new(false) };
         acquired.await.map_err(|_| LinkError::Closed)?;
@@ -223,7 +224,7 @@ impl Link {
     /// Passes on what the host knows of the network.
     pub(crate) fn hint(&self, hint: Hint) {
         // An ended task has nothing to check.
-        let _ = self.commands.send(Command::Hint(hint));
+        let _ = self.commands.send(Box::new(Command::Hint(hint)));
     }
 
     /// What happens from now on.
@@ -287,7 +288,7 @@ impl Lease {
         let held = !self.released.swap(true, Ordering::AcqRel);
         let (done, released) = oneshot::channel();
         let command = Command::Release { held, reason, done: Some(done) };
-        self.link.commands.send(command).map_err(|_| LinkError::Closed)?;
+        self.link.commands.send(Box::new(command)).map_err(|_| LinkError::Closed)?;
         released.await.unwrap_or(Err(LinkError::Closed))
     }
 
@@ -318,7 +319,7 @@ impl Drop for Lease {
         if self.is_held() {
             let command = Command::Release { held: true, reason: "done", done: None };
             // An ended task has released everything already.
-            let _ = self.link.commands.send(command);
+            let _ = self.link.commands.send(Box::new(command));
         }
     }
 }

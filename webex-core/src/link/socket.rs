@@ -34,9 +34,10 @@ use crate::{
     mercury::{close::Close, frame, machine::OpenFailure},
 };
 
-/// Bytes read ahead per socket: a ping or an ack is tens of bytes, most events under 4 KiB, and a
-/// process may hold thousands of sockets (the library's default is 128 KiB each).
-const READ_BUFFER: usize = 4 * 1024;
+/// Bytes read ahead per socket: a pong is about a hundred bytes, and a process may hold thousands of
+/// sockets (the library's default is 128 KiB each). A larger event grows the buffer once, to its
+/// size and this.
+const READ_BUFFER: usize = 1024;
 
 /// The largest event accepted. The biggest known are conversation activities of about 100 kB.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;

@@ -4,10 +4,11 @@
 //! when somebody asks, into one of the known payloads ([`MercuryEvent::payload`]) or a type of the
 //! caller's ([`MercuryEvent::data_as`]). [`Topic`] is how listeners say which events they want.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt, ops::Range};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::debug;
 use url::Url;
 
@@ -25,8 +26,58 @@ pub struct MercuryEvent {
     pub timestamp: Option<i64>,
     /// The tracking id to quote to Webex support.
     pub tracking_id: Option<String>,
-    /// The payload: a JSON object, as received but for what the envelope's `headers` override.
-    pub data: Box<RawValue>,
+    /// The payload, as received but for what the envelope's `headers` override.
+    pub data: EventData,
+}
+
+/// The payload of an event: the text of a JSON value.
+///
+/// A large one is not copied but shared with the frame it came in, so that an event of a hundred
+/// kilobytes takes its place once, however many clients hear of it at the same moment.
+#[derive(Clone)]
+pub struct EventData(Text);
+
+#[derive(Clone)]
+enum Text {
+    Own(Box<str>),
+    Part { frame: Utf8Bytes, range: Range<usize> },
+}
+
+/// The largest payload that is copied. Keeping part of a frame keeps all of the buffer it was read
+/// into, which for a small one would be the waste.
+const LARGEST_COPIED: usize = 4 * 1024;
+
+impl EventData {
+    /// The JSON text.
+    pub fn get(&self) -> &str {
+        match &self.0 {
+            Text::Own(text) => text,
+            Text::Part { frame, range } => &frame[range.clone()],
+        }
+    }
+
+    /// `data` is a part of `frame`.
+    fn of(frame: &Utf8Bytes, data: &RawValue) -> Self {
+        let data = data.get();
+        if data.len() <= LARGEST_COPIED {
+            return Self::from(data);
+        }
+        let start = data.as_ptr() as usize - frame.as_str().as_ptr() as usize;
+        Self(Text::Part { frame: frame.clone(), range: start..start + data.len() })
+    }
+}
+
+/// A payload that came in no frame. The text should be JSON.
+impl From<&str> for EventData {
+    fn from(text: &str) -> Self {
+        Self(Text::Own(text.into()))
+    }
+}
+
+impl fmt::Debug for EventData {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.get())
+    }
 }
 
 impl MercuryEvent {
@@ -57,7 +108,11 @@ impl MercuryEvent {
     }
 
     /// The event of an envelope; `None` when it has no payload.
-    pub(super) fn read(id: Option<String>, envelope: &Envelope<'_>) -> Option<Self> {
+    pub(super) fn read(
+        id: Option<String>,
+        frame: &Utf8Bytes,
+        envelope: &Envelope<'_>,
+    ) -> Option<Self> {
         #[derive(Deserialize)]
         struct Typed<'a> {
             #[serde(borrow, rename = "eventType")]
@@ -69,7 +124,7 @@ impl MercuryEvent {
             event_type: String::new(),
             timestamp: read(envelope.timestamp),
             tracking_id: read(envelope.tracking_id),
-            data: data.to_owned(),
+            data: EventData::of(frame, data),
         };
         if let Some(overrides) = read::<Map<String, Value>>(envelope.headers)
             && !overrides.is_empty()
@@ -96,8 +151,8 @@ impl MercuryEvent {
             }
         }
         let data = envelope.get_mut("data").map(Value::take);
-        if let Some(Ok(data)) = data.as_ref().map(serde_json::value::to_raw_value) {
-            self.data = data;
+        if let Some(data) = data {
+            self.data = EventData::from(data.to_string().as_str());
         }
     }
 }

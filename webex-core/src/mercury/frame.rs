@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::event::MercuryEvent;
 
@@ -78,15 +79,16 @@ impl ServerFrame {
     ///
     /// # Errors
     /// Those of `serde_json` when the text is no JSON object.
-    pub fn parse(text: &str) -> Result<Self, serde_json::Error> {
-        let envelope: Envelope<'_> = serde_json::from_str(text)?;
+    pub fn parse(text: impl Into<Utf8Bytes>) -> Result<Self, serde_json::Error> {
+        let text = text.into();
+        let envelope: Envelope<'_> = serde_json::from_str(&text)?;
         let id: Option<String> = read(envelope.id);
         let body = match read::<String>(envelope.kind).as_deref() {
             Some("pong") => FrameBody::Pong,
             Some("shutdown") => FrameBody::Shutdown,
             Some(_) => FrameBody::Unknown,
             // An envelope without data is still to be acknowledged and counted.
-            None => match MercuryEvent::read(id.clone(), &envelope) {
+            None => match MercuryEvent::read(id.clone(), &text, &envelope) {
                 Some(event) => FrameBody::Event(Arc::new(event)),
                 None => FrameBody::Unknown,
             },
@@ -157,6 +159,18 @@ mod tests {
         let FrameBody::Event(event) = frame.body else { panic!("{frame:?}") };
         assert_eq!((event.event_type.as_str(), event.namespace()), ("mobius.call", "mobius"));
         assert_eq!(event.data.get(), r#"{"eventType":"mobius.call","n":1.50}"#);
+    }
+
+    #[test]
+    fn a_large_payload_is_the_same_text_as_a_small_one() {
+        for size in [10, 100_000] {
+            let data = format!(r#"{{"eventType":"a.b","text":"{}"}}"#, "é".repeat(size));
+            let frame = format!(r#"{{"id":"ü","data":{data},"sequenceNumber":1}}"#);
+            let FrameBody::Event(event) = ServerFrame::parse(frame).unwrap().body else {
+                panic!("no event")
+            };
+            assert_eq!(event.data.get(), data);
+        }
     }
 
     #[test]

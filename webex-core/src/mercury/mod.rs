@@ -11,4 +11,4 @@ pub mod frame;
 pub mod machine;
 pub mod timings;
 
-pub use self::event::{MercuryEvent, Payload, Topic};
+pub use self::event::{EventData, MercuryEvent, Payload, Topic};

@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::value::RawValue;
-
 use super::{Outage, REQUEST_LIMIT, Simulation};
 use crate::{
     device::{
@@ -397,7 +395,7 @@ impl Simulation {
             event_type: event_type.to_owned(),
             timestamp: None,
             tracking_id: None,
-            data: RawValue::from_string("{}".to_owned()).unwrap(),
+            data: "{}".into(),
         };
         self.send(conn, Some(id), FrameBody::Event(Arc::new(event)));
     }
