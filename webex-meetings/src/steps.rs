@@ -247,6 +247,5 @@ async fn get<T: serde::de::DeserializeOwned>(webex: &Webex, url: Url) -> Result<
 
 /// The address of a service that not every organization has.
 async fn service(webex: &Webex, name: &str) -> Option<Url> {
-    let catalog = webex.ready().await.ok()?;
-    catalog.service_url(name).inspect_err(|error| debug!(%error, "tolerated")).ok()
+    webex.service_url(name).await.inspect_err(|error| debug!(%error, "tolerated")).ok()
 }

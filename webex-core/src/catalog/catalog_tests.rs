@@ -268,6 +268,18 @@ fn equal_catalogs_are_held_once_also_when_one_was_kept() {
 }
 
 #[test]
+fn the_same_answer_is_read_once_while_it_is_in_use() {
+    let body = EXAMPLE.replace("wdm-b", "wdm-read-once").into_bytes();
+    assert!(answers::known(&body).is_none());
+    let (catalog, timestamp) = Catalog::read_shared(&body).unwrap();
+    let (known, same) = answers::known(&body).unwrap();
+    assert!(Arc::ptr_eq(&catalog, &known) && same == timestamp);
+    drop((catalog, known));
+    assert!(answers::known(&body).is_none());
+    assert!(Catalog::read_shared(b"[]").is_err());
+}
+
+#[test]
 fn the_second_form_tells_its_age() {
     assert_eq!(Catalog::read(SECOND.as_bytes()).unwrap().1, Some(1_700_000_000_000));
     assert_eq!(Catalog::read(EXAMPLE.as_bytes()).unwrap().1, None);

@@ -18,6 +18,7 @@
 //! a priority above zero that have not failed lately; of these the smallest priority; if all have
 //! failed, all are good again.
 
+mod answers;
 mod events;
 mod hosts;
 mod limited;
@@ -147,6 +148,18 @@ impl Catalog {
     /// Reads an answer of either form; also says when it was made, where the form does.
     fn read(body: &[u8]) -> Result<(Self, Option<u64>), serde_json::Error> {
         Ok(serde_json::from_slice::<Answer>(body)?.into_parts())
+    }
+
+    /// The same, shared. An answer that somebody else has had is not even parsed: a fleet of
+    /// thousands that starts would make and drop as many catalogs, which leaves memory in pieces.
+    fn read_shared(body: &[u8]) -> Result<(Arc<Self>, Option<u64>), serde_json::Error> {
+        if let Some(known) = answers::known(body) {
+            return Ok(known);
+        }
+        let (catalog, timestamp) = Self::read(body)?;
+        let catalog = catalog.shared();
+        answers::remember(body, &catalog, timestamp);
+        Ok((catalog, timestamp))
     }
 
     /// The catalog in use that equals this one, or this one.

@@ -215,9 +215,9 @@ impl Services {
             url.query_pairs_mut().append_pair("timestamp", &millis);
         }
         let answer = self.http.send(Request::get(url)).await?;
-        let (catalog, timestamp) = answer.read(Catalog::read)?;
+        let (catalog, timestamp) = answer.read(Catalog::read_shared)?;
         let fetched = since_1970().as_secs();
-        Ok(Held { catalog: catalog.shared(), timestamp, fetched, kept: false })
+        Ok(Held { catalog, timestamp, fetched, kept: false })
     }
 
     fn accept(&self, held: Held) {

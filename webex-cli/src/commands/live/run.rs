@@ -293,7 +293,7 @@ impl Run {
             devices: Vec<Shown>,
         }
 
-        let mut url = self.observer.ready().await?.service_url("wdm")?;
+        let mut url = self.observer.service_url("wdm").await?;
         let path = format!("{}/devices", url.path().trim_end_matches('/'));
         url.set_path(&path);
         let list: List = self.observer.http().send(Request::get(url)).await?.json()?;
