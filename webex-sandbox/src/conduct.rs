@@ -131,7 +131,7 @@ where
     let upgrade = request.extensions_mut().remove::<OnUpgrade>();
     let connection = request.extensions().get::<Connection>().cloned().unwrap_or_default();
     let original = request.extensions_mut().remove::<OriginalPath>();
-    let base = Base::of_request(!world.config.plain, &request);
+    let base = Base::of_request(!world.config.plain, &request).with_places(&world.places.read());
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         // The client went away, or sends without end.

@@ -28,7 +28,7 @@ use crate::state::tokens::{Access, Tokens};
 use crate::state::users::{NewUser, User};
 use crate::state::{Change, World, expiry};
 use crate::tls::Tls;
-use crate::{redact, router, server};
+use crate::{redact, router, server, urls};
 
 /// How long [`Sandbox::wait_for`] waits.
 const WAIT: Duration = Duration::from_secs(10);
@@ -307,6 +307,19 @@ impl Sandbox {
     pub fn mutate(&self, mutation: Mutation, on: bool) {
         self.world.mutations.set(mutation, on);
         self.world.changed(|| Change::Settings);
+    }
+
+    /// Hands out URLs of a service with this authority (`host:port`) from now on: that of a proxy
+    /// before the sandbox, so that services have distinct origins. `service` is a name in the
+    /// catalog, `mercury` or the name of a Mobius instance. `false` when there is no such service.
+    pub fn place(&self, service: &str, authority: &str) -> bool {
+        let Some(host) = urls::host_named(service, &self.world.config.instances) else {
+            return false;
+        };
+        let places = &mut *self.world.places.write();
+        Arc::make_mut(places).insert(host.to_owned(), authority.to_owned());
+        self.world.changed(|| Change::Settings);
+        true
     }
 
     /// Adds a delay to every HTTP answer, to the websocket upgrade, and to the answer to each client

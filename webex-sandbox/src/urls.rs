@@ -8,8 +8,12 @@
 //! * **hosts**: the client came to a Webex host name (mapped to the sandbox by its resolver). Each
 //!   service gets a host name like the real one: `https://wdm-a.wbx2.com/wdm/api/v1`.
 //!
+//! A service can also be given a place of its own ([`Places`]), such as a proxy before the sandbox.
+//!
 //! The paths are the same in both styles, but for Mobius and Mercury, whose real paths carry no
 //! service name; `host_rewrite` maps those.
+
+use std::{collections::HashMap, sync::Arc};
 
 use http::Request;
 
@@ -61,10 +65,22 @@ const fn service(name: &'static str, host: &'static str, path: &'static str) -> 
     CatalogService { name, host, path }
 }
 
+/// Authorities handed out for single services, by the host that the service has in the hosts style.
+pub(crate) type Places = Arc<HashMap<String, String>>;
+
+/// The host of the catalog service, the Mobius instance, or the socket service (`mercury`) of this
+/// name.
+pub(crate) fn host_named<'a>(name: &str, instances: &'a [MobiusInstance]) -> Option<&'a str> {
+    let service = CATALOG.iter().find(|service| service.name == name).map(|service| service.host);
+    let instance = || instances.iter().find(|it| it.name == name).map(|it| it.host.as_str());
+    service.or_else(|| (name == "mercury").then_some(MERCURY_HOST)).or_else(instance)
+}
+
 /// Where the client believes the sandbox to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Base {
     tls: bool,
+    places: Places,
     /// Host and, unless it is the default one, port.
     authority: String,
     hosts: bool,
@@ -73,7 +89,8 @@ pub(crate) struct Base {
 impl Base {
     pub(crate) fn new(tls: bool, authority: &str) -> Self {
         let host = host_of(authority);
-        Self { tls, authority: authority.to_owned(), hosts: is_webex_host(host) }
+        let places = Places::default();
+        Self { tls, places, authority: authority.to_owned(), hosts: is_webex_host(host) }
     }
 
     /// From the `:authority` of HTTP/2 or the `Host` header of HTTP/1.
@@ -82,6 +99,11 @@ impl Base {
             request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok())
         });
         Self::new(tls, authority.unwrap_or("localhost"))
+    }
+
+    /// With places of their own for some services.
+    pub(crate) fn with_places(self, places: &Places) -> Self {
+        Self { places: Arc::clone(places), ..self }
     }
 
     /// Host and port as the client wrote them.
@@ -123,7 +145,8 @@ impl Base {
         if self.hosts {
             format!("{}://{}/api/v1", self.http(), self.place(&instance.host))
         } else {
-            format!("{}://{}/mobius/{}/api/v1", self.http(), self.authority, instance.name)
+            let place = self.place(&instance.host);
+            format!("{}://{place}/mobius/{}/api/v1", self.http(), instance.name)
         }
     }
 
@@ -155,6 +178,9 @@ impl Base {
 
     /// The authority under which `webex_host` is reached by this client.
     fn place(&self, webex_host: &str) -> String {
+        if let Some(place) = self.places.get(webex_host) {
+            return place.clone();
+        }
         match self.authority.rsplit_once(':') {
             _ if !self.hosts => self.authority.clone(),
             Some((_, port)) => format!("{webex_host}:{port}"),
@@ -210,6 +236,20 @@ mod tests {
         assert_eq!(base.host(), "127.0.0.1");
         assert_eq!(Base::new(false, "[::1]:80").host(), "::1");
         assert_eq!(Base::new(false, "localhost:80").mercury(), "ws://localhost:80/mercury/v1");
+    }
+
+    #[test]
+    fn a_service_can_have_a_place_of_its_own() {
+        let all = [instance()];
+        let host = |name| host_named(name, &all).unwrap().to_owned();
+        let place = |name, port| (host(name), format!("127.0.0.1:{port}"));
+        let places = HashMap::from([place("wdm", 1), place("mercury", 2), place("p1", 3)]);
+        let base = Base::new(true, "127.0.0.1:8443").with_places(&Arc::new(places));
+        assert_eq!(base.named("wdm", ""), "https://127.0.0.1:1/wdm/api/v1");
+        assert_eq!(base.mercury(), "wss://127.0.0.1:2/mercury/v1");
+        assert_eq!(base.mobius(&instance()), "https://127.0.0.1:3/mobius/p1/api/v1");
+        assert_eq!(base.named("u2c", ""), "https://127.0.0.1:8443/u2c/api/v1");
+        assert_eq!(host_named("no-such", &all), None);
     }
 
     #[test]

@@ -31,6 +31,7 @@ use crate::builder::{Config, MobiusPolicy, OAuthPolicy, U2cPolicy, WdmPolicy};
 use crate::operation::Operation;
 use crate::services::oauth::OAuthServer;
 use crate::tasks::Tasks;
+use crate::urls::Places;
 
 use devices::Devices;
 use expiry::Expiry;
@@ -74,6 +75,7 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) mutations: Mutations,
     pub(crate) latency: Latency,
+    pub(crate) places: RwLock<Places>,
     pub(crate) log: Log,
     pub(crate) expiry: Expiry,
     pub(crate) tasks: Tasks,
@@ -160,6 +162,7 @@ impl World {
             faults: Faults::default(),
             mutations: Mutations::default(),
             latency: Latency::new(config.latency, config.connection_latency),
+            places: RwLock::default(),
             log,
             expiry: Expiry::default(),
             tasks: Tasks::new(),
