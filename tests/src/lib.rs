@@ -6,3 +6,4 @@ pub mod anyhost;
 pub mod cut;
 pub mod leak;
 pub mod process;
+pub mod relay;

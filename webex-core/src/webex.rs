@@ -12,7 +12,7 @@ use crate::{
     endpoints::Endpoints,
     error::{ErrorKind, token_kind},
     events::Subscription,
-    http::{AllowList, Http, TrackingIds, Transport, TransportError},
+    http::{AllowList, Http, StartHosts, TrackingIds, Transport, TransportError},
     link::{Hint, Link, LinkEvent},
     saved::SavedState,
     timer::ClockOffset,
@@ -90,6 +90,14 @@ impl Webex {
         selector: &CatalogSelector,
     ) -> Result<Arc<Catalog>, CatalogError> {
         self.0.core.services.limited(selector).await
+    }
+
+    /// Tells that requests to a service of the catalog will follow soon: its hosts are dialled as
+    /// soon as they are known, and remembered for the next start. Does nothing by itself, and
+    /// nothing the second time. Products call it for what they use.
+    pub fn expect_service(&self, service: &'static str) {
+        let catalog = self.0.core.services.at_hand();
+        self.0.core.http.expect_service(service, catalog.as_deref());
     }
 
     /// The HTTP client of this user: for services that this SDK does not know.
@@ -275,7 +283,8 @@ impl WebexBuilder {
             }
         };
         let allow = AllowList::new(self.endpoints.all(), self.endpoints.webex_domains);
-        let http = Http::new(transport, tokens, allow, TrackingIds::new());
+        let hosts = StartHosts::new(self.saved.clone(), &self.endpoints.u2c);
+        let http = Http::new(transport, tokens, allow, TrackingIds::new(), hosts);
         let (endpoints, mut device, saved) = (self.endpoints, self.device, self.saved);
         if saved.is_kept() {
             device.ttl = None;

@@ -63,6 +63,7 @@ impl CallingClient {
     /// asks again.
     pub async fn new(webex: &Webex, config: CallingConfig) -> Result<Self, CallingError> {
         config.validate()?;
+        webex.expect_service("mobius");
         let lease = webex.link().acquire().await?;
         let discovery = Discovery::new(webex.clone(), config.location);
         let user = UserRecord::default();

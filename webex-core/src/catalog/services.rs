@@ -90,6 +90,7 @@ impl Services {
     /// # Errors
     /// Why it could not be fetched, for everyone who waited for it.
     pub(crate) async fn catalog(self: &Arc<Self>) -> Result<Arc<Catalog>, CatalogError> {
+        self.http.begin();
         let fetching = {
             let mut state = self.state.lock();
             if let Some(held) = &state.held {
@@ -152,6 +153,11 @@ impl Services {
                 debug!(%error, "the catalog could not be renewed; the one at hand stays in use");
             }
         });
+    }
+
+    /// The catalog, if it need not be fetched.
+    pub(crate) fn at_hand(&self) -> Option<Arc<Catalog>> {
+        self.held().map(|held| held.catalog)
     }
 
     pub(super) fn held(&self) -> Option<Held> {
@@ -221,8 +227,10 @@ impl Services {
     }
 
     fn accept(&self, held: Held) {
-        self.hosts.set_catalog(Arc::clone(&held.catalog));
+        let catalog = Arc::clone(&held.catalog);
+        self.hosts.set_catalog(Arc::clone(&catalog));
         self.state.lock().held = Some(held);
+        self.http.dial_expected(&catalog);
     }
 
     fn is_kept(&self) -> bool {

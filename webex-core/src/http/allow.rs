@@ -54,6 +54,15 @@ impl AllowList {
         (self.webex_domains && WEBEX_DOMAINS.iter().any(|domain| is_within(host, domain)))
             || self.hosts.has(host)
     }
+
+    /// Whether a host may be dialled before anything is to be sent to it: over TLS, and as the
+    /// token may go there. What an earlier start used (`remembered`) was on this list then; without
+    /// the Webex domains only the catalog tells, which may not be here yet, so that is enough.
+    /// Nothing is sent, and whatever is sent later is asked about anew.
+    pub(crate) fn may_dial(&self, url: &Url, remembered: bool) -> bool {
+        let secured = matches!(url.scheme(), "https" | "wss");
+        secured && (self.allows(url) || (remembered && !self.webex_domains))
+    }
 }
 
 /// The origin with websocket schemes read as the HTTP schemes they upgrade from.
@@ -108,6 +117,22 @@ mod tests {
         assert!(!allows(&list, "http://127.0.0.1:8081/wdm"));
         assert!(!allows(&list, "https://127.0.0.1:8080/wdm"));
         assert!(!allows(&list, "https://u2c.wbx2.com"), "webex domains are off");
+    }
+
+    #[test]
+    fn only_what_may_have_the_token_is_dialled_ahead() {
+        let origin = Url::parse("http://127.0.0.1:8080").unwrap();
+        let (webex, other) = (AllowList::new([&origin], true), AllowList::new([&origin], false));
+        let dials = |list: &AllowList, url| list.may_dial(&Url::parse(url).unwrap(), true);
+        assert!(dials(&webex, "wss://mercury.wbx2.com"));
+        assert!(!dials(&webex, "https://evil.example"));
+        assert!(dials(&other, "https://wdm.gov.example"), "its catalog said so");
+        assert!(!other.may_dial(&Url::parse("https://wdm.gov.example").unwrap(), false));
+        for list in [&webex, &other] {
+            for plain in ["http://127.0.0.1:8080", "ws://mercury.wbx2.com", "ftp://wbx2.com"] {
+                assert!(!dials(list, plain), "{plain}");
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -24,9 +24,13 @@ use tokio::{
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower::Service;
+use tracing::debug;
 use url::Url;
 
-use super::proxy::{Proxies, Proxy};
+use super::{
+    ahead::{Ahead, origin},
+    proxy::{Proxies, Proxy},
+};
 use crate::error::HttpError;
 
 /// The most a proxy may say before the tunnel; theirs are a few hundred bytes.
@@ -41,27 +45,57 @@ pub(crate) struct Dialler {
     tcp: HttpConnector,
     tls: Arc<ClientConfig>,
     proxies: Arc<Proxies>,
+    ahead: Ahead,
     limit: Duration,
 }
 
 impl Dialler {
     /// `limit` is for all of a connection: names, addresses, tunnel and TLS.
-    pub(super) fn new(tls: Arc<ClientConfig>, proxies: Arc<Proxies>, limit: Duration) -> Self {
+    pub(super) fn new(
+        tls: Arc<ClientConfig>,
+        proxies: Arc<Proxies>,
+        ahead: Ahead,
+        limit: Duration,
+    ) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         // Frames are small, and each is waited for.
         tcp.set_nodelay(true);
         // Shared out among the addresses, so that a dead one leaves time for the others.
         tcp.set_connect_timeout(Some(limit));
-        Self { tcp, tls, proxies, limit }
+        Self { tcp, tls, proxies, ahead, limit }
     }
 
-    /// A connection to the host of `url`, with TLS where its scheme says so.
+    /// A connection to the host of `url`, with TLS where its scheme says so: one that was dialled
+    /// ahead, or a new one.
     ///
     /// # Errors
     /// [`HttpError`] that names the proxy when that is the one at fault, else the host; and whether
     /// anybody answered.
     pub(crate) async fn dial(&self, url: &Url) -> Result<Stream, Undialled> {
+        if !self.ahead.is_empty()
+            && let Some(mut stream) = self.ahead.take::<Stream>(origin(url)).await
+            && stream.is_open()
+        {
+            return Ok(stream);
+        }
+        self.open(url).await
+    }
+
+    /// Opens a connection for the [`dial`](Self::dial) that will come, unless there is one. What
+    /// fails then fails again, and is told there.
+    pub(super) fn dial_ahead(&self, url: &Url) {
+        let Some(ticket) = self.ahead.begin(origin(url)) else { return };
+        let (dialler, url) = (self.clone(), url.clone());
+        tokio::spawn(async move {
+            match dialler.open(&url).await {
+                Ok(stream) => ticket.keep(stream),
+                Err(failure) => debug!(error = %failure.error, "nothing dialled ahead"),
+            }
+        });
+    }
+
+    async fn open(&self, url: &Url) -> Result<Stream, Undialled> {
         let target = Target::of(url).map_err(Undialled::answered)?;
         let connecting = async {
             let stream = match self.proxies.for_url(url) {
@@ -247,6 +281,14 @@ pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Tls(Box<TlsStream<Stream>>),
+}
+
+impl Stream {
+    /// Whether the other side has neither closed it nor sent anything: an idle connection.
+    fn is_open(&mut self) -> bool {
+        let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
+        Pin::new(self).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
+    }
 }
 
 impl AsyncRead for Stream {

@@ -11,9 +11,11 @@
 //!                         └────────────── redirect ◄───────────────┘
 //! ```
 
+mod ahead;
 mod allow;
 mod circuit;
 mod dial;
+mod hosts;
 mod proxy;
 mod request;
 mod response;
@@ -40,6 +42,7 @@ use webex_auth::{AccessToken, Tokens};
 pub(crate) use self::{
     allow::AllowList,
     dial::{Stream, Undialled},
+    hosts::StartHosts,
 };
 use self::{circuit::Circuit, response::Redirects};
 pub use self::{
@@ -73,6 +76,7 @@ struct Inner {
     user_agent: HeaderValue,
     device_url: RwLock<Option<HeaderValue>>,
     circuit: Circuit,
+    hosts: Arc<StartHosts>,
     /// Counts the embargoes met so far.
     embargoes: watch::Sender<u64>,
 }
@@ -83,6 +87,7 @@ impl Http {
         tokens: Tokens,
         allow: AllowList,
         tracking: TrackingIds,
+        hosts: StartHosts,
     ) -> Self {
         let user_agent = format!("{PRODUCT} ({})", std::env::consts::OS);
         let user_agent = HeaderValue::try_from(user_agent).expect("made of visible ASCII");
@@ -94,6 +99,7 @@ impl Http {
             user_agent,
             device_url: RwLock::default(),
             circuit: Circuit::default(),
+            hosts: Arc::new(hosts),
             embargoes: watch::Sender::new(0),
         }))
     }
@@ -274,12 +280,13 @@ impl Http {
             builder = builder.body(body.clone());
         }
         let outcome = async {
-            let response = builder.send().await?;
+            let response = self.0.transport.send(&request.url, builder).await?;
             let (status, headers) = (response.status(), response.headers().clone());
             Ok((status, headers, response.bytes().await?))
         };
         match outcome.await {
             Ok((status, headers, body)) => {
+                self.note_host(&request.url);
                 Ok(Response::new(request.url.clone(), status, headers, body))
             }
             Err(error) => Err(self.0.transport.failure(&request.url, &error).await),

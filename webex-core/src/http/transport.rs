@@ -10,6 +10,7 @@ use url::Url;
 use webex_auth::{ReqwestHttp, TokenHttp};
 
 use super::{
+    ahead::{Ahead, AheadLayer, PURPOSE, Purpose, origin},
     dial::{Dialler, innermost},
     proxy::{Proxy, ProxyChoice, ProxyError},
     tls::{RootError, Trust},
@@ -41,6 +42,7 @@ pub struct Transport(Arc<Inner>);
 struct Inner {
     http: reqwest::Client,
     dialler: Dialler,
+    ahead: Ahead,
 }
 
 /// Why no transport can be made.
@@ -93,8 +95,40 @@ impl Transport {
         Arc::new(ProxiedTokens::new(http, self.0.dialler.clone()))
     }
 
-    pub(crate) fn http(&self) -> &reqwest::Client {
+    pub(super) fn http(&self) -> &reqwest::Client {
         &self.0.http
+    }
+
+    /// Sends a request, over a connection that was dialled ahead if there is one.
+    pub(super) async fn send(
+        &self,
+        url: &Url,
+        request: reqwest::RequestBuilder,
+    ) -> Result<reqwest::Response, reqwest::Error> {
+        let key = origin(url);
+        self.0.ahead.note_used(key);
+        if self.0.ahead.is_empty() {
+            return request.send().await;
+        }
+        PURPOSE.scope(Purpose::Use(key.to_owned()), request.send()).await
+    }
+
+    /// Opens a connection to the host of this URL, for who will need it soon, unless there is one.
+    /// Sends nothing over it. Only over TLS; failures are silent.
+    pub(super) fn dial_ahead(&self, url: &Url) {
+        match url.scheme() {
+            "wss" => self.0.dialler.dial_ahead(url),
+            "https" => {
+                let Some(ticket) = self.0.ahead.begin_shared(origin(url)) else { return };
+                let purpose = Purpose::Keep(Mutex::new(Some(ticket)));
+                // Ends at the connector: see the documentation of `ahead`.
+                let request = self.0.http.head(url.clone()).send();
+                tokio::spawn(PURPOSE.scope(purpose, async {
+                    let _ = request.await;
+                }));
+            }
+            _ => {}
+        }
     }
 
     /// What opens connections that are not for HTTP requests.
@@ -188,6 +222,7 @@ impl TransportBuilder {
     pub fn build(self) -> Result<Transport, TransportError> {
         let socket_tls = self.trust.client_config()?;
         let proxies = Arc::new(self.proxy.resolve()?);
+        let ahead = Ahead::default();
         let mut http_tls = socket_tls.clone();
         http_tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let builder = reqwest::Client::builder()
@@ -195,6 +230,7 @@ impl TransportBuilder {
             // Redirects are followed by our own rules, which know who may get the token.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
+            .connector_layer(AheadLayer(ahead.clone()))
             .http2_keep_alive_interval(HTTP2_PROBE_INTERVAL)
             .http2_keep_alive_timeout(HTTP2_PROBE_TIMEOUT)
             // The environment is read once, by the rule that the socket follows too.
@@ -205,8 +241,9 @@ impl TransportBuilder {
             .fold(builder, reqwest::ClientBuilder::proxy)
             .build()
             .map_err(|error| TransportError::Http(error.to_string()))?;
-        let dialler = Dialler::new(Arc::new(socket_tls), proxies, self.connect_timeout);
-        Ok(Transport(Arc::new(Inner { http, dialler })))
+        let socket_tls = Arc::new(socket_tls);
+        let dialler = Dialler::new(socket_tls, proxies, ahead.clone(), self.connect_timeout);
+        Ok(Transport(Arc::new(Inner { http, dialler, ahead })))
     }
 }
 

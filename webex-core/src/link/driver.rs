@@ -125,6 +125,10 @@ impl Driver {
             Command::Acquire(done) => {
                 self.holders += 1;
                 self.failure = None;
+                self.core.http.begin();
+                let catalog = self.core.services.at_hand();
+                self.core.http.expect_service("wdm", catalog.as_deref());
+                self.core.http.expect_socket(catalog.as_deref());
                 self.machine.up(now());
                 // Told before the acquirer looks: it must not see the failure of an earlier try.
                 self.report();

@@ -170,7 +170,10 @@ async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<Stream>, Ope
         .max_message_size(Some(MAX_MESSAGE))
         .max_frame_size(Some(MAX_MESSAGE));
     match client_async_with_config(request, stream, Some(config)).await {
-        Ok((stream, _)) => Ok(stream),
+        Ok((stream, _)) => {
+            http.note_host(address);
+            Ok(stream)
+        }
         Err(WsError::Http(response)) => {
             let status = response.status().as_u16();
             debug!(status, "socket upgrade refused");

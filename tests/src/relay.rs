@@ -1,0 +1,89 @@
+//! A TCP relay: an address of its own for a service, at a true distance.
+//!
+//! What arrives leaves again half a round trip later, in both directions. A program cannot delay
+//! the answer to a SYN: the client's connection stands at once. So the first bytes of the client
+//! are held back one round trip longer, which is when they would have arrived had the client waited
+//! for the handshake. For a client that speaks first, as in TLS, every later moment is the same; one
+//! that dials ahead and speaks later is not delayed twice.
+
+use std::{
+    io::{Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The relay. Its threads end with their connections; the listening one ends with the process.
+#[derive(Debug)]
+pub struct Relay {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Relay {
+    /// Starts a relay to `target`, so far away.
+    ///
+    /// # Panics
+    /// When there is no port to listen on.
+    pub fn start(target: SocketAddr, round_trip: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("bound");
+        let connections = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&connections);
+        thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                count.fetch_add(1, Ordering::AcqRel);
+                let Ok(server) = TcpStream::connect(target) else { continue };
+                let connected = Instant::now() + round_trip;
+                forward(&client, &server, round_trip / 2, connected);
+                forward(&server, &client, round_trip / 2, connected);
+            }
+        });
+        Self { address, connections }
+    }
+
+    /// `host:port`.
+    pub fn authority(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// `https://host:port`.
+    pub fn origin(&self) -> String {
+        format!("https://{}", self.address)
+    }
+
+    /// Connections so far.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Acquire)
+    }
+}
+
+/// Copies one direction. What comes before `connected` counts as sent then.
+fn forward(from: &TcpStream, to: &TcpStream, delay: Duration, connected: Instant) {
+    let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
+    let _ = to.set_nodelay(true);
+    let (send, chunks) = mpsc::channel::<(Instant, Vec<u8>)>();
+    thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while let Ok(length @ 1..) = from.read(&mut buffer) {
+            let due = Instant::now().max(connected) + delay;
+            if send.send((due, buffer[..length].to_vec())).is_err() {
+                break;
+            }
+        }
+    });
+    thread::spawn(move || {
+        for (due, bytes) in chunks {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            if to.write_all(&bytes).is_err() {
+                break;
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+    });
+}

@@ -1,0 +1,340 @@
+//! Which hosts a start needs: those that the last one used, and those of the services that are
+//! wanted when the catalog arrives. They are dialled ahead ([`ahead`](super::ahead)).
+//!
+//! ```text
+//!   last start's origins (saved state) ── at time zero ──┐
+//!   wanted services ── when the catalog arrives ─────────┴─► allow list ─► Transport::dial_ahead
+//! ```
+//!
+//! With a state store the origins that were used are kept (never paths, never anything about the
+//! user), and dialled at time zero of the next start.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{Http, ahead};
+use crate::{catalog::Catalog, saved::SavedState};
+
+/// Where the hosts are in the saved state.
+const SAVED: &str = "hosts";
+
+/// Hosts kept at most: a start needs about eight.
+const MOST: usize = 16;
+
+/// How long a host is remembered after its last use.
+const EXPIRY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How exact the time of the last use is: a kept list is not rewritten more often for it.
+const EXACT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// The service whose clusters are listed by host.
+const MOBIUS: &str = "mobius";
+
+/// Clusters of it dialled at most; production has four.
+const MOST_CLUSTERS: usize = 4;
+
+/// The hosts that one user's start needs.
+#[derive(Debug)]
+pub(crate) struct StartHosts {
+    saved: SavedState,
+    /// The cloud that they belong to.
+    environment: String,
+    begun: AtomicBool,
+    known: Mutex<Known>,
+    expected: Mutex<Expected>,
+}
+
+#[derive(Debug, Default)]
+struct Expected {
+    services: Vec<&'static str>,
+    socket: bool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    hosts: Vec<Host>,
+    loaded: bool,
+    /// Whether there is something to save, and whether a task is at it.
+    changed: bool,
+    saving: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Host {
+    origin: String,
+    /// When it was last used: seconds since 1970.
+    used: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Saved {
+    environment: String,
+    hosts: Vec<Host>,
+}
+
+impl Http {
+    /// The start of this user's client: dials what the last start used. Does so once.
+    pub(crate) fn begin(&self) {
+        if !self.0.hosts.begin() {
+            return;
+        }
+        let http = self.clone();
+        tokio::spawn(async move {
+            for url in http.0.hosts.remembered().await {
+                if http.allow().may_dial(&url, true) {
+                    http.transport().dial_ahead(&url);
+                }
+            }
+        });
+    }
+
+    /// Something will need this service soon: its hosts are dialled as soon as the catalog tells
+    /// which they are.
+    pub(crate) fn expect_service(&self, service: &'static str, catalog: Option<&Catalog>) {
+        {
+            let services = &mut self.0.hosts.expected.lock().services;
+            if services.contains(&service) {
+                return;
+            }
+            services.push(service);
+        }
+        if let Some(catalog) = catalog {
+            self.dial_service(service, catalog);
+        }
+    }
+
+    /// The socket will be opened soon.
+    pub(crate) fn expect_socket(&self, catalog: Option<&Catalog>) {
+        let known = std::mem::replace(&mut self.0.hosts.expected.lock().socket, true);
+        if let (false, Some(catalog)) = (known, catalog) {
+            self.dial_socket(catalog);
+        }
+    }
+
+    /// The catalog is here: of its hosts those that are expected are dialled.
+    pub(crate) fn dial_expected(&self, catalog: &Catalog) {
+        let (services, socket) = {
+            let expected = self.0.hosts.expected.lock();
+            (expected.services.clone(), expected.socket)
+        };
+        for service in services {
+            self.dial_service(service, catalog);
+        }
+        if socket {
+            self.dial_socket(catalog);
+        }
+    }
+
+    /// A host has answered: the next start dials it first.
+    pub(crate) fn note_host(&self, url: &Url) {
+        if self.allow().may_dial(url, false) && self.0.hosts.note(url) {
+            let hosts = Arc::clone(&self.0.hosts);
+            tokio::spawn(async move { hosts.save().await });
+        }
+    }
+
+    fn dial_service(&self, service: &str, catalog: &Catalog) {
+        let Ok(url) = catalog.service_url(service) else { return };
+        if service == MOBIUS {
+            for cluster in catalog.mobius_clusters().into_iter().take(MOST_CLUSTERS) {
+                if let Ok(cluster) = Url::parse(&format!("{}://{cluster}", url.scheme())) {
+                    self.dial(&cluster);
+                }
+            }
+        }
+        self.dial(&url);
+    }
+
+    fn dial_socket(&self, catalog: &Catalog) {
+        let mut urls = catalog.services().filter_map(|name| catalog.service_url(name).ok());
+        if let Some(url) = urls.find(|url| url.scheme() == "wss") {
+            self.dial(&url);
+        }
+    }
+
+    fn dial(&self, url: &Url) {
+        if self.allow().may_dial(url, false) {
+            self.transport().dial_ahead(url);
+        }
+    }
+}
+
+impl StartHosts {
+    pub(crate) fn new(saved: SavedState, environment: &Url) -> Self {
+        let environment = environment.to_string();
+        Self {
+            saved,
+            environment,
+            begun: AtomicBool::new(false),
+            known: Mutex::default(),
+            expected: Mutex::default(),
+        }
+    }
+
+    /// Whether this is the first call, with anything to remember.
+    fn begin(&self) -> bool {
+        self.saved.is_kept() && !self.begun.swap(true, Ordering::AcqRel)
+    }
+
+    /// The origins of earlier starts.
+    async fn remembered(&self) -> Vec<Url> {
+        let saved = self.saved.load::<Saved>(SAVED).await;
+        let saved = saved.filter(|saved| saved.environment == self.environment);
+        let mut known = self.known.lock();
+        known.loaded = true;
+        let since = epoch_s().saturating_sub(EXPIRY.as_secs());
+        let fresh =
+            saved.into_iter().flat_map(|saved| saved.hosts).filter(|host| host.used > since);
+        for host in fresh {
+            known.add(host);
+        }
+        known.hosts.iter().filter_map(|host| host.origin.parse().ok()).collect()
+    }
+
+    /// A host has answered. True when the list is to be saved, by [`save`](Self::save).
+    #[must_use]
+    fn note(&self, url: &Url) -> bool {
+        if !self.saved.is_kept() || !matches!(url.scheme(), "https" | "wss") {
+            return false;
+        }
+        let (origin, used) = (ahead::origin(url), epoch_s());
+        let mut known = self.known.lock();
+        let exact = |host: &Host| used.saturating_sub(host.used) < EXACT.as_secs();
+        if known.hosts.iter().any(|host| host.origin == origin && exact(host)) {
+            return false;
+        }
+        known.add(Host { origin: origin.to_owned(), used });
+        known.changed = true;
+        !std::mem::replace(&mut known.saving, true)
+    }
+
+    /// Saves the list, until there is nothing new in it.
+    async fn save(&self) {
+        if !self.known.lock().loaded {
+            self.remembered().await;
+        }
+        loop {
+            let hosts = self.known.lock().take_changed();
+            let Some(hosts) = hosts else { break };
+            let saved = Saved { environment: self.environment.clone(), hosts };
+            self.saved.save(SAVED, &saved).await;
+        }
+    }
+}
+
+impl Known {
+    /// Adds a host, or its later use; the one that was not used for longest makes room.
+    fn add(&mut self, host: Host) {
+        if let Some(known) = self.hosts.iter_mut().find(|known| known.origin == host.origin) {
+            known.used = known.used.max(host.used);
+            return;
+        }
+        self.hosts.push(host);
+        if self.hosts.len() > MOST {
+            let oldest = self.hosts.iter().enumerate().min_by_key(|(_, host)| host.used);
+            if let Some((index, _)) = oldest {
+                self.hosts.remove(index);
+            }
+        }
+    }
+
+    /// What to save; `None` ends the saving.
+    fn take_changed(&mut self) -> Option<Vec<Host>> {
+        self.saving = std::mem::take(&mut self.changed);
+        self.saving.then(|| self.hosts.clone())
+    }
+}
+
+fn epoch_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use webex_auth::{MemoryStore, Store};
+
+    use super::*;
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn store() -> Arc<dyn Store> {
+        Arc::new(MemoryStore::default())
+    }
+
+    fn hosts(store: &Arc<dyn Store>, environment: &str) -> StartHosts {
+        StartHosts::new(SavedState::new(Arc::clone(store), "ann"), &url(environment))
+    }
+
+    #[tokio::test]
+    async fn what_was_used_is_remembered_by_origin_and_cloud() {
+        let store = store();
+        let first = hosts(&store, "https://u2c.example/u2c");
+        assert!(first.begin() && !first.begin());
+        assert!(first.note(&url("https://wdm.example/wdm/api?secret=x")));
+        assert!(!first.note(&url("https://wdm.example/other")), "known");
+        assert!(!first.note(&url("wss://mercury.example:8443/v1")), "the task under way saves it");
+        for plain in ["http://wdm.example", "ws://mercury.example"] {
+            assert!(!first.note(&url(plain)), "{plain}");
+        }
+        first.save().await;
+        let again = hosts(&store, "https://u2c.example/u2c").remembered().await;
+        assert_eq!(again, [url("https://wdm.example"), url("wss://mercury.example:8443")]);
+        assert!(hosts(&store, "https://other.example/u2c").remembered().await.is_empty());
+        let text = store.load("ann.hosts").await.unwrap().unwrap();
+        assert!(!secrecy::ExposeSecret::expose_secret(&text).contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn what_is_old_is_forgotten_and_the_list_stays_short() {
+        let store = store();
+        let saved = SavedState::new(Arc::clone(&store), "ann");
+        let host = |origin: &str, age: Duration| Host {
+            origin: origin.to_owned(),
+            used: epoch_s() - age.as_secs(),
+        };
+        let environment = "https://u2c.example/".to_owned();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let kept =
+            vec![host("https://new.example", day * 29), host("https://old.example", day * 31)];
+        saved.save(SAVED, &Saved { environment: environment.clone(), hosts: kept }).await;
+        let hosts = hosts(&store, &environment);
+        assert_eq!(hosts.remembered().await, [url("https://new.example")]);
+        for n in 0..MOST {
+            let _ = hosts.note(&url(&format!("https://h{n}.example")));
+        }
+        let known = hosts.known.lock();
+        assert_eq!(known.hosts.len(), MOST);
+        assert!(known.hosts.iter().all(|host| host.origin != "https://new.example"));
+    }
+
+    #[tokio::test]
+    async fn a_use_before_the_list_is_read_does_not_lose_it() {
+        let store = store();
+        let first = hosts(&store, "https://u2c.example");
+        assert!(first.note(&url("https://a.example")));
+        first.save().await;
+        let second = hosts(&store, "https://u2c.example");
+        assert!(second.note(&url("https://b.example")));
+        second.save().await;
+        assert_eq!(hosts(&store, "https://u2c.example").remembered().await.len(), 2);
+    }
+
+    #[test]
+    fn without_a_store_nothing_is_done() {
+        let hosts = StartHosts::new(SavedState::default(), &url("https://u2c.example"));
+        assert!(!hosts.begin() && !hosts.note(&url("https://a.example")));
+    }
+}
