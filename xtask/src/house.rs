@@ -1,12 +1,14 @@
-//! The house rules no other tool checks: files stay short, nothing unfinished is committed, and
-//! links between documents lead somewhere.
+//! The house rules no other tool checks: files stay short, nothing unfinished is committed, links
+//! between documents lead somewhere, and what is said to be better is tested.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
 use crate::links;
+use crate::rows;
 use crate::workspace::Workspace;
 
 /// A file longer than this has more than one subject.
@@ -38,6 +40,7 @@ const UNFINISHED: &[&str] = &[
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let files = workspace.files()?;
     let mut found = Vec::new();
+    let mut tested = BTreeSet::new();
     for file in &files {
         let extension = file.extension().and_then(|extension| extension.to_str());
         let source = extension.is_some_and(|extension| SOURCE.contains(&extension));
@@ -49,10 +52,16 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             .with_context(|| format!("cannot read {}", file.display()))?;
         if source {
             found.extend(check_source(file, &text));
+            if !file.starts_with("xtask") {
+                tested.extend(rows::tested(&text));
+            }
         } else {
             found.extend(links::check(workspace.root(), file, &text));
         }
     }
+    let differences = fs::read_to_string(workspace.root().join(rows::DOCUMENT))
+        .with_context(|| format!("cannot read {}", rows::DOCUMENT))?;
+    found.extend(rows::check(&differences, &tested));
     if !found.is_empty() {
         bail!("{} broken:\n  {}", count(found.len(), "house rule"), found.join("\n  "));
     }

@@ -11,6 +11,7 @@ mod house;
 mod interop;
 mod links;
 mod live;
+mod rows;
 mod setup;
 mod workspace;
 
