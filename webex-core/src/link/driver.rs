@@ -399,7 +399,8 @@ impl Driver {
             let same = state.phase == phase
                 && state.online == online
                 && state.device.as_ref() == self.machine.device()
-                && state.failure.is_some() == failure.is_some();
+                && state.failure.as_ref().map(LinkError::kind)
+                    == failure.as_ref().map(LinkError::kind);
             if !same {
                 let device = self.machine.device().cloned();
                 *state = LinkState { phase, device, online, failure };

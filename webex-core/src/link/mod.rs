@@ -270,7 +270,9 @@ impl Lease {
         self.wait(|state| state.device.clone()).await
     }
 
-    /// Waits for the socket to be online.
+    /// Waits for the socket to be online, as long as it takes: a service that cannot be had is tried
+    /// again and again. Whoever has a deadline wraps this in `tokio::time::timeout`; dropping the
+    /// future changes nothing.
     ///
     /// # Errors
     /// Why it will not be.
