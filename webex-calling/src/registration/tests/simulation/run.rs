@@ -18,8 +18,8 @@ use super::{
     world::{Mode, Wire, World},
 };
 use crate::{
-    DeviceLimit, LineError, LineEvent, LineState, RegistrationPolicy, ServiceIndicator,
-    Unregistered,
+    CallActivity, DeviceLimit, LineError, LineEvent, LineState, RegistrationPolicy,
+    ServiceIndicator, Unregistered,
     line::requests::{News, Requests},
     registration::{
         machine::{Action, Machine, NetworkHint, Upcoming},
@@ -499,7 +499,13 @@ impl Run {
                     world.disown(server.as_ref());
                 }
                 Unregistered::Down => count(&counts.down),
-                Unregistered::Moved => count(&counts.failbacks),
+                Unregistered::Moved => {
+                    count(&counts.failbacks);
+                    let at_once = self.machine.state() == LineState::Registered;
+                    if at_once && self.calls.is_active() {
+                        return Err("moved in the midst of a call".to_owned());
+                    }
+                }
                 outcome => {
                     match &outcome {
                         Unregistered::Deleted => count(&counts.deleted),
