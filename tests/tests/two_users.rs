@@ -34,7 +34,7 @@ async fn register(sandbox: &Sandbox, transport: &Transport, user: &User) -> Endp
     let (registered, calling) =
         tokio::join!(meetings.register(), CallingClient::new(&webex, CallingConfig::default()));
     registered.unwrap();
-    assert_eq!(events.try_next(), Some(MeetingsEvent::Registered));
+    until(&mut events, |event| *event == MeetingsEvent::Registered).await;
     let calling = calling.unwrap();
     let line = calling.lines().remove(0);
     let mut line_events = line.subscribe();
