@@ -22,6 +22,20 @@
 //! # Ok(()) }
 //! ```
 //!
+//! # What is known of a line
+//! [`Line::info`] has every documented property with its unit, and says who told it; as JSON it has
+//! the documented names. [`Line::state`] and [`Line::next`] say what the line is at and what it will
+//! do next: all of it can be read at any time, and waited for ([`Line::changed`]).
+//!
+//! A [`LineError`] has the documented form too ([`LineError::documented`]) beside finer fields. What
+//! goes wrong while the servers are looked for is a [`CallingClientError`], told by
+//! [`CallingClient::subscribe`] and kept in [`CallingClient::last_error`] for those who come later.
+//!
+//! # Several lines, several users
+//! A client has one line; [`CallingClient::add_line`] adds one for another service of the same user.
+//! Any number of clients, for any number of users, live in one process and share nothing but
+//! connections.
+//!
 //! # How it works
 //! [`CallingClient::new`] brings up the user's device and asks which Mobius servers the user's
 //! lines belong to: primaries, and backups for when no primary answers. A [`Line`] registers with

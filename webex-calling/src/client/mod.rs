@@ -135,7 +135,8 @@ impl CallingClient {
         self.discovery.servers()
     }
 
-    /// Asks again which servers to use. Lines do so by themselves when none takes them.
+    /// Asks again which servers to use, and tells. There is no need to: lines ask by themselves when
+    /// none of the known servers takes them.
     ///
     /// # Errors
     /// [`CallingError`] when no cluster told any; those known before remain in use.
