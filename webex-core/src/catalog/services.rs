@@ -167,8 +167,10 @@ impl Services {
     /// Uses this catalog from now on, and keeps it for the next start.
     pub(super) fn replace(self: &Arc<Self>, held: Held) {
         self.accept(held.clone());
-        let services = Arc::clone(self);
-        tokio::spawn(async move { services.keep(&held).await });
+        if self.saved.is_kept() {
+            let services = Arc::clone(self);
+            tokio::spawn(async move { services.keep(&held).await });
+        }
     }
 
     /// Fetches the catalog anew, beside its use, unless that was done a short time ago.
@@ -253,9 +255,6 @@ impl Services {
     }
 
     async fn keep(&self, held: &Held) {
-        if !self.saved.is_kept() {
-            return;
-        }
         let Some(org_id) = self.org_id().await else { return };
         let kept = Kept {
             environment: self.u2c.clone(),
