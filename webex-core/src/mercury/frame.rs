@@ -132,6 +132,8 @@ pub(super) fn read<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> Optio
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -201,6 +203,26 @@ mod tests {
             );
             let FrameBody::Event(event) = frame.body else { panic!("{text}") };
             assert_eq!((event.event_type.as_str(), event.timestamp), ("a.b", None), "{text}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a server sends: no panic, and what is delivered can be read again.
+        #[test]
+        fn no_frame_is_too_strange(
+            id in "[a-z0-9\"\\\\]{0,6}",
+            path in "(data|timestamp|x)?(\\.[a-c0-9]{0,2}){0,40}",
+            value in "(null|-?[0-9]{1,25}|\"s\"|\\{\\}|\\[1,2\\]|[a-z\\{]{0,4})",
+        ) {
+            let (id, path) = (serde_json::Value::from(id), serde_json::Value::from(path));
+            let text = format!(
+                r#"{{"id":{id},"sequenceNumber":{value},"wsWriteTimestamp":{value},
+                    "data":{{"eventType":{id},"a":{value},"b":[1]}},"headers":{{{path}:{value}}}}}"#
+            );
+            if let Ok(ServerFrame { body: FrameBody::Event(event), .. }) = ServerFrame::parse(&text) {
+                prop_assert!(event.data_as::<serde_json::Value>().is_ok());
+                let _ = event.payload();
+            }
         }
     }
 
