@@ -191,7 +191,7 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_MEETINGS_FAILED = 22,
     /**
-     * `connecting`: registration of the line has begun.
+     * `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry"}`.
      */
     WEBEX_EVENT_KIND_LINE_CONNECTING = 32,
     /**
@@ -200,7 +200,8 @@ WEBEX_ENUM(webex_event_kind) {
     WEBEX_EVENT_KIND_LINE_REGISTERED = 33,
     /**
      * `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
-     * "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved"}`.
+     * "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
+     * and `server` where one had the line.
      */
     WEBEX_EVENT_KIND_LINE_UNREGISTERED = 34,
     /**
@@ -210,11 +211,12 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_LINE_ERROR = 35,
     /**
-     * `reconnecting`: a keepalive was not answered. JSON: `{"missed": number, "of": number}`.
+     * `reconnecting`: a keepalive was not answered. JSON: `missed` of `of` that may be, `server`,
+     * and `error` as for the event `error`.
      */
     WEBEX_EVENT_KIND_LINE_RECONNECTING = 36,
     /**
-     * `reconnected`: keepalives are answered again.
+     * `reconnected`: keepalives are answered again. JSON: `server`.
      */
     WEBEX_EVENT_KIND_LINE_RECONNECTED = 37,
     /**
@@ -222,6 +224,10 @@ WEBEX_ENUM(webex_event_kind) {
      * and `error` as for the event `error`.
      */
     WEBEX_EVENT_KIND_LINE_SERVER_FAILED = 38,
+    /**
+     * `keepalive_missed`: as `reconnecting`, and also for the one that loses the registration.
+     */
+    WEBEX_EVENT_KIND_LINE_KEEPALIVE_MISSED = 39,
 };
 
 /**

@@ -11,6 +11,7 @@ use std::{
 
 use safer_ffi::{c_char, derive_ReprC};
 use serde_json::{Map, Value, json};
+use url::Url;
 use webex_calling::{LineError, LineEvent, Unregistered};
 use webex_meetings::MeetingsEvent;
 
@@ -48,24 +49,28 @@ pub enum EventKind {
     MeetingsStep = 21,
     /// `meetings:failed`: the event socket was refused for good, so that no events arrive.
     MeetingsFailed = 22,
-    /// `connecting`: registration of the line has begun.
+    /// `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry"}`.
     LineConnecting = 32,
     /// `registered`: the line is registered. JSON: the properties of the line.
     LineRegistered = 33,
     /// `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
-    /// "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved"}`.
+    /// "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
+    /// and `server` where one had the line.
     LineUnregistered = 34,
     /// `error`: registration has ended without success, or was lost for good. JSON: `status`,
     /// `type` and `msg` as documented for line errors, and `kind`; where known `httpStatus`,
     /// `mobiusCode`, `trackingId`, `retryAfterMs`.
     LineError = 35,
-    /// `reconnecting`: a keepalive was not answered. JSON: `{"missed": number, "of": number}`.
+    /// `reconnecting`: a keepalive was not answered. JSON: `missed` of `of` that may be, `server`,
+    /// and `error` as for the event `error`.
     LineReconnecting = 36,
-    /// `reconnected`: keepalives are answered again.
+    /// `reconnected`: keepalives are answered again. JSON: `server`.
     LineReconnected = 37,
     /// `server_failed`: one server did not take the line; the next one is tried. JSON: `server`,
     /// and `error` as for the event `error`.
     LineServerFailed = 38,
+    /// `keepalive_missed`: as `reconnecting`, and also for the one that loses the registration.
+    LineKeepaliveMissed = 39,
 }
 
 /// Where an event comes from. Later versions add numbers.
@@ -204,25 +209,34 @@ impl Message {
     pub(crate) fn line(client: u64, line: u64, event: &LineEvent) -> Self {
         let mut failure = None;
         let (kind, json) = match event {
-            LineEvent::Connecting { .. } => (EventKind::LineConnecting, Map::new()),
+            LineEvent::Connecting { reason } => {
+                (EventKind::LineConnecting, object(json!({ "reason": reason.name() })))
+            }
             LineEvent::Registered(info) => (
                 EventKind::LineRegistered,
                 object(serde_json::to_value(&**info).unwrap_or_default()),
             ),
-            LineEvent::Unregistered { reason: how, .. } => {
+            LineEvent::Unregistered { reason: how, server } => {
                 if let Unregistered::NotReachable(error) = how {
                     failure = Some(Failure::new(error.kind().into(), error.to_string()));
                 }
-                (EventKind::LineUnregistered, object(json!({ "reason": how.name() })))
+                let mut json = object(json!({ "reason": how.name() }));
+                json.extend(server.as_ref().map(|url| ("server".to_owned(), url.as_str().into())));
+                (EventKind::LineUnregistered, json)
             }
             LineEvent::Error(error) => {
                 failure = Some(Failure::from(error));
                 (EventKind::LineError, line_error(error))
             }
-            LineEvent::Reconnecting { missed, of, .. } => {
-                (EventKind::LineReconnecting, object(json!({ "missed": missed, "of": of })))
+            LineEvent::Reconnecting { missed, of, server, error } => {
+                (EventKind::LineReconnecting, missed_keepalive(*missed, *of, server, error))
             }
-            LineEvent::Reconnected { .. } => (EventKind::LineReconnected, Map::new()),
+            LineEvent::KeepaliveMissed { missed, of, server, error } => {
+                (EventKind::LineKeepaliveMissed, missed_keepalive(*missed, *of, server, error))
+            }
+            LineEvent::Reconnected { server } => {
+                (EventKind::LineReconnected, object(json!({ "server": server.as_str() })))
+            }
             LineEvent::ServerFailed { server, error } => {
                 failure = Some(Failure::from(error));
                 let json = json!({ "server": server.as_str(), "error": line_error(error) });
@@ -261,6 +275,16 @@ impl Message {
             json_len: self.json.as_bytes().len(),
         }
     }
+}
+
+/// A keepalive that was not answered.
+fn missed_keepalive(missed: u32, of: u32, server: &Url, error: &LineError) -> Map<String, Value> {
+    object(json!({
+        "missed": missed,
+        "of": of,
+        "server": server.as_str(),
+        "error": line_error(error),
+    }))
 }
 
 /// The documented form of a line error, and what is known beside it.
@@ -342,6 +366,11 @@ mod tests {
             server: "https://m.example/".parse().unwrap(),
             error: HttpError::Timeout { host, after }.into(),
         };
-        assert_eq!(json_of(&Message::line(CLIENT, 9, &event)), json!({ "missed": 2, "of": 5 }));
+        let message = Message::line(CLIENT, 9, &event);
+        let json = json_of(&message);
+        assert_eq!(message.kind, EventKind::LineReconnecting);
+        assert_eq!((&json["missed"], &json["of"]), (&json!(2), &json!(5)));
+        assert_eq!(json["server"], "https://m.example/");
+        assert_eq!(json["error"]["kind"], "timeout", "{json}");
     }
 }
