@@ -11,8 +11,8 @@ use super::{
     machine::{Action, Machine},
     state::{Active, Failback, Next, Round, Search, Stage, State, Stray, Timer, Trying},
     timings::{
-        CALLS_POLL, KEEPALIVE_INTERVAL, KEEPALIVE_MAX, KEEPALIVE_MIN, REHOMING_BOUNDS,
-        REHOMING_MAX, REHOMING_MIN, RETRY_AFTER_DEFAULT, retry_after, spread,
+        CALLS_POLL, KEEPALIVE_INTERVAL, KEEPALIVE_MAX, KEEPALIVE_MIN, KEEPALIVE_SPREAD,
+        REHOMING_BOUNDS, REHOMING_MAX, REHOMING_MIN, RETRY_AFTER_DEFAULT, retry_after, spread,
     },
 };
 use crate::{
@@ -67,15 +67,24 @@ impl Machine {
         self.arm_failback(now);
     }
 
-    /// Sends a keepalive, in place of one that is not answered yet.
-    pub(super) fn keepalive(&mut self, now: Instant) {
+    /// Sends the keepalive that was due at `due`, in place of one that is not answered yet.
+    pub(super) fn keepalive(&mut self, now: Instant, due: Instant) {
         let op = self.op();
         let State::Registered(active) = &mut self.state else { return };
         let (server, device) = (active.server.clone(), Arc::clone(&active.device));
         // One that is sent early, or again, does not shift the rhythm: lines that heard the same
         // of the network would be in step from then on.
         let beat = active.beat.take().and_then(|beat| beat.checked_sub(active.interval));
-        let due = active.asking.map(|(_, due)| due).or(beat).unwrap_or(now);
+        // After a sleep the rhythm begins anew: another one soon after would be one too many, and
+        // lines that woke up together should not stay in step.
+        let interval = active.interval;
+        let due = if now.saturating_duration_since(due) > interval / KEEPALIVE_SPREAD {
+            let next = now + spread(interval, &mut self.random);
+            next.checked_sub(interval).unwrap_or(now)
+        } else {
+            due
+        };
+        let due = active.asking.map(|(_, due)| due).or(beat).unwrap_or(due);
         let replaced = active.asking.replace((op, due));
         self.sent = Some(now);
         self.timers.stop(Timer::Keepalive);

@@ -294,6 +294,8 @@ impl Machine {
 
     /// A deadline has passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        // A driver wakes a little late; the rhythm of keepalives is that of their deadlines.
+        let beat = self.timers.deadline(Timer::Keepalive).unwrap_or(now);
         while let Some(timer) = self.timers.expire(now) {
             match (timer, &self.state) {
                 (Timer::Retry, State::Waiting(next)) => {
@@ -305,7 +307,7 @@ impl Machine {
                     self.act(Action::Cancel(op));
                     self.discovered(now, then, Err(LineError::no_servers()));
                 }
-                (Timer::Keepalive, State::Registered(_)) => self.keepalive(now),
+                (Timer::Keepalive, State::Registered(_)) => self.keepalive(now, beat),
                 (Timer::Failback, State::Registered(_)) => self.failback(now),
                 (Timer::Leave, State::Leaving(_)) => self.leave_now(now),
                 // A timer of a state that has been left.

@@ -34,7 +34,7 @@ impl Machine {
                 let at = soonest.max(now + self.busy_for(now, &server));
                 match self.timers.deadline(Timer::Keepalive) {
                     // The one under way may be lost with the connection that it went out on.
-                    None if asking && at <= now => self.keepalive(now),
+                    None if asking && at <= now => self.keepalive(now, now),
                     // Soon enough anyway.
                     Some(due) if due > at + HINT_GAP => {
                         self.timers.set(Timer::Keepalive, at);

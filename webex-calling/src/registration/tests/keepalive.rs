@@ -30,6 +30,18 @@ fn keepalives_come_at_the_interval_whatever_the_answers_take() {
 }
 
 #[test]
+fn a_driver_that_wakes_late_does_not_shift_the_rhythm() {
+    let mut bench = Bench::registered(30);
+    let (_, mut due) = bench.machine.upcoming().unwrap();
+    for _ in 0..10 {
+        bench.pass(due + Duration::from_millis(3) - bench.now);
+        bench.answer_keepalive(Ok(()));
+        due += secs(30);
+        assert_eq!(bench.machine.upcoming().unwrap(), (Upcoming::Keepalive, due));
+    }
+}
+
+#[test]
 fn lines_registered_in_the_same_moment_are_not_in_step() {
     let firsts = (0..1000).map(|seed| {
         let mut bench = Bench::registering(1, 0, seed);
