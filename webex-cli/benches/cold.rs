@@ -2,63 +2,37 @@
 //!
 //! The sandbox runs in a process of its own; every run is a fresh `webex register`. Beside each
 //! figure stands what the machine itself could do at that moment: how late a thread wakes that only
-//! sleeps, and how long one TLS handshake with six small requests takes.
+//! sleeps, and how long one TLS handshake with six small requests takes. Fails when a median misses
+//! its target.
 
 mod common;
 #[path = "../tests/support/mod.rs"]
 mod support;
 
-use std::time::Instant;
+use std::{process::ExitCode, time::Instant};
 
-use common::{Cloud, median, option, probe_stall, spread};
+use common::{Cloud, Start};
 use serde_json::Value;
 use support::webex;
-
-/// Cold starts per latency.
-const RUNS: usize = 30;
-
-/// What is added to each answer, in milliseconds.
-const LATENCIES_MS: [u32; 3] = [0, 20, 100];
 
 /// The target without added latency (issue: at most 20 ms; `docs/performance.md`: 15 ms).
 const TARGET_MS: f64 = 15.0;
 
-fn main() {
-    let runs = option("--runs").unwrap_or(RUNS);
-    println!("cold start: process start to meetings and line registered, {runs} runs each");
-    println!(
-        "{:>10} {:>28} {:>28} {:>17} {:>13}",
-        "latency",
-        "both, ms: min/median/max",
-        "in process: min/median/max",
-        "probe requests",
-        "probe stall"
-    );
-    let mut timeline = None;
-    for latency in LATENCIES_MS {
-        let cloud = Cloud::start(latency);
-        let (mut outside, mut inside) = (Vec::new(), Vec::new());
-        register(&cloud); // warms the page cache, not the client: each run is a process of its own
-        for _ in 0..runs {
-            let (wall, own) = register(&cloud);
-            outside.push(wall);
-            inside.push(own);
-        }
-        timeline.get_or_insert_with(|| cloud.timeline());
-        let (requests, stall) = (cloud.probe_requests(), probe_stall());
-        let target = TARGET_MS.max(f64::from(4 * latency) + 20.0 * f64::from(latency.min(1)));
-        println!(
-            "{:>7} ms {:>28} {:>28} {:>14.1} ms {:>10.1} ms   target {target:.0} ms: {}",
-            latency,
-            spread(&mut outside),
-            spread(&mut inside),
-            requests,
-            stall,
-            if median(&mut outside) <= target { "met" } else { "MISSED" },
-        );
-    }
-    println!("\nrequests of one cold start without latency (ms since the first):");
-    print!("{}", timeline.unwrap_or_default());
+fn main() -> ExitCode {
+    let cold = Start {
+        title: "cold start: process start to meetings and line registered",
+        until: "both",
+        target_ms: |latency| match latency {
+            0 => TARGET_MS,
+            _ => f64::from(4 * latency + 20),
+        },
+        prepare: |cloud| {
+            // Warms the page cache, not the client: each run is a process of its own.
+            register(cloud);
+        },
+        run: register,
+    };
+    cold.measure()
 }
 
 /// One cold start: milliseconds as seen from outside, and as the process counts them.

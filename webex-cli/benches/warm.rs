@@ -11,15 +11,9 @@ mod support;
 
 use std::{path::Path, process::ExitCode, thread, time::Duration, time::Instant};
 
-use common::{Cloud, median, option, probe_stall, spread};
+use common::{Cloud, Start};
 use support::webex;
 use webex_tests::process::Process;
-
-/// Restarts per latency.
-const RUNS: usize = 30;
-
-/// What is added to each answer, in milliseconds.
-const LATENCIES_MS: [u32; 3] = [0, 20, 100];
 
 /// Sequential requests of a restart: the socket's upgrade, and its authorization.
 const REQUESTS: u32 = 2;
@@ -31,44 +25,14 @@ const OWN_MS: u32 = 20;
 const LEFT: [&str; 2] = ["webex.device.secret", "webex.catalog.secret"];
 
 fn main() -> ExitCode {
-    let runs = option("--runs").unwrap_or(RUNS);
-    println!("warm restart: process start to meetings registered, {runs} runs each");
-    println!(
-        "{:>10} {:>28} {:>28} {:>17} {:>13}",
-        "latency",
-        "meetings, ms: min/median/max",
-        "in process: min/median/max",
-        "probe requests",
-        "probe stall"
-    );
-    let (mut timeline, mut all_met) = (None, true);
-    for latency in LATENCIES_MS {
-        let cloud = Cloud::start(latency);
-        leave_state(&cloud);
-        let (mut outside, mut inside) = (Vec::new(), Vec::new());
-        for _ in 0..runs {
-            let (wall, own) = restart(&cloud);
-            outside.push(wall);
-            inside.push(own);
-        }
-        timeline.get_or_insert_with(|| cloud.timeline());
-        let (requests, stall) = (cloud.probe_requests(), probe_stall());
-        let target = f64::from(REQUESTS * latency + OWN_MS);
-        let met = median(&mut outside) <= target;
-        all_met &= met;
-        println!(
-            "{:>7} ms {:>28} {:>28} {:>14.1} ms {:>10.1} ms   target {target:.0} ms: {}",
-            latency,
-            spread(&mut outside),
-            spread(&mut inside),
-            requests,
-            stall,
-            if met { "met" } else { "MISSED" },
-        );
-    }
-    println!("\nrequests of one restart without latency (ms since the first):");
-    print!("{}", timeline.unwrap_or_default());
-    if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let warm = Start {
+        title: "warm restart: process start to meetings registered",
+        until: "meetings",
+        target_ms: |latency| f64::from(REQUESTS * latency + OWN_MS),
+        prepare: leave_state,
+        run: restart,
+    };
+    warm.measure()
 }
 
 /// Registers for the first time, and ends once everything is kept.

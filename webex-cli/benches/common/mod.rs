@@ -1,12 +1,12 @@
 //! What the benches of the command have in common: a sandbox in a process of its own, what the machine
-//! itself can do at that moment, and figures.
-
-#![allow(dead_code)] // each uses its part
+//! itself can do at that moment, and how a start is timed.
 
 use std::{
     env,
     fmt::Write,
-    fs, thread,
+    fs,
+    process::ExitCode,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,6 +17,66 @@ use webex_tests::process::Process;
 
 use crate::support::{origin, webex};
 
+/// Runs per latency.
+const RUNS: usize = 30;
+
+/// What is added to each answer, in milliseconds.
+const LATENCIES_MS: [u32; 3] = [0, 20, 100];
+
+/// A kind of start, and how long one may take.
+pub(crate) struct Start {
+    /// What it is called, and until when it is timed.
+    pub(crate) title: &'static str,
+    /// What is registered by then.
+    pub(crate) until: &'static str,
+    /// The most that a median may take with so many milliseconds added to each answer.
+    pub(crate) target_ms: fn(u32) -> f64,
+    /// What comes before the timed runs.
+    pub(crate) prepare: fn(&Cloud),
+    /// One run: milliseconds as seen from outside, and as the process counts them.
+    pub(crate) run: fn(&Cloud) -> (f64, f64),
+}
+
+impl Start {
+    /// Times it at each latency and prints a row for each; fails when a median misses its target.
+    pub(crate) fn measure(&self) -> ExitCode {
+        let runs = option("--runs").unwrap_or(RUNS);
+        println!("{}, {runs} runs each", self.title);
+        println!(
+            "{:>10} {:>28} {:>28} {:>17} {:>13}",
+            "latency",
+            format!("{}, ms: min/median/max", self.until),
+            "in process: min/median/max",
+            "probe requests",
+            "probe stall"
+        );
+        let (mut timeline, mut all_met) = (None, true);
+        for latency in LATENCIES_MS {
+            let cloud = Cloud::start(latency);
+            (self.prepare)(&cloud);
+            let (mut outside, mut inside): (Vec<_>, Vec<_>) =
+                (0..runs).map(|_| (self.run)(&cloud)).unzip();
+            timeline.get_or_insert_with(|| cloud.timeline());
+            let (requests, stall) = (cloud.probe_requests(), probe_stall());
+            let target = (self.target_ms)(latency);
+            let met = median(&mut outside) <= target;
+            all_met &= met;
+            println!(
+                "{:>7} ms {:>28} {:>28} {:>14.1} ms {:>10.1} ms   target {target:.0} ms: {}",
+                latency,
+                spread(&mut outside),
+                spread(&mut inside),
+                requests,
+                stall,
+                if met { "met" } else { "MISSED" },
+            );
+        }
+        println!("\nrequests of one start without latency (ms since the first):");
+        print!("{}", timeline.unwrap_or_default());
+        if all_met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    }
+}
+
 /// A sandbox in another process.
 pub(crate) struct Cloud {
     _process: Process,
@@ -26,7 +86,7 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     /// Starts it; each answer is late by so many milliseconds.
-    pub(crate) fn start(latency_ms: u32) -> Self {
+    fn start(latency_ms: u32) -> Self {
         let folder = TempDir::new().expect("a scratch folder");
         let path = |name| folder.path().join(name).to_str().expect("a plain path").to_owned();
         let (ca, token, latency) = (path("ca.pem"), path("token"), latency_ms.to_string());
@@ -54,7 +114,7 @@ impl Cloud {
     }
 
     /// One TLS handshake and six small requests, in milliseconds: the best of five.
-    pub(crate) fn probe_requests(&self) -> f64 {
+    fn probe_requests(&self) -> f64 {
         let ca = fs::read(self.path("ca.pem")).expect("written by the sandbox");
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -74,7 +134,7 @@ impl Cloud {
     }
 
     /// The requests of the latest start, from the sandbox's log.
-    pub(crate) fn timeline(&self) -> String {
+    fn timeline(&self) -> String {
         let ca = fs::read(self.path("ca.pem")).expect("written by the sandbox");
         let log = format!("{}/sandbox/requests", self.origin.trim_end_matches('/'));
         let log: Value = runtime_get(&self.origin, &ca, &log);
@@ -127,7 +187,7 @@ fn client(origin: &str, ca: &[u8], token: &str) -> webex_core::Webex {
 }
 
 /// How late a sleeping thread wakes at worst, in milliseconds, over a quarter of a second.
-pub(crate) fn probe_stall() -> f64 {
+fn probe_stall() -> f64 {
     let nap = Duration::from_millis(1);
     let mut worst = Duration::ZERO;
     for _ in 0..250 {
@@ -138,17 +198,17 @@ pub(crate) fn probe_stall() -> f64 {
     worst.as_secs_f64() * 1000.0
 }
 
-pub(crate) fn median(values: &mut [f64]) -> f64 {
+fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-pub(crate) fn spread(values: &mut [f64]) -> String {
+fn spread(values: &mut [f64]) -> String {
     let median = median(values);
     format!("{:.1} / {median:.1} / {:.1}", values[0], values[values.len() - 1])
 }
 
-pub(crate) fn option(name: &str) -> Option<usize> {
+fn option(name: &str) -> Option<usize> {
     let arguments: Vec<_> = env::args().collect();
     let at = arguments.iter().position(|argument| argument == name)?;
     arguments.get(at + 1)?.parse().ok()
