@@ -29,6 +29,41 @@ const REST: Duration = Duration::from_secs(5);
 /// the ping every 15 s brings.
 const REST_AFTER_EVENT: Duration = Duration::from_secs(20);
 
+/// A first client, which pays for what all share, and then many more, 64 at a time.
+struct Rush<T> {
+    all: Vec<T>,
+    /// How long the many took, and their processor time, in seconds.
+    seconds: f64,
+    busy: f64,
+    /// Memory before them, and what they have added at rest, in KiB.
+    before: f64,
+    at_rest: f64,
+}
+
+impl<T> Rush<T> {
+    async fn of<F: Future<Output = T>>(count: usize, make: impl Fn(usize) -> F) -> Self {
+        let mut all = vec![make(0).await];
+        tokio::time::sleep(REST).await;
+        let before = resident_kib();
+        let (started, busy) = (Instant::now(), processor_seconds());
+        let mut many = stream::iter(1..=count).map(make).buffer_unordered(AT_ONCE);
+        while let Some(made) = many.next().await {
+            all.push(made);
+        }
+        drop(many);
+        let (seconds, busy) = (started.elapsed().as_secs_f64(), processor_seconds() - busy);
+        tokio::time::sleep(REST).await;
+        let mut rush = Self { all, seconds, busy, before, at_rest: 0.0 };
+        rush.at_rest = rush.grown_kib();
+        rush
+    }
+
+    /// What memory has grown by since before the many.
+    fn grown_kib(&self) -> f64 {
+        resident_kib() - self.before
+    }
+}
+
 /// Figures of a client whose Meetings device is registered.
 pub(crate) fn meetings(clients: usize) -> ExitCode {
     println!("{clients} Meetings clients in one process");
@@ -37,34 +72,22 @@ pub(crate) fn meetings(clients: usize) -> ExitCode {
     runtime().block_on(async {
         let probe = Probe::start();
         let transport = transport(&cloud.address);
-        let first = registered(&cloud.address, &transport, 0).await;
-        tokio::time::sleep(REST).await;
-        let before = resident_kib();
-        let (started, busy) = (Instant::now(), processor_seconds());
-        let all: Vec<_> = stream::iter(1..=clients)
-            .map(|user| registered(&cloud.address, &transport, user))
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        let (elapsed, busy) = (started.elapsed(), processor_seconds() - busy);
-        tokio::time::sleep(REST).await;
-        let at_rest = resident_kib() - before;
+        let rush = Rush::of(clients, |user| registered(&cloud.address, &transport, user)).await;
         assert_eq!(cloud.counts(), [clients + 1, clients + 1, 0]);
 
-        let arrivals: Vec<_> =
-            all.iter().chain([&first]).map(|(webex, _)| arrival(webex)).collect();
+        let arrivals: Vec<_> = rush.all.iter().map(|(webex, _)| arrival(webex)).collect();
         let pushed = cloud.push(EVENT_BYTES);
         assert_eq!(pushed, clients + 1);
         futures_util::future::join_all(arrivals).await;
         tokio::time::sleep(REST_AFTER_EVENT).await;
-        let after_event = resident_kib() - before;
+        let after_event = rush.grown_kib();
 
         let each = clients as f64;
         let figure = |what, value, unit, most| Figure { what, value, unit, most };
         let figures = [
-            figure("registration, all", elapsed.as_secs_f64(), "s", None),
-            figure("processor time per registration", busy / each * 1000.0, "ms", None),
-            figure("memory per client", at_rest / each, "KiB", Some(32.0)),
+            figure("registration, all", rush.seconds, "s", None),
+            figure("processor time per registration", rush.busy / each * 1000.0, "ms", None),
+            figure("memory per client", rush.at_rest / each, "KiB", Some(32.0)),
             figure(
                 "memory per client after a 100 kB event",
                 after_event / each,
@@ -74,7 +97,7 @@ pub(crate) fn meetings(clients: usize) -> ExitCode {
             figure("the machine's worst stall meanwhile", probe.worst_ms(), "ms", None),
         ];
         let outcome = report(&figures);
-        leave(all.into_iter().chain([first])).await;
+        leave(rush.all.into_iter()).await;
         assert_eq!(cloud.counts(), [0, 0, 0], "everything is released");
         outcome
     })
@@ -87,18 +110,7 @@ pub(crate) fn lines(lines: usize, seconds: u64) -> ExitCode {
     runtime().block_on(async {
         let probe = Probe::start();
         let transport = transport(&cloud.address);
-        let first = full(&cloud.address, &transport, 0).await;
-        tokio::time::sleep(REST).await;
-        let before = resident_kib();
-        let (started, busy) = (Instant::now(), processor_seconds());
-        let all: Vec<_> = stream::iter(1..=lines)
-            .map(|user| full(&cloud.address, &transport, user))
-            .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        let (rush, rush_busy) = (started.elapsed(), processor_seconds() - busy);
-        tokio::time::sleep(REST).await;
-        let memory = resident_kib() - before;
+        let rush = Rush::of(lines, |user| full(&cloud.address, &transport, user)).await;
         assert_eq!(cloud.counts(), [lines + 1; 3]);
 
         cloud.clear();
@@ -107,7 +119,7 @@ pub(crate) fn lines(lines: usize, seconds: u64) -> ExitCode {
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         let load = (processor_seconds() - busy) / started.elapsed().as_secs_f64() * 100.0;
         let stall = probe.worst_ms();
-        let memory_later = resident_kib() - before;
+        let memory_later = rush.grown_kib();
         let keepalives = cloud.keepalives();
         assert_eq!(keepalives.lines, lines + 1, "every line sent some");
         assert_eq!(cloud.counts(), [lines + 1; 3], "no registration was lost");
@@ -120,9 +132,9 @@ pub(crate) fn lines(lines: usize, seconds: u64) -> ExitCode {
         let each = lines as f64;
         let figure = |what, value, unit, most| Figure { what, value, unit, most };
         let figures = [
-            figure("registration, all", rush.as_secs_f64(), "s", None),
-            figure("processor time per registration", rush_busy / each * 1000.0, "ms", None),
-            figure("memory per user", memory / each, "KiB", Some(40.0)),
+            figure("registration, all", rush.seconds, "s", None),
+            figure("processor time per registration", rush.busy / each * 1000.0, "ms", None),
+            figure("memory per user", rush.at_rest / each, "KiB", Some(40.0)),
             figure("memory per user at the end", memory_later / each, "KiB", Some(40.0)),
             figure("processor", load, "% of a core", Some(6.0)),
             figure("keepalives missing", due - keepalives.late_ms.len() as f64, "", Some(0.0)),
@@ -132,11 +144,8 @@ pub(crate) fn lines(lines: usize, seconds: u64) -> ExitCode {
             figure("keepalives late, the latest", late(1.0), "ms", Some(stall + 100.0)),
         ];
         let outcome = report(&figures);
-        let (users, callers): (Vec<_>, Vec<_>) = all
-            .into_iter()
-            .chain([first])
-            .map(|full| ((full.webex, full.meetings), full.calling))
-            .unzip();
+        let (users, callers): (Vec<_>, Vec<_>) =
+            rush.all.into_iter().map(|full| ((full.webex, full.meetings), full.calling)).unzip();
         stream::iter(callers)
             .for_each_concurrent(AT_ONCE, |calling| async move {
                 calling.deregister().await.expect("it is released");
