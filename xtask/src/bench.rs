@@ -6,7 +6,7 @@
 
 use std::ffi::OsString;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde_json::Value;
 
 use crate::workspace::{self, Workspace};
@@ -24,12 +24,7 @@ struct Bench<'a> {
 /// # Errors
 /// When there is no benchmark of that name, or when it fails.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
-    let metadata = workspace::capture(workspace.cargo("metadata").args([
-        "--no-deps",
-        "--format-version",
-        "1",
-    ]))?;
-    let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata")?;
+    let metadata = workspace.metadata()?;
     let benches = benches(&metadata);
     let Some((name, rest)) = arguments.split_first() else {
         println!("{}", listing(&benches));
@@ -46,23 +41,19 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
 /// The bench targets of the workspace, by name.
 fn benches(metadata: &Value) -> Vec<Bench<'_>> {
     let mut found = Vec::new();
-    for package in array(&metadata["packages"]) {
-        for target in array(&package["targets"]) {
+    for package in workspace::array(&metadata["packages"]) {
+        for target in workspace::array(&package["targets"]) {
             let (Some(name), Some(package)) = (target["name"].as_str(), package["name"].as_str())
             else {
                 continue;
             };
-            if array(&target["kind"]).any(|kind| kind == "bench") {
+            if workspace::array(&target["kind"]).any(|kind| kind == "bench") {
                 found.push(Bench { name, package });
             }
         }
     }
     found.sort_unstable();
     found
-}
-
-fn array(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
 }
 
 fn listing(benches: &[Bench<'_>]) -> String {

@@ -6,9 +6,8 @@
 
 use anyhow::{Result, bail};
 
-use crate::gate::Notes;
 use crate::setup;
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, Notes, Workspace};
 
 /// Runs all checks.
 ///

@@ -7,11 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, Notes, Workspace};
 use crate::{deny, house, interop, setup};
-
-/// Lines to repeat in the summary.
-pub(crate) type Notes = Vec<String>;
 
 struct Step {
     name: &'static str,

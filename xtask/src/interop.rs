@@ -10,8 +10,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::gate::Notes;
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, Notes, Workspace};
 
 /// The suite's folder.
 const SUITE: &str = "tests/interop";

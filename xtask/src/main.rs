@@ -5,6 +5,7 @@
 //! so that the first call on a fresh clone builds in seconds.
 
 mod bench;
+mod circles;
 mod deny;
 mod gate;
 mod house;
@@ -70,6 +71,11 @@ const COMMANDS: &[Command] = &[
         name: "header",
         help: "rewrite include/webex.h from the source of webex-ffi",
         run: |ws, args| no_arguments(args).and_then(|()| header(ws)),
+    },
+    Command {
+        name: "circles",
+        help: "list the files that import each other in a circle",
+        run: |ws, args| no_arguments(args).and_then(|()| circles(ws)),
     },
     Command {
         name: "interop",
@@ -154,6 +160,16 @@ fn fmt(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
         [flag] if flag == "--check" => gate::fmt(workspace).map(drop),
         [other, ..] => bail!("unexpected argument `{}`", other.to_string_lossy()),
     }
+}
+
+fn circles(workspace: &Workspace) -> Result<()> {
+    let found = circles::check(workspace)?;
+    for circle in &found {
+        println!("{circle}\n");
+    }
+    ensure!(found.is_empty(), "{} to be opened, or named with a reason", found.len());
+    println!("no file imports in a circle");
+    Ok(())
 }
 
 /// The drift test of webex-ffi writes the header instead of comparing it when this is set.

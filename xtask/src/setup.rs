@@ -10,9 +10,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::gate::Notes;
 use crate::interop;
-use crate::workspace::{self, Workspace};
+use crate::workspace::{self, Notes, Workspace};
 
 /// The cargo-deny the gate uses. Its configuration format changes between minor versions.
 const DENY_VERSION: &str = "0.20.2";

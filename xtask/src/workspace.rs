@@ -60,11 +60,18 @@ impl Workspace {
     /// # Errors
     /// When cargo does not tell.
     pub(crate) fn target(&self) -> Result<PathBuf> {
-        let metadata =
-            capture(self.cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
-        let metadata: Value = serde_json::from_str(&metadata).context("cargo metadata")?;
+        let metadata = self.metadata()?;
         let target = metadata["target_directory"].as_str().context("no target folder")?;
         Ok(PathBuf::from(target))
+    }
+
+    /// What cargo knows of the workspace's own packages.
+    ///
+    /// # Errors
+    /// When cargo does not tell.
+    pub(crate) fn metadata(&self) -> Result<Value> {
+        let text = capture(self.cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
+        serde_json::from_str(&text).context("cargo metadata")
     }
 
     /// Every file of the checkout that is committed or about to be, relative to the root.
@@ -87,6 +94,9 @@ impl Workspace {
         Ok(files)
     }
 }
+
+/// What did not fail but should not be overlooked; the gate's summary repeats it.
+pub(crate) type Notes = Vec<String>;
 
 /// A failure that ends xtask with a code of its own.
 #[derive(Debug)]
@@ -139,6 +149,11 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .stderr(Stdio::null())
         .status()
         .is_ok_and(|status| status.success())
+}
+
+/// The items of a JSON array; none of anything else.
+pub(crate) fn array(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
 }
 
 fn describes_a_crate(name: &str) -> bool {

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use webex_sandbox::{Mobius, Sandbox, U2c};
 
+use crate::program;
+
 /// What the lines are told (the service's usual value).
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 
@@ -42,7 +44,7 @@ pub(crate) struct Cloud {
 
 impl Cloud {
     pub(crate) fn start(users: usize) -> Self {
-        let mut child = super::again(["--part", "cloud", "--users", &users.to_string()])
+        let mut child = program::again(["--part", "cloud", "--users", &users.to_string()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -17,34 +17,12 @@
 #![allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
 
 mod cloud;
+mod figure;
 mod machine;
 mod parts;
+mod program;
 
-use std::{
-    env,
-    process::{Command, ExitCode, Stdio},
-};
-
-/// A figure and what it may be at most.
-struct Figure {
-    what: &'static str,
-    value: f64,
-    unit: &'static str,
-    most: Option<f64>,
-}
-
-impl Figure {
-    /// Prints it; whether it is within its limit.
-    fn report(&self) -> bool {
-        let Self { what, value, unit, most } = self;
-        let met = most.is_none_or(|most| *value <= most);
-        let target = most.map_or(String::new(), |most| {
-            format!("at most {most:.1} {unit}: {}", if met { "met" } else { "MISSED" })
-        });
-        println!("  {what:<46} {:>16}   {target}", format!("{value:.2} {unit}").trim_end());
-        met
-    }
-}
+use std::{env, process::ExitCode};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().collect();
@@ -70,20 +48,11 @@ fn both(arguments: &[String]) -> ExitCode {
         if only.as_deref().is_some_and(|only| only != part) {
             continue;
         }
-        let mut command = again(["--part", part]);
+        let mut command = program::again(["--part", part]);
         command.args(arguments.iter().skip(1).filter(|argument| *argument != "--bench"));
         met &= command.status().expect("this program runs").success();
     }
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// This program, with as many open files as the system allows: each client holds a socket.
-fn again<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command {
-    let program = env::current_exe().expect("this program has a path");
-    let mut command = Command::new("sh");
-    command.arg("-c").arg("ulimit -n $(ulimit -Hn); exec \"$0\" \"$@\"").arg(program);
-    command.args(arguments).stderr(Stdio::inherit());
-    command
 }
 
 fn option(arguments: &[String], name: &str) -> Option<String> {

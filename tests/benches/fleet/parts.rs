@@ -10,9 +10,9 @@ use webex_calling::{CallingClient, CallingConfig, Line, LineEvent};
 use webex_core::{Credentials, Endpoints, LinkEvent, Transport, Webex};
 use webex_meetings::Meetings;
 
-use super::{
-    Figure,
+use crate::{
     cloud::{Address, Cloud, KEEPALIVE},
+    figure::Figure,
     machine::{Probe, processor_seconds, resident_kib},
 };
 

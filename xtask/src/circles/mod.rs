@@ -1,0 +1,92 @@
+//! Which files import each other in a circle: `cargo xtask circles`.
+//!
+//! Across folders there is none. Inside a folder a circle is allowed when it stands in [`NAMED`] with
+//! the reason why its files are better read together. A file that imports a name from the `mod.rs` or
+//! `lib.rs` that re-exports it depends on that file, and so on all that file imports: import it from
+//! where it is defined.
+
+mod source;
+mod tokens;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+use crate::workspace::{self, Workspace};
+
+use self::tree::Graph;
+
+/// The circles that stay: all files of each, and why. One that is gone, has grown or has shrunk is a
+/// failure, so that the list says what is true.
+const NAMED: &[(&[&str], &str)] = &[];
+
+/// What is wrong in any target of the workspace, a text for each circle.
+///
+/// # Errors
+/// When a source file cannot be read.
+pub(crate) fn check(workspace: &Workspace) -> Result<Vec<String>> {
+    let mut found = Vec::new();
+    let mut used = BTreeSet::new();
+    for (target, root) in targets(workspace)? {
+        let graph = tree::read(workspace.root(), &root)?;
+        for group in graph.groups() {
+            let named = NAMED.iter().position(|(files, _)| same(files, &group));
+            if let Some(index) = named.filter(|_| graph.in_one_folder(&group)) {
+                used.insert(index);
+            } else {
+                found.push(describe(&target, &graph, &group));
+            }
+        }
+    }
+    for (index, (files, _)) in NAMED.iter().enumerate() {
+        if !used.contains(&index) {
+            let files = files.join(", ");
+            found.push(format!("named as a circle, but none, or no longer this one: {files}"));
+        }
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// Name and root file of each target.
+fn targets(workspace: &Workspace) -> Result<Vec<(String, PathBuf)>> {
+    let metadata = workspace.metadata()?;
+    let mut found = Vec::new();
+    for package in workspace::array(&metadata["packages"]) {
+        for target in workspace::array(&package["targets"]) {
+            let text = |value: &Value| value.as_str().map(str::to_owned).context("cargo metadata");
+            let name = format!(
+                "{} ({} {})",
+                text(&package["name"])?,
+                text(&target["kind"][0])?,
+                text(&target["name"])?
+            );
+            found.push((name, PathBuf::from(text(&target["src_path"])?)));
+        }
+    }
+    Ok(found)
+}
+
+fn same(files: &[&str], group: &BTreeSet<PathBuf>) -> bool {
+    files.len() == group.len() && files.iter().all(|file| group.contains(Path::new(file)))
+}
+
+/// The files of a circle and the shortest way round, with the imports that make it.
+fn describe(target: &str, graph: &Graph, group: &BTreeSet<PathBuf>) -> String {
+    let place = if graph.in_one_folder(group) { "inside one folder" } else { "across folders" };
+    let way = graph.shortest(group);
+    let files = group.iter().map(|file| format!("      {}", file.display()));
+    let imports = way.iter().enumerate().map(|(index, from)| {
+        let import = &graph.imports[from][&way[(index + 1) % way.len()]];
+        format!("      {}:{}: {}", from.display(), import.line, import.path)
+    });
+    let mut lines = vec![format!("{target}: {} files in a circle {place}:", group.len())];
+    lines.extend(files);
+    lines.push("    shortest way round:".to_owned());
+    lines.extend(imports);
+    lines.join("\n")
+}
