@@ -46,6 +46,7 @@ mod provider;
 mod random;
 pub mod retry_after;
 mod scope;
+mod server_text;
 mod service_app;
 mod store;
 pub mod timings;
@@ -78,6 +79,7 @@ pub use self::{
     org::OrgIdError,
     provider::{ProviderError, TokenProvider},
     scope::{InvalidScope, MissingScopes, Scope, Scopes},
+    server_text::ServerText,
     store::{DirectoryStore, HeldLock, MemoryStore, Store, StoreError, StoreLock},
     token::AccessToken,
     token_set::TokenSet,
