@@ -13,7 +13,7 @@ use std::{
 use divan::{AllocProfiler, Bencher};
 use webex_auth::{
     AccessToken, BoxFuture, Credentials, Integration, TokenHttp, TokenReply, TokenRequest,
-    TokenSet, Tokens, TransportError,
+    TokenSet, TokenTransportError, Tokens,
 };
 
 #[global_allocator]
@@ -68,7 +68,7 @@ impl TokenHttp for Nowhere {
     fn send<'a>(
         &'a self,
         _: &'a TokenRequest,
-    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
-        Box::pin(std::future::ready(Err(TransportError::Timeout)))
+    ) -> BoxFuture<'a, Result<TokenReply, TokenTransportError>> {
+        Box::pin(std::future::ready(Err(TokenTransportError::Timeout)))
     }
 }

@@ -3,11 +3,15 @@
 use std::{fmt, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
-use thiserror::Error;
 
 use crate::{
-    AccessToken, Integration, OAuthError, ProviderError, TokenProvider, TokenSet, http::TokenHttp,
+    http::TokenHttp,
     meetings_xml::MeetingsIntegration,
+    oauth::{error::OAuthError, integration::Integration},
+    provider::{ProviderError, TokenProvider},
+    token::AccessToken,
+    token_error::TokenError,
+    token_set::TokenSet,
 };
 
 /// What the application has to prove who its user is.
@@ -42,8 +46,10 @@ impl Credentials {
     /// A ready-made access token: a personal token, a bot's, or one minted elsewhere.
     ///
     /// It cannot be refreshed: a request that a service refuses it for fails with
-    /// [`TokenError::Rejected`], and the application has to bring a new one. It is still sent with
-    /// other requests, so that what was registered with it can be given up. The text is taken in the
+    /// [`TokenError::Rejected`], the state becomes
+    /// [`ReauthRequired`](crate::TokenState::ReauthRequired), and the application has to bring a new
+    /// one ([`supply`](crate::Tokens::supply)). It is still sent with other requests, so that what was
+    /// registered with it can be given up. The text is taken in the
     /// forms of [`AccessToken::parse`] and checked when [`Tokens`](crate::Tokens) are made.
     pub fn access_token(token: impl Into<String>) -> Self {
         let seed = Seed::AccessToken(SecretString::from(token.into()));
@@ -133,34 +139,6 @@ pub(crate) enum Renewable<'a> {
     Nothing,
     RefreshToken(&'a SecretString),
     Tokens(&'a TokenSet),
-}
-
-/// Why there is no usable token.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// The token is empty.
-    #[error("the access token is empty")]
-    Empty,
-    /// The token has characters that no token has, or stored tokens are not what was stored.
-    #[error("the access token is malformed: it may hold only visible ASCII characters")]
-    Malformed,
-    /// The service refused the token and nothing can renew it. The state of the
-    /// [`Tokens`](crate::Tokens) says why.
-    #[error("the access token was refused and cannot be refreshed: sign in again")]
-    Rejected,
-    /// The token is used up and renewing it fails for now. It is tried again.
-    #[error("there is no access token for now, try later: {reason}")]
-    Unavailable {
-        /// How renewing failed.
-        reason: String,
-    },
-    /// Something is missing to make the tokens. Names it.
-    #[error("these credentials need {0}: use `Tokens::builder`")]
-    NotConfigured(&'static str),
-    /// The runtime that looked after the tokens was shut down.
-    #[error("the runtime that renews the tokens was shut down")]
-    Stopped,
 }
 
 pub(crate) fn parse_seed(seed: &Seed) -> Result<Option<TokenSet>, TokenError> {

@@ -28,10 +28,13 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::{
-    AccessToken, Endpoints, OAuthError, ProviderError, TokenProvider, TokenSet, Tokens,
     http::{BoxFuture, TokenHttp, TokenRequest},
-    oauth::wire,
+    oauth::{endpoints::OAuthEndpoints, error::OAuthError, wire},
+    provider::{ProviderError, TokenProvider},
     timings,
+    token::AccessToken,
+    token_set::TokenSet,
+    tokens::Tokens,
 };
 
 /// A guest made by a service app (`POST guests/token`).
@@ -39,16 +42,16 @@ use crate::{
 /// The same `subject` is the same guest each time.
 ///
 /// ```no_run
-/// use webex_auth::{Credentials, Endpoints, Guest, Tokens};
+/// use webex_auth::{Credentials, OAuthEndpoints, Guest, Tokens};
 ///
 /// # fn run(service_app: Tokens) {
-/// let guest = Guest::new(Endpoints::webex(), service_app, "visitor-17", "Ada");
+/// let guest = Guest::new(OAuthEndpoints::webex(), service_app, "visitor-17", "Ada");
 /// let credentials = Credentials::provider(guest);
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct Guest {
-    endpoints: Endpoints,
+    endpoints: OAuthEndpoints,
     service_app: Tokens,
     subject: String,
     display_name: String,
@@ -57,7 +60,7 @@ pub struct Guest {
 impl Guest {
     /// A guest. `service_app` are the tokens of the service app, whose integration renews them.
     pub fn new(
-        endpoints: Endpoints,
+        endpoints: OAuthEndpoints,
         service_app: Tokens,
         subject: impl Into<String>,
         display_name: impl Into<String>,
@@ -174,14 +177,14 @@ pub struct BadIssuerSecret;
 /// already; Webex makes no new ones.
 #[derive(Clone)]
 pub struct JwtGuest {
-    endpoints: Endpoints,
+    endpoints: OAuthEndpoints,
     jwts: Arc<dyn Jwts>,
 }
 
 impl JwtGuest {
     /// A guest of an issuer whose secret the program holds.
     pub fn new(
-        endpoints: Endpoints,
+        endpoints: OAuthEndpoints,
         issuer: GuestIssuer,
         subject: impl Into<String>,
         display_name: impl Into<String>,
@@ -192,7 +195,7 @@ impl JwtGuest {
 
     /// A guest whose JWTs the application gets elsewhere: from its backend. It is asked for a fresh
     /// one each time.
-    pub fn from_backend<F, T>(endpoints: Endpoints, jwt: F) -> Self
+    pub fn from_backend<F, T>(endpoints: OAuthEndpoints, jwt: F) -> Self
     where
         F: Fn() -> T + Send + Sync + 'static,
         T: Future<Output = Result<SecretString, ProviderError>> + Send + 'static,

@@ -25,14 +25,14 @@ pub trait TokenHttp: Send + Sync {
     fn send<'a>(
         &'a self,
         request: &'a TokenRequest,
-    ) -> BoxFuture<'a, Result<TokenReply, TransportError>>;
+    ) -> BoxFuture<'a, Result<TokenReply, TokenTransportError>>;
 }
 
 impl<T: TokenHttp + ?Sized> TokenHttp for Arc<T> {
     fn send<'a>(
         &'a self,
         request: &'a TokenRequest,
-    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
+    ) -> BoxFuture<'a, Result<TokenReply, TokenTransportError>> {
         T::send(self, request)
     }
 }
@@ -205,7 +205,7 @@ impl fmt::Debug for TokenReply {
 /// The request got no answer.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
-pub enum TransportError {
+pub enum TokenTransportError {
     /// No answer in time.
     #[error("the authorization server did not answer in time")]
     Timeout,
@@ -217,7 +217,7 @@ pub enum TransportError {
     TooLarge,
 }
 
-impl TransportError {
+impl TokenTransportError {
     /// Wraps the error of an HTTP client. Its text must hold no secret.
     pub fn connection(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Connection(source.into().into())
@@ -253,7 +253,7 @@ impl TokenHttp for ReqwestHttp {
     fn send<'a>(
         &'a self,
         request: &'a TokenRequest,
-    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
+    ) -> BoxFuture<'a, Result<TokenReply, TokenTransportError>> {
         Box::pin(async move {
             let mut builder = self
                 .0
@@ -262,7 +262,7 @@ impl TokenHttp for ReqwestHttp {
                 .header(http::header::ACCEPT, "application/json");
             if let Some(value) = request.authorization_header() {
                 let mut value =
-                    http::HeaderValue::from_str(value).map_err(TransportError::connection)?;
+                    http::HeaderValue::from_str(value).map_err(TokenTransportError::connection)?;
                 value.set_sensitive(true);
                 builder = builder.header(http::header::AUTHORIZATION, value);
             }
@@ -279,7 +279,7 @@ impl TokenHttp for ReqwestHttp {
     }
 }
 
-async fn read(mut response: reqwest::Response) -> Result<TokenReply, TransportError> {
+async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransportError> {
     let header = |name: &str| {
         response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
@@ -288,7 +288,7 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TransportEr
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
         if body.len() + chunk.len() > LARGEST_REPLY {
-            return Err(TransportError::TooLarge);
+            return Err(TokenTransportError::TooLarge);
         }
         body.extend_from_slice(&chunk);
     }
@@ -305,8 +305,12 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TransportEr
 /// A token answer is a few kilobytes, even when the token is a large JWT.
 const LARGEST_REPLY: usize = 1 << 20;
 
-fn transport(error: reqwest::Error) -> TransportError {
-    if error.is_timeout() { TransportError::Timeout } else { TransportError::connection(error) }
+fn transport(error: reqwest::Error) -> TokenTransportError {
+    if error.is_timeout() {
+        TokenTransportError::Timeout
+    } else {
+        TokenTransportError::connection(error)
+    }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@
 //!    [`JwtGuest`], for the XML API ([`meetings_xml`]). Or it has a token already.
 //! 2. It wraps what it got in [`Credentials`], and makes [`Tokens`] from them: a cheap handle that
 //!    every request asks for the current [`AccessToken`], and that is told when a server answered 401.
-//!    Behind it the tokens are renewed in time ([`lifecycle`]).
+//!    Behind it the tokens are renewed in time.
 //! 3. It names a [`Store`], so that the sign-in outlives the process and is shared with others.
 //! 4. It watches the [`TokenState`], to know when the user has to sign in again.
 //!
@@ -37,7 +37,7 @@ mod credentials;
 mod device;
 mod guest;
 mod http;
-pub mod lifecycle;
+mod lifecycle;
 mod loopback;
 pub mod meetings_xml;
 mod oauth;
@@ -51,6 +51,7 @@ mod service_app;
 mod store;
 pub mod timings;
 mod token;
+mod token_error;
 mod token_set;
 mod tokens;
 
@@ -60,18 +61,23 @@ pub use self::loopback::open_browser;
 pub use self::store::KeyringStore;
 #[cfg(feature = "redis")]
 pub use self::store::RedisStore;
+pub use secrecy::SecretString;
+
 pub use self::{
-    credentials::{Credentials, TokenError},
+    credentials::Credentials,
     device::{DeviceError, DevicePrompt, DeviceSignIn, DeviceState},
     guest::{BadIssuerSecret, Guest, GuestIssuer, JwtGuest},
-    http::{BoxFuture, ReqwestHttp, TokenHttp, TokenReply, TokenRequest, TransportError},
-    lifecycle::{ReauthReason, RenewError, TokenState},
+    http::{BoxFuture, ReqwestHttp, TokenHttp, TokenReply, TokenRequest, TokenTransportError},
+    lifecycle::{
+        clock::{Clock, Moment, SystemClock},
+        state::{ReauthReason, RenewError, TokenState},
+    },
     loopback::{LoopbackError, LoopbackListener},
     oauth::{
         authorize::{
             Authorization, AuthorizationRequest, Authorizations, CodeGrant, Redirect, RedirectError,
         },
-        endpoints::{ClientAuth, Endpoints},
+        endpoints::{ClientAuth, OAuthEndpoints},
         error::{OAuthError, ServerReply},
         integration::{Integration, IntegrationBuilder},
         pkce::PkceMethod,
@@ -82,6 +88,7 @@ pub use self::{
     server_text::ServerText,
     store::{DirectoryStore, HeldLock, MemoryStore, Store, StoreError, StoreLock},
     token::AccessToken,
+    token_error::TokenError,
     token_set::TokenSet,
     tokens::{TokenStates, Tokens, TokensBuilder},
 };

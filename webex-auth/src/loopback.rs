@@ -18,7 +18,10 @@ use tokio::{
     time,
 };
 
-use crate::{Authorization, CodeGrant, Redirect, RedirectError, timings};
+use crate::{
+    oauth::authorize::{Authorization, CodeGrant, Redirect, RedirectError},
+    timings,
+};
 
 /// A port of this machine that waits for the browser's redirect.
 ///

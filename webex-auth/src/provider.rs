@@ -5,8 +5,9 @@ use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
 use thiserror::Error;
 
 use crate::{
-    OAuthError, TokenSet,
     http::{BoxFuture, TokenHttp},
+    oauth::error::OAuthError,
+    token_set::TokenSet,
 };
 
 /// A source of tokens that needs no refresh token: it can always be asked again.

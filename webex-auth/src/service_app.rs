@@ -13,9 +13,10 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    AccessToken, Integration, OAuthError, TokenSet,
     http::{TokenHttp, TokenRequest},
-    oauth::wire,
+    oauth::{error::OAuthError, integration::Integration, wire},
+    token::AccessToken,
+    token_set::TokenSet,
 };
 
 impl Integration {

@@ -4,7 +4,10 @@ use std::{fmt, sync::Arc};
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::{OrgIdError, TokenError, org};
+use crate::{
+    org::{self, OrgIdError},
+    token_error::TokenError,
+};
 
 /// The token type that Webex services use; assumed when the text names none (RFC 6750).
 const BEARER: &str = "Bearer";

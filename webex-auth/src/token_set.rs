@@ -11,7 +11,11 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use crate::{AccessToken, MissingScopes, Scopes, TokenError};
+use crate::{
+    scope::{MissingScopes, Scopes},
+    token::AccessToken,
+    token_error::TokenError,
+};
 
 /// An access token with everything known about it.
 ///

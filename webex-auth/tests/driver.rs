@@ -11,49 +11,17 @@ use std::{
     time::Duration,
 };
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use tokio::time::{Instant, sleep, timeout};
 
-use common::{Script, VirtualClock, access, granted, integration, leaks, refresh, refused, tokens};
+use common::{
+    HOUR, Script, VirtualClock, access, granted, integration, is_valid, leaks, needs_sign_in,
+    refresh, refused, start, stored, tokens, wait_for, with,
+};
 use webex_auth::{
     AccessToken, BoxFuture, Credentials, MemoryStore, ProviderError, ReauthReason, RenewError,
-    Store, StoreError, StoreLock, TokenError, TokenSet, TokenState, Tokens, timings,
+    Store, StoreError, StoreLock, TokenError, TokenState, Tokens, timings,
 };
-
-const HOUR: Duration = Duration::from_hours(1);
-
-/// Tokens of number 0 with an hour to live, renewed by `script`.
-fn start(script: &Arc<Script>) -> Tokens {
-    with(script, Credentials::integration(integration(), tokens(0, HOUR)), None)
-}
-
-fn with(script: &Arc<Script>, credentials: Credentials, store: Option<Arc<dyn Store>>) -> Tokens {
-    let http = Arc::clone(script);
-    let mut builder = Tokens::builder(credentials).http(http).clock(VirtualClock::new());
-    if let Some(store) = store {
-        builder = builder.store(store, "ada");
-    }
-    builder.build().unwrap()
-}
-
-async fn wait_for(tokens: &Tokens, wanted: impl FnMut(&TokenState) -> bool) -> TokenState {
-    // Virtual time: this is patience, not delay.
-    let state = timeout(1_000 * HOUR, tokens.subscribe().wait_for(wanted)).await;
-    state.expect("the state is reached").expect("the tokens are alive")
-}
-
-fn is_valid(state: &TokenState) -> bool {
-    matches!(state, TokenState::Valid { .. })
-}
-
-fn needs_sign_in(state: &TokenState) -> bool {
-    matches!(state, TokenState::ReauthRequired { .. })
-}
-
-async fn stored(store: &MemoryStore) -> Option<TokenSet> {
-    let json = store.load("ada").await.unwrap()?;
-    Some(TokenSet::from_json(json.expose_secret()).unwrap())
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_renewed_between_60_and_90_percent_of_its_life() {

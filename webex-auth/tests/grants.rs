@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::{Value, json};
 use webex_auth::{
-    AccessToken, CodeGrant, Credentials, Endpoints, Integration, OAuthError, PkceMethod,
+    AccessToken, CodeGrant, Credentials, Integration, OAuthEndpoints, OAuthError, PkceMethod,
     ReauthReason, Redirect, RedirectError, Scope, Scopes, TokenError, TokenHttp, TokenSet,
     TokenState, Tokens, timings,
 };
@@ -55,7 +55,7 @@ async fn a_code_is_exchanged_with_form_authentication_and_pkce() {
 #[tokio::test]
 async fn the_broker_takes_basic_authentication_for_every_grant() {
     let cloud = Cloud::start().await;
-    let broker = Endpoints::broker(cloud.sandbox.origin());
+    let broker = OAuthEndpoints::broker(cloud.sandbox.origin());
     let integration = cloud.integration().endpoints(broker).build();
     let grant = cloud.grant(integration.authorization().unwrap()).await.unwrap();
     let tokens = integration.exchange(&*cloud.http, grant).await.unwrap();
@@ -165,7 +165,8 @@ async fn revoking_ends_both_tokens_and_an_unknown_one_is_no_error() {
     let error = integration.refresh(&*cloud.http, &tokens).await;
     assert!(matches!(error, Err(OAuthError::InvalidGrant(_))));
 
-    let nowhere = cloud.integration().endpoints(Endpoints::api(&cloud.sandbox.url("/v1"))).build();
+    let nowhere =
+        cloud.integration().endpoints(OAuthEndpoints::api(&cloud.sandbox.url("/v1"))).build();
     let error = nowhere.revoke(&*cloud.http, tokens.access_token()).await;
     assert!(matches!(error, Err(OAuthError::NotConfigured(_))));
 }
@@ -233,7 +234,7 @@ async fn a_wrong_secret_is_a_matter_of_configuration() {
     let cloud = Cloud::start().await;
     let tokens = cloud.sign_in().await;
     cloud.leaks.add("quite-wrong-secret");
-    for endpoints in [cloud.api(), Endpoints::broker(cloud.sandbox.origin())] {
+    for endpoints in [cloud.api(), OAuthEndpoints::broker(cloud.sandbox.origin())] {
         let wrong = cloud.integration().secret("quite-wrong-secret").endpoints(endpoints).build();
         let error = wrong.refresh(&*cloud.http, &tokens).await.unwrap_err();
         assert!(matches!(error, OAuthError::InvalidClient(_)), "{error}"); // 400 and 401

@@ -19,7 +19,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use webex_auth::{
-    Credentials, DirectoryStore, Endpoints, Integration, ReqwestHttp, Store, TokenSet, Tokens,
+    Credentials, DirectoryStore, Integration, OAuthEndpoints, ReqwestHttp, Store, TokenSet, Tokens,
 };
 use webex_sandbox::{OAuth, OAuthClient, Sandbox};
 use webex_tests::leak::LeakCheck;
@@ -162,7 +162,7 @@ fn open(address: &str) -> Arc<dyn Store> {
 fn tokens(store: Arc<dyn Store>, origin: &url::Url) -> Tokens {
     let integration = Integration::builder(OAuthClient::DEFAULT_ID)
         .secret(OAuthClient::DEFAULT_SECRET)
-        .endpoints(Endpoints::api(&origin.join("/v1").unwrap()))
+        .endpoints(OAuthEndpoints::api(&origin.join("/v1").unwrap()))
         .build();
     let http = ReqwestHttp::from_builder(client()).unwrap();
     Tokens::builder(Credentials::stored(integration))

@@ -20,9 +20,9 @@ use tokio::{
     net::TcpStream,
 };
 use webex_auth::{
-    Credentials, DeviceError, DeviceState, Endpoints, Guest, GuestIssuer, JwtGuest, LoopbackError,
-    LoopbackListener, OAuthError, PkceMethod, ProviderError, RedirectError, Scope, Scopes,
-    TokenHttp, TokenState, Tokens,
+    Credentials, DeviceError, DeviceState, Guest, GuestIssuer, JwtGuest, LoopbackError,
+    LoopbackListener, OAuthEndpoints, OAuthError, PkceMethod, ProviderError, RedirectError, Scope,
+    Scopes, TokenHttp, TokenState, Tokens,
     meetings_xml::{
         MeetingsIntegration, MeetingsIntegrationBuilder, MeetingsScope, SecurityContext,
     },
@@ -129,7 +129,7 @@ async fn a_device_survives_a_server_that_is_busy_or_away() {
 #[tokio::test]
 async fn endpoints_without_device_sign_in_say_so() {
     let cloud = Cloud::start().await;
-    let broker = Endpoints::broker(cloud.sandbox.origin());
+    let broker = OAuthEndpoints::broker(cloud.sandbox.origin());
     let integration = cloud.integration().endpoints(broker).build();
     let error = integration.device_sign_in(http(&cloud)).await.unwrap_err();
     assert!(matches!(error, OAuthError::NotConfigured(_)), "{error}");

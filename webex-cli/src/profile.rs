@@ -9,8 +9,8 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use webex_auth::{
-    Credentials, DirectoryStore, Endpoints as OAuthEndpoints, Integration, Store, StoreError,
-    TokenError, TokenSet, Tokens,
+    Credentials, DirectoryStore, Integration, OAuthEndpoints, Store, StoreError, TokenError,
+    TokenSet, Tokens,
 };
 use webex_core::{Endpoints, Transport, Webex, WebexBuilder};
 

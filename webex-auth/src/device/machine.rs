@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::{DeviceError, OAuthError, timings};
+use crate::{device::state::DeviceError, oauth::error::OAuthError, timings};
 
 /// What follows from the answer to a poll.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::{TokenReply, TokenRequest, TransportError};
+    use crate::http::{TokenReply, TokenRequest, TokenTransportError};
 
     const fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn no_answer_doubles_the_pause_up_to_a_minute() {
-        let lost = OAuthError::Transport(TransportError::Timeout);
+        let lost = OAuthError::Transport(TokenTransportError::Timeout);
         assert_eq!(pauses(&vec![lost; 6]), [2, 4, 8, 16, 32, 60, 60]);
     }
 

@@ -20,6 +20,7 @@
 //! ```
 
 mod machine;
+mod state;
 
 use std::{
     fmt,
@@ -30,54 +31,23 @@ use std::{
 use futures_util::{Stream, stream};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
-use thiserror::Error;
 use tokio::time::{self, Instant};
 use url::Url;
 
 use crate::{
-    ClientAuth, Integration, OAuthError, TokenSet,
     device::machine::{Schedule, Verdict},
-    http::{BoxFuture, TokenHttp, TokenRequest, TransportError},
-    oauth::{integration::plain, wire},
+    http::{BoxFuture, TokenHttp, TokenRequest, TokenTransportError},
+    oauth::{
+        endpoints::ClientAuth,
+        error::OAuthError,
+        integration::{Integration, plain},
+        wire,
+    },
     timings,
+    token_set::TokenSet,
 };
 
-/// How a device sign-in goes.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum DeviceState {
-    /// The user has not decided yet. Comes at the start and after each poll.
-    Waiting {
-        /// How long the code is still good.
-        time_left: Duration,
-    },
-    /// The server was not reached; polling goes on, less often.
-    Unreachable {
-        /// How the last poll failed.
-        error: OAuthError,
-        /// How long the code is still good.
-        time_left: Duration,
-    },
-    /// The user agreed. The last state.
-    SignedIn(TokenSet),
-    /// It failed. The last state.
-    Failed(DeviceError),
-}
-
-/// Why a device sign-in failed.
-#[derive(Clone, Debug, Error)]
-#[non_exhaustive]
-pub enum DeviceError {
-    /// The user refused.
-    #[error("the user refused: ask again only when the user wants to")]
-    Denied,
-    /// The code was not entered in time.
-    #[error("the code was not entered in time: start the sign-in anew")]
-    Expired,
-    /// The server refused.
-    #[error("the sign-in was refused")]
-    Refused(#[source] OAuthError),
-}
+pub use self::state::{DeviceError, DeviceState};
 
 /// What to show to the user.
 #[derive(Clone)]
@@ -310,7 +280,7 @@ async fn poll(
     let poll = wire::obtain(&*http, request, SystemTime::now());
     time::timeout(timings::REQUEST, poll)
         .await
-        .unwrap_or(Err(OAuthError::Transport(TransportError::Timeout)))
+        .unwrap_or(Err(OAuthError::Transport(TokenTransportError::Timeout)))
 }
 
 /// The answer of the device endpoint (RFC 8628 §3.2).

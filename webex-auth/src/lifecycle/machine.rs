@@ -3,34 +3,34 @@
 use std::time::{Duration, SystemTime};
 
 use crate::{
-    ReauthReason, RenewError, TokenState,
-    lifecycle::{Moment, clock::Steady},
+    lifecycle::{
+        clock::{Moment, Steady},
+        state::{ReauthReason, RenewError, TokenState},
+    },
     timings,
 };
 
 /// What is known about the life of a token.
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
+pub(crate) struct Life {
     /// When it was issued, by this machine's wall clock.
-    pub issued: SystemTime,
+    pub(crate) issued: SystemTime,
     /// When it expires, if it does.
-    pub expires: Option<SystemTime>,
+    pub(crate) expires: Option<SystemTime>,
     /// Whether there is something to renew it with.
-    pub renewable: bool,
+    pub(crate) renewable: bool,
 }
 
 /// What the driver has to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Action {
+pub(crate) enum Action {
     /// Renew the tokens, once; report with [`Lifecycle::handle_outcome`].
     Renew,
 }
 
 /// How a renewal ended.
 #[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// There is a new token.
     Renewed(Life),
     /// The server gave the old access token again.
@@ -43,9 +43,8 @@ pub enum Outcome {
 
 /// What to tell one who wants a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
 #[must_use]
-pub enum Answer {
+pub(crate) enum Answer {
     /// The token held can be used.
     Use,
     /// Ask again when the renewal under way has ended.
@@ -58,13 +57,13 @@ pub enum Answer {
     /// The refusal is final for this request, but the token stays: it was renewed often already
     /// because of refusals.
     Final,
-    /// There is no token; the state says why.
+    /// There will be no token; the state says why.
     Ended,
 }
 
 /// The life of one user's tokens.
 #[derive(Debug)]
-pub struct Lifecycle {
+pub(crate) struct Lifecycle {
     clock: Steady,
     held: Option<Held>,
     renewable: bool,
@@ -101,7 +100,7 @@ struct Failure {
 impl Lifecycle {
     /// A machine that holds nothing. `renewable` says whether a token can be had without one;
     /// `seed` determines the jitter.
-    pub fn new(renewable: bool, seed: u64) -> Self {
+    pub(crate) fn new(renewable: bool, seed: u64) -> Self {
         Self {
             clock: Steady::new(),
             held: None,
@@ -119,7 +118,7 @@ impl Lifecycle {
     // --- read --------------------------------------------------------------------------------
 
     /// The current state.
-    pub fn state(&self) -> TokenState {
+    pub(crate) fn state(&self) -> TokenState {
         if let Some(reason) = &self.ended {
             TokenState::ReauthRequired { reason: reason.clone() }
         } else if let Some(failure) = &self.failure {
@@ -132,13 +131,13 @@ impl Lifecycle {
     }
 
     /// Whether the token held can be used.
-    pub fn is_usable(&mut self, now: Moment) -> bool {
+    pub(crate) fn is_usable(&mut self, now: Moment) -> bool {
         let at = self.clock.advance(now);
         self.usable_at(at)
     }
 
     /// Whether a renewal is under way.
-    pub fn is_renewing(&self) -> bool {
+    pub(crate) fn is_renewing(&self) -> bool {
         self.in_flight
     }
 
@@ -146,7 +145,7 @@ impl Lifecycle {
 
     /// A token was given from outside: loaded at start, or by a new sign-in. A renewal that was
     /// under way is void; do not report it.
-    pub fn handle_tokens(&mut self, now: Moment, life: Life) {
+    pub(crate) fn handle_tokens(&mut self, now: Moment, life: Life) {
         let at = self.clock.advance(now);
         self.adopt(at, now, life);
         if !self.usable_at(at) {
@@ -155,17 +154,20 @@ impl Lifecycle {
     }
 
     /// Someone wants a token.
-    pub fn handle_demand(&mut self, now: Moment) -> Answer {
+    pub(crate) fn handle_demand(&mut self, now: Moment) -> Answer {
         let at = self.clock.advance(now);
         if self.usable_at(at) { Answer::Use } else { self.renew_for(at) }
     }
 
     /// A service refused the token held (401).
-    pub fn handle_refused(&mut self, now: Moment) -> Answer {
+    pub(crate) fn handle_refused(&mut self, now: Moment) -> Answer {
         let at = self.clock.advance(now);
         if !self.renewable {
-            // There is no other. Others may still accept it: what is registered with it can be
-            // given up, and one service's mistake does not end everything.
+            // There is no other, and the state says so. The token itself stays: what is registered
+            // with it can still be given up where it is accepted.
+            if self.ended.is_none() {
+                self.end(ReauthReason::NotRenewable);
+            }
             return if self.usable_at(at) { Answer::Final } else { Answer::Ended };
         }
         if !self.in_flight && self.ended.is_none() {
@@ -191,7 +193,7 @@ impl Lifecycle {
     }
 
     /// The renewal under way has ended.
-    pub fn handle_outcome(&mut self, now: Moment, outcome: Outcome) {
+    pub(crate) fn handle_outcome(&mut self, now: Moment, outcome: Outcome) {
         let at = self.clock.advance(now);
         self.in_flight = false;
         match outcome {
@@ -222,14 +224,14 @@ impl Lifecycle {
     }
 
     /// The tokens were erased: the user signed out. A renewal that was under way is void.
-    pub fn handle_sign_out(&mut self, now: Moment) {
+    pub(crate) fn handle_sign_out(&mut self, now: Moment) {
         self.clock.advance(now);
         self.in_flight = false;
         self.end(ReauthReason::SignedOut);
     }
 
     /// The network may be back. Shortens the pause after a failure, but not one a server asked for.
-    pub fn handle_network_hint(&mut self, now: Moment) {
+    pub(crate) fn handle_network_hint(&mut self, now: Moment) {
         let at = self.clock.advance(now);
         let recoverable = self.ended.as_ref().is_none_or(|reason| !reason.is_final());
         if let Some(failure) = &mut self.failure
@@ -244,11 +246,13 @@ impl Lifecycle {
     }
 
     /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Moment) {
+    pub(crate) fn handle_timeout(&mut self, now: Moment) {
         let at = self.clock.advance(now);
         while let Some(timer) = self.timers.take_due(at) {
             match timer {
                 _ if self.in_flight => {} // its outcome decides
+                // The token kept for giving up has expired.
+                _ if self.ended.as_ref().is_some_and(ReauthReason::is_final) => {}
                 Timer::Refresh | Timer::Retry => self.begin(),
                 Timer::Expiry if !self.renewable => self.end(ReauthReason::NotRenewable),
                 Timer::Expiry => match &self.failure {
@@ -267,14 +271,14 @@ impl Lifecycle {
 
     /// What the driver has to do, once.
     #[must_use = "an action that is not carried out stops the machine"]
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.action.take()
     }
 
     /// After how long to call [`handle_timeout`](Self::handle_timeout); `None` for never.
     ///
     /// Not more than [`timings::SLEEP_CHECK`], so that sleep is noticed.
-    pub fn poll_timeout(&mut self, now: Moment) -> Option<Duration> {
+    pub(crate) fn poll_timeout(&mut self, now: Moment) -> Option<Duration> {
         let at = self.clock.advance(now);
         let next = self.timers.next()?;
         Some(next.saturating_sub(at).min(timings::SLEEP_CHECK))
@@ -283,10 +287,8 @@ impl Lifecycle {
     // --- helpers -----------------------------------------------------------------------------
 
     fn usable_at(&self, at: Duration) -> bool {
-        self.ended.is_none()
-            && self.held.as_ref().is_some_and(|held| {
-                !held.refused && held.expires.is_none_or(|expires| at < expires)
-            })
+        let held = self.held.as_ref();
+        held.is_some_and(|held| !held.refused && held.expires.is_none_or(|expires| at < expires))
     }
 
     /// Sees that there will be a token, for one who cannot use the one held.
@@ -392,12 +394,17 @@ impl Lifecycle {
         self.timers = Timers::default();
     }
 
+    /// There will be no other token. The one held stays while it lives, so that what is registered
+    /// with it can be given up, unless it was revoked by signing out.
     fn end(&mut self, reason: ReauthReason) {
-        self.held = None;
+        if matches!(reason, ReauthReason::SignedOut) {
+            self.held = None;
+        }
         self.failure = None;
         self.action = None;
         self.ended = Some(reason);
         self.timers = Timers::default();
+        self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
     }
 
     /// Doubles with each attempt; half of it is random, so that clients spread.

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
-use crate::{OAuthError, ProviderError, StoreError};
+use crate::{oauth::error::OAuthError, provider::ProviderError, store::error::StoreError};
 
 /// The state of a user's tokens.
 #[derive(Clone, Debug)]
@@ -24,7 +24,9 @@ pub enum TokenState {
         /// How it failed last.
         error: RenewError,
     },
-    /// At this state there is no token, and only the user or the program can change that.
+    /// At this state no new token can be had, and only the user or the program can change that. The
+    /// last one may live on for a while: [`Tokens::current`](crate::Tokens::current) gives it, to give
+    /// up what is registered with it.
     ReauthRequired {
         /// Why.
         reason: ReauthReason,
@@ -45,7 +47,7 @@ pub enum ReauthReason {
     /// The authorization server gave back the token that was to be renewed.
     #[error("the authorization server keeps giving the same token")]
     Unchanged,
-    /// The token is expired or refused, and there is nothing to renew it with.
+    /// The token is expired or was refused by a service, and there is nothing to renew it with.
     #[error("the token is expired or refused and cannot be renewed")]
     NotRenewable,
     /// There have been no tokens yet.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::AccessToken;
+use crate::token::AccessToken;
 
 /// Who sends an XML API request: site, user and access token.
 ///

@@ -35,12 +35,17 @@ use serde::Deserialize;
 use url::{Host, Url};
 
 use crate::{
-    AuthorizationRequest, ClientAuth, CodeGrant, OAuthError, PkceMethod, Scope, Scopes, TokenSet,
     http::{TokenHttp, TokenRequest},
     oauth::{
+        authorize::{AuthorizationRequest, CodeGrant},
+        endpoints::ClientAuth,
+        error::OAuthError,
         integration::{Integration, plain},
+        pkce::PkceMethod,
         wire::{self, TokenAnswer},
     },
+    scope::{Scope, Scopes},
+    token_set::TokenSet,
 };
 
 pub use self::context::SecurityContext;

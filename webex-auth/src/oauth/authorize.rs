@@ -1,6 +1,6 @@
 //! The part of a sign-in that goes through the user's browser: link, redirect, checks.
 //!
-//! [`Integration::authorization`] makes an [`AuthorizationRequest`], whose
+//! An integration's `authorization()` makes an [`AuthorizationRequest`], whose
 //! [`start`](AuthorizationRequest::start) yields an [`Authorization`]: the link to open, and the only
 //! thing that can turn the redirect into a [`CodeGrant`]. It is used up by that, so a `state` works
 //! once. A web server, which has many sign-ins under way, keeps them in [`Authorizations`].
@@ -19,9 +19,13 @@ use thiserror::Error;
 use url::{Url, form_urlencoded};
 
 use crate::{
-    Integration, OAuthError, Scopes,
-    oauth::pkce::{Pkce, PkceMethod},
-    random, timings,
+    oauth::{
+        error::OAuthError,
+        pkce::{Pkce, PkceMethod},
+    },
+    random,
+    scope::Scopes,
+    timings,
 };
 
 /// Characters of a `state`: 192 random bits.
@@ -351,34 +355,14 @@ impl Default for Authorizations {
     }
 }
 
-impl Integration {
-    /// A link for the user's browser, with the integration's scopes, redirect URI and PKCE.
-    ///
-    /// # Errors
-    /// [`OAuthError::NotConfigured`] without a redirect URI.
-    pub fn authorization(&self) -> Result<AuthorizationRequest, OAuthError> {
-        let redirect_uri = self.redirect_uri().ok_or(OAuthError::NotConfigured("redirect URI"))?;
-        Ok(AuthorizationRequest::new(
-            self.endpoints().authorize.clone(),
-            self.client_id(),
-            redirect_uri,
-            self.scopes().clone(),
-            self.pkce(),
-        ))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn request() -> AuthorizationRequest {
-        Integration::builder("client")
-            .redirect_uri("https://app.example/cb")
-            .scopes(Scopes::calling())
-            .build()
-            .authorization()
-            .unwrap()
+        let endpoint = "https://auth.example/v1/authorize".parse().unwrap();
+        let (redirect, pkce) = ("https://app.example/cb", Some(PkceMethod::S256));
+        AuthorizationRequest::new(endpoint, "client", redirect, Scopes::calling(), pkce)
     }
 
     fn parameters(url: &Url) -> HashMap<String, String> {

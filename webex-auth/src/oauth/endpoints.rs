@@ -16,7 +16,7 @@ pub enum ClientAuth {
 ///
 /// Start from a preset, change what differs with the setters.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoints {
+pub struct OAuthEndpoints {
     pub(crate) authorize: Url,
     pub(crate) token: Url,
     pub(crate) revoke: Option<Url>,
@@ -31,7 +31,7 @@ pub struct Endpoints {
     pub(crate) self_contained: bool,
 }
 
-impl Endpoints {
+impl OAuthEndpoints {
     /// The public API: `https://webexapis.com/v1`. The default.
     pub fn webex() -> Self {
         Self::api(&fixed("https://webexapis.com/v1"))
@@ -135,14 +135,14 @@ impl Endpoints {
     }
 }
 
-impl Endpoints {
+impl OAuthEndpoints {
     /// Whether tokens can be revoked.
     pub fn can_revoke(&self) -> bool {
         self.revoke.is_some()
     }
 }
 
-impl Default for Endpoints {
+impl Default for OAuthEndpoints {
     fn default() -> Self {
         Self::webex()
     }
@@ -167,25 +167,25 @@ mod tests {
 
     #[test]
     fn presets_are_the_documented_addresses() {
-        let webex = Endpoints::default();
+        let webex = OAuthEndpoints::default();
         assert_eq!(webex.authorize.as_str(), "https://webexapis.com/v1/authorize");
         assert_eq!(webex.token.as_str(), "https://webexapis.com/v1/access_token");
         let device = webex.device_token.unwrap();
         assert_eq!(device.as_str(), "https://webexapis.com/v1/device/token");
-        let broker = Endpoints::idbroker();
+        let broker = OAuthEndpoints::idbroker();
         assert_eq!(
             broker.revoke.unwrap().as_str(),
             "https://idbroker.webex.com/idb/oauth2/v1/revoke"
         );
         assert_eq!(broker.client_auth, ClientAuth::Basic);
-        let gov = Endpoints::fedramp();
+        let gov = OAuthEndpoints::fedramp();
         assert_eq!(gov.token.as_str(), "https://api-usgov.webex.com/v1/access_token");
         assert_eq!(gov.revoke, None);
     }
 
     #[test]
     fn a_slash_at_the_end_of_a_base_does_not_matter() {
-        let one = Endpoints::api(&fixed("https://localhost:8443/v1/"));
-        assert_eq!(one, Endpoints::api(&fixed("https://localhost:8443/v1")));
+        let one = OAuthEndpoints::api(&fixed("https://localhost:8443/v1/"));
+        assert_eq!(one, OAuthEndpoints::api(&fixed("https://localhost:8443/v1")));
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
 
-use crate::http::{TokenReply, TokenRequest, TransportError};
+use crate::http::{TokenReply, TokenRequest, TokenTransportError};
 
 /// Why a request to an authorization server failed.
 #[derive(Clone, Debug, Error)]
@@ -69,7 +69,7 @@ pub enum OAuthError {
     BadAnswer(&'static str),
     /// There was no answer.
     #[error("no answer: try later")]
-    Transport(#[from] TransportError),
+    Transport(#[from] TokenTransportError),
     /// What was asked for needs something the integration was not given. Names it.
     #[error("the integration has no {0}: complete its configuration")]
     NotConfigured(&'static str),

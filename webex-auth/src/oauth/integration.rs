@@ -10,9 +10,17 @@ use secrecy::{ExposeSecret, SecretString};
 use url::{Url, form_urlencoded};
 
 use crate::{
-    AccessToken, ClientAuth, CodeGrant, Endpoints, OAuthError, PkceMethod, Scope, Scopes, TokenSet,
     http::{TokenHttp, TokenRequest},
-    oauth::wire,
+    oauth::{
+        authorize::{AuthorizationRequest, CodeGrant},
+        endpoints::{ClientAuth, OAuthEndpoints},
+        error::OAuthError,
+        pkce::PkceMethod,
+        wire,
+    },
+    scope::{Scope, Scopes},
+    token::AccessToken,
+    token_set::TokenSet,
 };
 
 /// A Webex integration (an OAuth client), as registered in the developer portal.
@@ -46,7 +54,7 @@ struct Config {
     secret: Option<SecretString>,
     redirect_uri: Option<String>,
     scopes: Scopes,
-    endpoints: Endpoints,
+    endpoints: OAuthEndpoints,
     pkce: Option<PkceMethod>,
 }
 
@@ -59,7 +67,7 @@ impl Integration {
             secret: None,
             redirect_uri: None,
             scopes: Scopes::default(),
-            endpoints: Endpoints::default(),
+            endpoints: OAuthEndpoints::default(),
             pkce: Some(PkceMethod::S256),
         })
     }
@@ -84,10 +92,10 @@ impl Integration {
         let mut base = authorize.clone();
         let endpoints = if let Some(root) = path.strip_suffix("idb/oauth2/v1/") {
             base.set_path(root);
-            Endpoints::broker(&base)
+            OAuthEndpoints::broker(&base)
         } else {
             base.set_path(&path);
-            Endpoints::api(&base)
+            OAuthEndpoints::api(&base)
         };
         let mut builder = Self::builder(client_id).endpoints(endpoints.authorize(authorize));
         if let Some(uri) = parameter("redirect_uri") {
@@ -115,13 +123,28 @@ impl Integration {
     }
 
     /// Where the authorization server is.
-    pub fn endpoints(&self) -> &Endpoints {
+    pub fn endpoints(&self) -> &OAuthEndpoints {
         &self.0.endpoints
     }
 
     /// How PKCE is done, if it is.
     pub fn pkce(&self) -> Option<PkceMethod> {
         self.0.pkce
+    }
+
+    /// A link for the user's browser, with the integration's scopes, redirect URI and PKCE.
+    ///
+    /// # Errors
+    /// [`OAuthError::NotConfigured`] without a redirect URI.
+    pub fn authorization(&self) -> Result<AuthorizationRequest, OAuthError> {
+        let redirect_uri = self.redirect_uri().ok_or(OAuthError::NotConfigured("redirect URI"))?;
+        Ok(AuthorizationRequest::new(
+            self.endpoints().authorize.clone(),
+            self.client_id(),
+            redirect_uri,
+            self.scopes().clone(),
+            self.pkce(),
+        ))
     }
 
     /// Exchanges a code for tokens.
@@ -347,8 +370,8 @@ impl IntegrationBuilder {
         self
     }
 
-    /// Sets the authorization server. Default: [`Endpoints::webex`].
-    pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
+    /// Sets the authorization server. Default: [`OAuthEndpoints::webex`].
+    pub fn endpoints(mut self, endpoints: OAuthEndpoints) -> Self {
         self.0.endpoints = endpoints;
         self
     }
@@ -409,11 +432,11 @@ mod tests {
         assert_eq!(integration.client_id(), "C1");
         assert_eq!(integration.redirect_uri(), Some("http://localhost:3000/cb"));
         assert_eq!(*integration.scopes(), Scopes::meetings());
-        assert_eq!(*integration.endpoints(), Endpoints::webex());
+        assert_eq!(*integration.endpoints(), OAuthEndpoints::webex());
 
         let url = "https://idbroker.webex.com/idb/oauth2/v1/authorize?client_id=C1";
         let broker = Integration::from_authorization_url(&url.parse().unwrap()).unwrap().build();
-        assert_eq!(*broker.endpoints(), Endpoints::idbroker());
+        assert_eq!(*broker.endpoints(), OAuthEndpoints::idbroker());
         assert!(
             Integration::from_authorization_url(&"https://x.example/".parse().unwrap()).is_err()
         );

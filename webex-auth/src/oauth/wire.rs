@@ -7,8 +7,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    AccessToken, OAuthError, TokenSet,
     http::{TokenHttp, TokenReply, TokenRequest},
+    oauth::error::OAuthError,
+    token::AccessToken,
+    token_set::TokenSet,
 };
 
 /// Sends a request and gives the answer of a success.

@@ -19,7 +19,11 @@ use tokio::{task, time};
 
 use crate::{
     http::BoxFuture,
-    store::{HeldLock, Store, StoreError, StoreLock, check_name},
+    store::{
+        error::StoreError,
+        interface::{HeldLock, Store, StoreLock},
+        name::check_name,
+    },
     timings,
 };
 

@@ -11,7 +11,13 @@ use tokio::task;
 
 use crate::{
     http::BoxFuture,
-    store::{DirectoryStore, MemoryStore, Store, StoreError, StoreLock, check_name},
+    store::{
+        directory::DirectoryStore,
+        error::StoreError,
+        interface::{Store, StoreLock},
+        memory::MemoryStore,
+        name::check_name,
+    },
 };
 
 /// Keeps values in the keyring of the signed-in user.

@@ -8,7 +8,11 @@ use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 
 use crate::{
     http::BoxFuture,
-    store::{HeldLock, Store, StoreError, StoreLock, check_name},
+    store::{
+        error::StoreError,
+        interface::{HeldLock, Store, StoreLock},
+        name::check_name,
+    },
 };
 
 /// Keeps values in memory. Clones share them, so that it can be handed to several users of a test

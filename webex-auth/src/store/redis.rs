@@ -23,7 +23,11 @@ use tokio::{
 use crate::{
     http::BoxFuture,
     random,
-    store::{HeldLock, Store, StoreError, StoreLock, check_name},
+    store::{
+        error::StoreError,
+        interface::{HeldLock, Store, StoreLock},
+        name::check_name,
+    },
     timings,
 };
 

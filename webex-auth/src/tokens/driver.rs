@@ -6,32 +6,23 @@
 
 use std::{future::pending, sync::Arc, time::Duration};
 
-use tokio::{
-    sync::{mpsc, oneshot},
-    time,
-};
+use tokio::{sync::mpsc, time};
 
 use crate::{
-    AccessToken, ReauthReason, TokenError, TokenSet, TokenState,
     http::BoxFuture,
-    lifecycle::{Action, Answer, Clock, Lifecycle, Outcome},
+    lifecycle::{
+        clock::Clock,
+        machine::{Action, Answer, Lifecycle, Outcome},
+        state::{ReauthReason, TokenState},
+    },
+    token::AccessToken,
+    token_error::TokenError,
+    token_set::TokenSet,
     tokens::{
-        Hot, Shared,
         job::{End, Keeper, Task},
-        life,
+        shared::{Command, Hot, Reply, Shared, life},
     },
 };
-
-pub(super) type Reply<T> = oneshot::Sender<Result<T, TokenError>>;
-
-/// What handles ask of the driver.
-pub(super) enum Command {
-    Demand(Reply<AccessToken>),
-    Refused(AccessToken, Reply<AccessToken>),
-    Supply(Box<TokenSet>, Reply<()>),
-    SignOut(Reply<()>),
-    NetworkChanged,
-}
 
 pub(super) struct Driver {
     machine: Lifecycle,
@@ -49,6 +40,8 @@ pub(super) struct Driver {
     renew: bool,
     /// It is time to try again to store what could not be stored.
     save: bool,
+    /// The state is published even if it is the same: there are other tokens.
+    announce: bool,
 }
 
 type Job = BoxFuture<'static, (Keeper, End)>;
@@ -73,6 +66,7 @@ impl Driver {
             tasks: Vec::new(),
             renew: false,
             save: false,
+            announce: false,
         };
         driver.publish();
         driver
@@ -201,6 +195,7 @@ impl Driver {
                 let life = life(&set, self.source());
                 self.set = Some(set);
                 self.machine.handle_tokens(now, life);
+                self.announce = true;
                 let _ = reply.send(result);
             }
             End::SignedOut(reply, result) => {
@@ -217,7 +212,9 @@ impl Driver {
             }
             End::Ended(reason) => {
                 tracing::warn!(%reason, "the user has to sign in again");
-                self.set = None;
+                if matches!(reason, ReauthReason::SignedOut) {
+                    self.set = None;
+                }
                 self.machine.handle_outcome(now, Outcome::Ended(reason));
             }
         }
@@ -237,7 +234,7 @@ impl Driver {
         *self.shared.hot.write() = token;
         let state = self.machine.state();
         self.shared.state.send_if_modified(|shown| {
-            let changed = !same(shown, &state);
+            let changed = !same(shown, &state) || std::mem::take(&mut self.announce);
             if changed {
                 tracing::debug!(?state, "token state");
                 *shown = state;

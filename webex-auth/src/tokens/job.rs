@@ -12,12 +12,20 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time;
 
 use crate::{
-    AccessToken, OAuthError, ProviderError, ReauthReason, RenewError, Store, StoreError, StoreLock,
-    TokenError, TokenHttp, TokenReply, TokenRequest, TokenSet, TransportError,
     credentials::{Renewable, Source},
-    http::BoxFuture,
+    http::{BoxFuture, TokenHttp, TokenReply, TokenRequest, TokenTransportError},
+    lifecycle::state::{ReauthReason, RenewError},
+    oauth::error::OAuthError,
+    provider::ProviderError,
+    store::{
+        error::StoreError,
+        interface::{Store, StoreLock},
+    },
     timings,
-    tokens::driver::Reply,
+    token::AccessToken,
+    token_error::TokenError,
+    token_set::TokenSet,
+    tokens::shared::Reply,
 };
 
 /// What there is to do.
@@ -170,7 +178,7 @@ impl Keeper {
         };
         let renewal = time::timeout(timings::REQUEST, self.source.renew(&*self.http, old));
         let renewed = renewal.await.unwrap_or_else(|_| {
-            Err(ProviderError::OAuth(OAuthError::Transport(TransportError::Timeout)))
+            Err(ProviderError::OAuth(OAuthError::Transport(TokenTransportError::Timeout)))
         });
         let granted = self.set.as_ref().and_then(TokenSet::granted).cloned().unwrap_or_default();
         let mut set = match renewed {
@@ -275,7 +283,7 @@ impl Keeper {
             {
                 time::timeout(timings::REQUEST, integration.revoke_set(&*self.http, set))
                     .await
-                    .unwrap_or(Err(OAuthError::Transport(TransportError::Timeout)))
+                    .unwrap_or(Err(OAuthError::Transport(TokenTransportError::Timeout)))
             }
             _ => Ok(()),
         };
@@ -363,8 +371,8 @@ impl TokenHttp for NoHttp {
     fn send<'a>(
         &'a self,
         _: &'a TokenRequest,
-    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
-        let error = TransportError::connection("the tokens were made without an HTTP client");
+    ) -> BoxFuture<'a, Result<TokenReply, TokenTransportError>> {
+        let error = TokenTransportError::connection("the tokens were made without an HTTP client");
         Box::pin(std::future::ready(Err(error)))
     }
 }

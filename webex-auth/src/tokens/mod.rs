@@ -14,8 +14,9 @@
 
 mod driver;
 mod job;
+mod shared;
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, sync::Arc};
 
 use parking_lot::{Mutex, RwLock};
 use tokio::{
@@ -24,12 +25,21 @@ use tokio::{
 };
 
 use crate::{
-    AccessToken, Credentials, Store, TokenError, TokenHttp, TokenSet, TokenState,
-    credentials::{Seed, Source, parse_seed},
-    lifecycle::{Clock, Life, Lifecycle, SystemClock},
+    credentials::{Credentials, Seed, Source, parse_seed},
+    http::TokenHttp,
+    lifecycle::{
+        clock::{Clock, SystemClock},
+        machine::Lifecycle,
+        state::TokenState,
+    },
+    store::interface::Store,
+    token::AccessToken,
+    token_error::TokenError,
+    token_set::TokenSet,
     tokens::{
-        driver::{Command, Driver, Reply},
+        driver::Driver,
         job::{Keeper, NoHttp},
+        shared::{Command, Reply, Shared, life},
     },
 };
 
@@ -45,19 +55,6 @@ struct Handle {
     commands: mpsc::UnboundedSender<Box<Command>>,
     /// The driver, until it is started.
     waiting: Mutex<Option<Driver>>,
-}
-
-/// What the driver publishes.
-struct Shared {
-    hot: RwLock<Option<Hot>>,
-    state: watch::Sender<TokenState>,
-    /// Virtual time of tests; `None` for the clocks of the system.
-    clock: Option<Arc<dyn Clock>>,
-}
-
-struct Hot {
-    token: AccessToken,
-    until: Option<SystemTime>,
 }
 
 impl Tokens {
@@ -90,6 +87,9 @@ impl Tokens {
     }
 
     /// The token at hand, when it can be used without waiting.
+    ///
+    /// At the state [`TokenState::ReauthRequired`] too there may be one: it lives until it expires,
+    /// so that what is registered with it can be given up.
     ///
     /// This is the hot path of every request: it takes a lock, reads a clock and counts a reference.
     pub fn current(&self) -> Option<AccessToken> {
@@ -127,7 +127,8 @@ impl Tokens {
 
     /// Gives new tokens, after a new sign-in: everything that uses this handle goes on with them.
     ///
-    /// Waits for a renewal under way, and returns when they are stored and used.
+    /// Waits for a renewal under way, and returns when they are stored and used. Whoever watches the
+    /// state ([`subscribe`](Self::subscribe)) is told, whatever it was before.
     ///
     /// # Errors
     /// [`TokenError::Unavailable`] when they cannot be stored.
@@ -187,7 +188,9 @@ impl fmt::Debug for Tokens {
 
 /// The changes of a [`TokenState`].
 ///
-/// A slow reader misses intermediate states, never the last one.
+/// A slow reader misses intermediate states, never the last one. After
+/// [`supply`](Tokens::supply) there is always a state to read, also when it is the same as before:
+/// what failed for want of a token can begin anew.
 #[derive(Debug)]
 pub struct TokenStates(watch::Receiver<TokenState>);
 
@@ -302,21 +305,6 @@ impl fmt::Debug for TokensBuilder {
             .field("credentials", &self.credentials)
             .field("store", &self.store)
             .finish_non_exhaustive()
-    }
-}
-
-impl Shared {
-    fn wall(&self) -> SystemTime {
-        self.clock.as_ref().map_or_else(SystemTime::now, |clock| clock.now().wall)
-    }
-}
-
-/// What the machine needs to know of a set.
-fn life(set: &TokenSet, source: &Source) -> Life {
-    Life {
-        issued: set.issued(),
-        expires: set.expires(),
-        renewable: source.can_renew(set.expose_refresh_token().is_some()),
     }
 }
 

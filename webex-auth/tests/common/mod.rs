@@ -12,13 +12,15 @@ use std::{
 use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 use webex_tests::leak::LeakCheck;
 
 use webex_auth::{
-    AccessToken, BoxFuture, Endpoints, Integration, TokenHttp, TokenReply, TokenRequest, TokenSet,
-    TransportError,
-    lifecycle::{Clock, Moment},
+    AccessToken, BoxFuture, Clock, Credentials, Integration, MemoryStore, Moment, OAuthEndpoints,
+    Store, TokenHttp, TokenReply, TokenRequest, TokenSet, TokenState, TokenTransportError, Tokens,
 };
 
 /// The tests' client secret. Registered with the leak check, as are all tokens.
@@ -35,7 +37,7 @@ pub(crate) fn integration() -> Integration {
         .secret(SECRET)
         .redirect_uri("https://app.example/cb")
         .endpoints(
-            Endpoints::api(&"https://auth.example/v1".parse().unwrap())
+            OAuthEndpoints::api(&"https://auth.example/v1".parse().unwrap())
                 .revoke("https://auth.example/revoke".parse().unwrap()),
         )
         .build()
@@ -72,6 +74,49 @@ pub(crate) fn granted(n: usize, life: Duration) -> TokenReply {
 /// The wire answer of a refusal.
 pub(crate) fn refused(code: &str) -> TokenReply {
     TokenReply::new(400, json!({ "error": code }).to_string())
+}
+
+/// The usual life of a token.
+pub(crate) const HOUR: Duration = Duration::from_hours(1);
+
+/// Tokens of number 0 with an hour to live, renewed by `script`.
+pub(crate) fn start(script: &Arc<Script>) -> Tokens {
+    with(script, Credentials::integration(integration(), tokens(0, HOUR)), None)
+}
+
+pub(crate) fn with(
+    script: &Arc<Script>,
+    credentials: Credentials,
+    store: Option<Arc<dyn Store>>,
+) -> Tokens {
+    let http = Arc::clone(script);
+    let mut builder = Tokens::builder(credentials).http(http).clock(VirtualClock::new());
+    if let Some(store) = store {
+        builder = builder.store(store, "ada");
+    }
+    builder.build().unwrap()
+}
+
+pub(crate) async fn wait_for(
+    tokens: &Tokens,
+    wanted: impl FnMut(&TokenState) -> bool,
+) -> TokenState {
+    // Virtual time: this is patience, not delay.
+    let state = timeout(1_000 * HOUR, tokens.subscribe().wait_for(wanted)).await;
+    state.expect("the state is reached").expect("the tokens are alive")
+}
+
+pub(crate) fn is_valid(state: &TokenState) -> bool {
+    matches!(state, TokenState::Valid { .. })
+}
+
+pub(crate) fn needs_sign_in(state: &TokenState) -> bool {
+    matches!(state, TokenState::ReauthRequired { .. })
+}
+
+pub(crate) async fn stored(store: &MemoryStore) -> Option<TokenSet> {
+    let json = store.load("ada").await.unwrap()?;
+    Some(TokenSet::from_json(json.expose_secret()).unwrap())
 }
 
 /// An authorization server in memory: each request takes the next answer of the script, and the last
@@ -157,7 +202,7 @@ impl TokenHttp for Script {
     fn send<'a>(
         &'a self,
         request: &'a TokenRequest,
-    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
+    ) -> BoxFuture<'a, Result<TokenReply, TokenTransportError>> {
         let body = request.body();
         let form = form_urlencoded::parse(body.expose_secret().as_bytes()).into_owned().collect();
         let path = request.url().path().to_owned();
@@ -176,7 +221,7 @@ impl TokenHttp for Script {
                         None => reply,
                     })
                 }
-                Err(()) => Err(TransportError::connection("no route")),
+                Err(()) => Err(TokenTransportError::connection("no route")),
             }
         })
     }

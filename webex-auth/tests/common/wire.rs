@@ -14,9 +14,9 @@ use webex_sandbox::{OAuthClient, OAuthPolicy, Sandbox};
 use webex_tests::leak::LeakCheck;
 
 use webex_auth::{
-    AuthorizationRequest, BoxFuture, CodeGrant, Endpoints, Integration, IntegrationBuilder,
+    AuthorizationRequest, BoxFuture, CodeGrant, Integration, IntegrationBuilder, OAuthEndpoints,
     Redirect, RedirectError, ReqwestHttp, Scopes, TokenHttp, TokenReply, TokenRequest, TokenSet,
-    TransportError,
+    TokenTransportError,
 };
 
 pub(crate) const REDIRECT: &str = OAuthClient::DEFAULT_REDIRECT_URI;
@@ -45,9 +45,9 @@ impl Cloud {
     }
 
     /// The sandbox as the public API.
-    pub(crate) fn api(&self) -> Endpoints {
+    pub(crate) fn api(&self) -> OAuthEndpoints {
         let revoke = self.sandbox.url("/idb/oauth2/v1/revoke");
-        Endpoints::api(&self.sandbox.url("/v1")).revoke(revoke)
+        OAuthEndpoints::api(&self.sandbox.url("/v1")).revoke(revoke)
     }
 
     /// The sandbox's ready-made client at the public API.
@@ -175,7 +175,7 @@ impl TokenHttp for Recorder {
     fn send<'a>(
         &'a self,
         request: &'a TokenRequest,
-    ) -> BoxFuture<'a, Result<TokenReply, TransportError>> {
+    ) -> BoxFuture<'a, Result<TokenReply, TokenTransportError>> {
         let leaks = LeakCheck::install([""; 0]);
         let authorization = request.authorization_header().map(str::to_owned);
         let basic = authorization.as_deref().and_then(|value| value.strip_prefix("Basic "));

@@ -19,16 +19,16 @@ impl ProxiedTokens {
     }
 }
 
-type Outcome = Result<TokenReply, webex_auth::TransportError>;
+type Outcome = Result<TokenReply, webex_auth::TokenTransportError>;
 
 impl TokenHttp for ProxiedTokens {
     fn send<'a>(&'a self, request: &'a TokenRequest) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             match self.http.send(request).await {
-                Err(webex_auth::TransportError::Connection(source)) => {
+                Err(webex_auth::TokenTransportError::Connection(source)) => {
                     Err(match self.dialler.proxy_failure(request.url()).await {
-                        Some(error) => webex_auth::TransportError::connection(error),
-                        None => webex_auth::TransportError::Connection(Arc::clone(&source)),
+                        Some(error) => webex_auth::TokenTransportError::connection(error),
+                        None => webex_auth::TokenTransportError::Connection(Arc::clone(&source)),
                     })
                 }
                 outcome => outcome,

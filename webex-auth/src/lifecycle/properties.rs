@@ -8,10 +8,16 @@ use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
-use webex_auth::{
-    AccessToken, OAuthError, ReauthReason, RenewError, TokenState, TransportError,
-    lifecycle::{Action, Answer, Life, Lifecycle, Moment, Outcome},
+use crate::{
+    http::TokenTransportError,
+    lifecycle::{
+        clock::Moment,
+        machine::{Action, Answer, Life, Lifecycle, Outcome},
+        state::{ReauthReason, RenewError, TokenState},
+    },
+    oauth::error::OAuthError,
     timings,
+    token::AccessToken,
 };
 
 #[derive(Clone, Debug)]
@@ -198,8 +204,7 @@ impl World {
             Ending::Unchanged => Outcome::Unchanged,
             Ending::NoAnswer => Outcome::Failed(no_answer()),
             Ending::InvalidGrant => {
-                self.over = true;
-                self.token = None;
+                self.over = true; // the token held lives on
                 Outcome::Ended(ReauthReason::NotRenewable)
             }
         };
@@ -256,7 +261,6 @@ impl World {
             }
             Answer::Later { retry_in } => assert!(retry_in > Duration::ZERO),
             Answer::Ended | Answer::Final => {}
-            _ => unreachable!("a new kind of answer"),
         }
     }
 
@@ -279,7 +283,7 @@ impl World {
 }
 
 fn no_answer() -> RenewError {
-    OAuthError::Transport(TransportError::Timeout).into()
+    OAuthError::Transport(TokenTransportError::Timeout).into()
 }
 
 proptest! {

@@ -1,0 +1,44 @@
+//! How a device sign-in goes, for a program to show.
+
+use std::time::Duration;
+
+use thiserror::Error;
+
+use crate::{oauth::error::OAuthError, token_set::TokenSet};
+
+/// How a device sign-in goes.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum DeviceState {
+    /// The user has not decided yet. Comes at the start and after each poll.
+    Waiting {
+        /// How long the code is still good.
+        time_left: Duration,
+    },
+    /// The server was not reached; polling goes on, less often.
+    Unreachable {
+        /// How the last poll failed.
+        error: OAuthError,
+        /// How long the code is still good.
+        time_left: Duration,
+    },
+    /// The user agreed. The last state.
+    SignedIn(TokenSet),
+    /// It failed. The last state.
+    Failed(DeviceError),
+}
+
+/// Why a device sign-in failed.
+#[derive(Clone, Debug, Error)]
+#[non_exhaustive]
+pub enum DeviceError {
+    /// The user refused.
+    #[error("the user refused: ask again only when the user wants to")]
+    Denied,
+    /// The code was not entered in time.
+    #[error("the code was not entered in time: start the sign-in anew")]
+    Expired,
+    /// The server refused.
+    #[error("the sign-in was refused")]
+    Refused(#[source] OAuthError),
+}
