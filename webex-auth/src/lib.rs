@@ -49,6 +49,7 @@ mod scope;
 mod server_text;
 mod service_app;
 mod store;
+pub mod timer;
 pub mod timings;
 mod token;
 mod token_error;

@@ -15,6 +15,7 @@
 //! [`device::machine`]) and a task that drives it; their driving contract is in their docs.
 
 pub mod catalog;
+mod clock;
 pub mod device;
 mod endpoints;
 mod error;
@@ -24,10 +25,9 @@ mod intern;
 pub mod link;
 pub mod mercury;
 mod saved;
-pub mod timer;
 mod webex;
 
-pub use webex_auth::{AccessToken, Credentials, TokenError, Tokens};
+pub use webex_auth::{AccessToken, Credentials, TokenError, Tokens, timer};
 
 pub use self::{
     catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector},

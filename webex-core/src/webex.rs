@@ -8,6 +8,7 @@ use webex_auth::{Credentials, Store, TokenError, Tokens};
 
 use crate::{
     catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Services},
+    clock::ClockOffset,
     device::DeviceConfig,
     endpoints::Endpoints,
     error::{ErrorKind, token_kind},
@@ -15,7 +16,6 @@ use crate::{
     http::{AllowList, Http, StartHosts, TrackingIds, Transport, TransportError},
     link::{Hint, Link, LinkEvent},
     saved::SavedState,
-    timer::ClockOffset,
 };
 
 /// One user of the Webex cloud.

@@ -7,6 +7,7 @@ use crate::{
         clock::{Moment, Steady},
         state::{ReauthReason, RenewError, TokenState},
     },
+    timer::TimerTable,
     timings,
 };
 
@@ -71,7 +72,7 @@ pub(crate) struct Lifecycle {
     action: Option<Action>,
     failure: Option<Failure>,
     ended: Option<ReauthReason>,
-    timers: Timers,
+    timers: TimerTable<Timer, Duration>,
     refusals: Refusals,
     random: fastrand::Rng,
 }
@@ -109,7 +110,7 @@ impl Lifecycle {
             action: None,
             failure: None,
             ended: None,
-            timers: Timers::default(),
+            timers: TimerTable::default(),
             refusals: Refusals::new(),
             random: fastrand::Rng::with_seed(seed),
         }
@@ -206,7 +207,7 @@ impl Lifecycle {
                 }
             }
             Outcome::Unchanged if self.usable_at(at) => {
-                self.timers = Timers::default();
+                self.timers.clear();
                 self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
                 self.failure = Some(Failure {
                     since: at,
@@ -241,14 +242,14 @@ impl Lifecycle {
             && failure.next != Duration::MAX
         {
             failure.next = failure.next.min(at + timings::BACKOFF_MIN);
-            self.timers.set(Timer::Retry, Some(failure.next));
+            self.timers.set(Timer::Retry, failure.next);
         }
     }
 
     /// Time has passed.
     pub(crate) fn handle_timeout(&mut self, now: Moment) {
         let at = self.clock.advance(now);
-        while let Some(timer) = self.timers.take_due(at) {
+        while let Some(timer) = self.timers.expire_in_order(&TIMERS, at) {
             match timer {
                 _ if self.in_flight => {} // its outcome decides
                 // The token kept for giving up has expired.
@@ -323,7 +324,7 @@ impl Lifecycle {
         self.in_flight = true;
         self.ended = None;
         self.action = Some(Action::Renew);
-        self.timers = Timers::default();
+        self.timers.clear();
         // The driver has to take the token out of use in time, renewal or not.
         self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
     }
@@ -334,7 +335,7 @@ impl Lifecycle {
         self.failure = None;
         self.ended = None;
         self.renewable = life.renewable;
-        self.timers = Timers::default();
+        self.timers.clear();
         let mut held = Held { expires: None, until: life.expires, refused: false };
         if let Some(until) = life.expires {
             let whole = until.duration_since(life.issued).unwrap_or_default();
@@ -347,7 +348,7 @@ impl Lifecycle {
                 let span = timings::REFRESH_AT.end - timings::REFRESH_AT.start;
                 let part = timings::REFRESH_AT.start + self.random.f64() * span;
                 let due = at.saturating_add(whole.mul_f64(part).saturating_sub(age));
-                self.timers.set(Timer::Refresh, Some(due));
+                self.timers.set(Timer::Refresh, due);
             }
         }
         self.held = Some(held);
@@ -362,9 +363,9 @@ impl Lifecycle {
         let next = at + asked.unwrap_or_else(|| self.backoff(attempts));
         self.failure =
             Some(Failure { since, since_wall, attempts, error, next, asked: asked.is_some() });
-        self.timers = Timers::default();
+        self.timers.clear();
         self.timers.set(Timer::GiveUp, self.giving_up());
-        self.timers.set(Timer::Retry, Some(next));
+        self.timers.set(Timer::Retry, next);
         self.timers.set(
             Timer::Expiry,
             self.held.as_ref().and_then(|held| held.expires).filter(|expires| *expires > at),
@@ -391,7 +392,7 @@ impl Lifecycle {
             failure.next = failure.next.min(at + timings::DEMAND_PAUSE);
         }
         self.ended = Some(ReauthReason::Unreachable(failure.error.clone()));
-        self.timers = Timers::default();
+        self.timers.clear();
     }
 
     /// There will be no other token. The one held stays while it lives, so that what is registered
@@ -403,7 +404,7 @@ impl Lifecycle {
         self.failure = None;
         self.action = None;
         self.ended = Some(reason);
-        self.timers = Timers::default();
+        self.timers.clear();
         self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
     }
 
@@ -429,27 +430,6 @@ enum Timer {
 
 /// In the order in which timers that are due together are handled: first what may still help.
 const TIMERS: [Timer; 4] = [Timer::Refresh, Timer::Retry, Timer::GiveUp, Timer::Expiry];
-
-#[derive(Debug, Default)]
-struct Timers([Option<Duration>; TIMERS.len()]);
-
-impl Timers {
-    fn set(&mut self, timer: Timer, at: Option<Duration>) {
-        self.0[timer as usize] = at;
-    }
-
-    fn next(&self) -> Option<Duration> {
-        self.0.iter().flatten().min().copied()
-    }
-
-    fn take_due(&mut self, at: Duration) -> Option<Timer> {
-        let due = TIMERS
-            .into_iter()
-            .find(|timer| self.0[*timer as usize].is_some_and(|deadline| deadline <= at))?;
-        self.set(due, None);
-        Some(due)
-    }
-}
 
 /// How many renewals refusals may still cause: a bucket that fills up over time.
 #[derive(Debug)]
