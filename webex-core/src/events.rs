@@ -8,11 +8,14 @@
 use std::{
     collections::VecDeque,
     fmt,
+    future::poll_fn,
+    pin::Pin,
     sync::{Arc, Weak},
+    task::{Context, Poll},
 };
 
+use futures_util::{Stream, task::AtomicWaker};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
 
 /// Unread events a subscription holds before it drops the oldest.
 ///
@@ -54,7 +57,7 @@ impl<E: Lossy> Hub<E> {
     }
 
     fn listen(&self, filter: Filter<E>) -> Subscription<E> {
-        let queue = Arc::new(Queue { filter, state: Mutex::default(), ready: Notify::new() });
+        let queue = Arc::new(Queue { filter, state: Mutex::default(), reader: AtomicWaker::new() });
         let mut queues = self.queues.lock();
         queues.retain(|queue| queue.strong_count() > 0);
         queues.push(Arc::downgrade(&queue));
@@ -76,12 +79,14 @@ impl<E> Drop for Hub<E> {
     fn drop(&mut self) {
         for queue in self.queues.get_mut().iter().filter_map(Weak::upgrade) {
             queue.state.lock().closed = true;
-            queue.ready.notify_one();
+            queue.reader.wake();
         }
     }
 }
 
 /// The receiving end: the events since it was made, in order.
+///
+/// It is also a [`Stream`], which ends when the object that sends the events is gone.
 #[derive(Debug)]
 pub struct Subscription<E> {
     queue: Arc<Queue<E>>,
@@ -92,17 +97,7 @@ impl<E: Lossy> Subscription<E> {
     ///
     /// Dropping the future loses nothing: the event stays for the next call.
     pub async fn next(&mut self) -> Option<E> {
-        loop {
-            // Created before looking, so that an event between look and wait wakes us.
-            let ready = self.queue.ready.notified();
-            if let Some(event) = self.queue.state.lock().pop() {
-                return Some(event);
-            }
-            if self.queue.state.lock().is_finished() {
-                return None;
-            }
-            ready.await;
-        }
+        poll_fn(|cx| self.queue.poll(cx)).await
     }
 
     /// The next event if there is one already.
@@ -111,11 +106,20 @@ impl<E: Lossy> Subscription<E> {
     }
 }
 
+impl<E: Lossy> Stream for Subscription<E> {
+    type Item = E;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<E>> {
+        self.queue.poll(cx)
+    }
+}
+
 #[derive(Debug)]
 struct Queue<E> {
     filter: Filter<E>,
     state: Mutex<State<E>>,
-    ready: Notify,
+    /// A subscription is not cloned, so that there is one reader at most.
+    reader: AtomicWaker,
 }
 
 /// Which events a queue takes; `None` for all.
@@ -149,6 +153,16 @@ impl<E> Default for State<E> {
 }
 
 impl<E: Lossy> Queue<E> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<E>> {
+        // Before looking, so that an event between look and wait wakes the reader.
+        self.reader.register(cx.waker());
+        let mut state = self.state.lock();
+        match state.pop() {
+            None if !state.is_finished() => Poll::Pending,
+            event => Poll::Ready(event),
+        }
+    }
+
     fn push(&self, event: E) {
         let mut state = self.state.lock();
         if state.events.len() >= CAPACITY {
@@ -157,7 +171,7 @@ impl<E: Lossy> Queue<E> {
         }
         state.events.push_back(event);
         drop(state);
-        self.ready.notify_one();
+        self.reader.wake();
     }
 }
 
@@ -177,6 +191,8 @@ impl<E: Lossy> State<E> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::StreamExt as _;
+
     use super::*;
 
     #[derive(Debug, Clone, PartialEq)]
@@ -238,6 +254,19 @@ mod tests {
         tokio::task::yield_now().await;
         hub.emit(&Event::Number(7));
         assert_eq!(waiting.await.unwrap(), Some(Event::Number(7)));
+    }
+
+    #[tokio::test]
+    async fn a_subscription_is_a_stream_that_ends_with_its_hub() {
+        let hub = Hub::default();
+        let stream = hub.subscribe();
+        let reading = tokio::spawn(stream.collect::<Vec<_>>());
+        for number in 0..3 {
+            hub.emit(&Event::Number(number));
+            tokio::task::yield_now().await;
+        }
+        drop(hub);
+        assert_eq!(reading.await.unwrap(), [0, 1, 2].map(Event::Number));
     }
 
     #[test]
