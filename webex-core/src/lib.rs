@@ -11,11 +11,11 @@
 //!
 //! The products (`webex-meetings`, `webex-calling`) are built on these and do not know each other.
 //!
-//! Everything with timers or retries is a machine without I/O ([`mercury::machine`],
-//! [`device::machine`]) and a task that drives it; their driving contract is in their docs.
+//! Everything with timers or retries is a machine without I/O and a task that drives it.
 
 pub mod catalog;
 mod clock;
+mod core;
 pub mod device;
 mod endpoints;
 mod error;
@@ -27,7 +27,7 @@ pub mod mercury;
 mod saved;
 mod webex;
 
-pub use webex_auth::{AccessToken, Credentials, TokenError, Tokens, timer};
+pub use webex_auth::{AccessToken, Credentials, SecretString, Store, TokenError, Tokens, timer};
 
 pub use self::{
     catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector},

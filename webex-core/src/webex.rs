@@ -9,12 +9,13 @@ use webex_auth::{Credentials, Store, TokenError, Tokens};
 use crate::{
     catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Services},
     clock::ClockOffset,
-    device::DeviceConfig,
+    core::Core,
+    device::config::DeviceConfig,
     endpoints::Endpoints,
     error::{ErrorKind, token_kind},
     events::Subscription,
     http::{AllowList, Http, StartHosts, TrackingIds, Transport, TransportError},
-    link::{Hint, Link, LinkEvent},
+    link::{command::Hint, event::LinkEvent, handle::Link},
     saved::SavedState,
 };
 
@@ -38,18 +39,6 @@ pub struct Webex(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     link: OnceLock<Link>,
-}
-
-/// What the client and its link's task share. The task holds this and not [`Inner`], so that
-/// dropping the last [`Webex`] ends the task.
-#[derive(Debug)]
-pub(crate) struct Core {
-    pub(crate) http: Http,
-    pub(crate) endpoints: Endpoints,
-    pub(crate) device: DeviceConfig,
-    pub(crate) saved: SavedState,
-    pub(crate) services: Arc<Services>,
-    pub(crate) clock: ClockOffset,
 }
 
 impl Webex {
@@ -153,7 +142,7 @@ impl Webex {
     ///
     /// The same as [`network_changed`](Self::network_changed), but [`LinkEvent::Resumed`] tells of
     /// it. A program that runs again notices by itself within
-    /// [`SLEEP_CHECK_INTERVAL`](crate::link::SLEEP_CHECK_INTERVAL); this makes it at once.
+    /// [`SLEEP_CHECK_INTERVAL`](crate::link::timings::SLEEP_CHECK_INTERVAL); this makes it at once.
     ///
     /// [`LinkEvent::Resumed`]: crate::LinkEvent::Resumed
     pub fn resumed(&self) {
@@ -174,13 +163,6 @@ impl Webex {
     /// When called for the first time outside a tokio runtime.
     pub fn link(&self) -> &Link {
         self.0.link.get_or_init(|| Link::start(Arc::clone(&self.0.core)))
-    }
-}
-
-impl Core {
-    /// The catalog; fetched once however many ask.
-    pub(crate) async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
-        self.services.catalog().await
     }
 }
 

@@ -16,9 +16,7 @@ use serde_json::json;
 use webex_core::{
     AccessToken, Credentials, ErrorKind, LinkError, LinkEvent, Phase,
     mercury::{
-        MercuryEvent,
-        close::Stop,
-        machine::Switchover,
+        MercuryEvent, Stop, Switchover,
         timings::{CHECK_TIMEOUT, PING_INTERVAL},
     },
 };

@@ -17,9 +17,10 @@ use once_cell::sync::OnceCell;
 use parking_lot::{Mutex, RwLock};
 use tracing::info;
 use url::Url;
+use webex_auth::timer::now;
 
 use super::{Catalog, CatalogError, Services, authority};
-use crate::{error::HttpError, timer::now};
+use crate::error::HttpError;
 
 /// How long a host that failed is left alone while there are others. The reference client waits
 /// until all have failed; a host that was restarted is back within minutes.

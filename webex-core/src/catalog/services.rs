@@ -17,13 +17,13 @@ use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tracing::debug;
 use url::Url;
+use webex_auth::timer::now;
 
 use super::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Hosts, KeptCatalog, limited};
 use crate::{
     endpoints::join,
     http::{Http, Request},
     saved::SavedState,
-    timer::now,
 };
 
 /// How long a kept catalog may be used (the reference client's limit).

@@ -25,39 +25,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Device;
-use crate::timer::TimerTable;
+use webex_auth::timer::TimerTable;
 
-/// Added to half the TTL before a refresh (reference client: 60 s, so 960 s for 1,800 s), unless a
-/// short TTL leaves less room.
-const REFRESH_AFTER_HALF: Duration = Duration::from_secs(60);
-
-/// How often a device without TTL is refreshed. The service forgets one after 7 days without use;
-/// a day also tells it from those that nobody uses any more, which others may delete.
-pub(super) const DURABLE_REFRESH: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The longest wait before a failed request is repeated.
-const RETRY_CAP: Duration = Duration::from_secs(32);
-
-/// From a hint to the repetition: hints come from outside and must not make a fast loop.
-const HINT_PAUSE: Duration = Duration::from_secs(1);
-
-/// The longest wait that a service may ask for.
-const WAIT_CAP: Duration = Duration::from_secs(60 * 60);
-
-/// How often room is made for one registration before its refusal is told.
-pub const ROOM_TRIES: u32 = 3;
-
-/// How often the refresh of a device of an earlier run may fail before that is told: about 5 s.
-/// Then whoever waits learns why, as for a first registration.
-pub const UNPROVEN_TRIES: u32 = 3;
+use super::{
+    record::Device,
+    timings::{
+        DURABLE_REFRESH, HINT_PAUSE, RETRY_CAP, ROOM_TRIES, UNPROVEN_TRIES, WAIT_CAP, refresh_after,
+    },
+};
 
 /// What the driver has to do. Each is answered once: [`Machine::handle_restored`] for
 /// [`Restore`](Self::Restore), [`Machine::handle_record`] for [`Register`](Self::Register) and
 /// [`Refresh`](Self::Refresh), [`Machine::handle_room`] for [`MakeRoom`](Self::MakeRoom),
 /// [`Machine::handle_deleted`] for [`Delete`](Self::Delete).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(crate) enum Action {
     /// Look for the device of an earlier run.
     Restore,
     /// Register a device.
@@ -73,7 +55,7 @@ pub enum Action {
 /// Why a device request failed, as far as the machine cares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Failure {
+pub(crate) enum Failure {
     /// The service does not know the device.
     NotFound,
     /// The service will not have this request, however often it is sent.
@@ -89,7 +71,7 @@ pub enum Failure {
 /// What the device is at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Status {
+pub(crate) enum Status {
     /// There is none here, and none is wanted.
     Absent,
     /// Being registered.
@@ -137,7 +119,7 @@ enum End {
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
 #[allow(clippy::struct_excessive_bools)] // independent facts
-pub struct Machine {
+pub(crate) struct Machine {
     wanted: bool,
     end: End,
     state: State,
@@ -161,7 +143,7 @@ pub struct Machine {
 impl Machine {
     /// A machine at rest, whose device ends with it. `ttl` as in
     /// [`DeviceConfig`](super::DeviceConfig); `seed` makes jitter repeatable.
-    pub fn new(ttl: Option<Duration>, seed: u64) -> Self {
+    pub(crate) fn new(ttl: Option<Duration>, seed: u64) -> Self {
         Self {
             wanted: false,
             end: End::Deleted,
@@ -180,14 +162,14 @@ impl Machine {
     }
 
     /// A machine at rest, whose device outlives it: it has no TTL, and is looked for first.
-    pub fn kept(seed: u64) -> Self {
+    pub(crate) fn kept(seed: u64) -> Self {
         Self { kept: true, ..Self::new(None, seed) }
     }
 
     // --- state ---------------------------------------------------------------------------------
 
     /// What the device is at.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         match self.state {
             State::Absent => Status::Absent,
             State::Restoring | State::Registering | State::MakingRoom | State::Retrying => {
@@ -201,7 +183,7 @@ impl Machine {
     }
 
     /// The device, while it is registered as far as is known.
-    pub fn device(&self) -> Option<&Arc<Device>> {
+    pub(crate) fn device(&self) -> Option<&Arc<Device>> {
         match &self.state {
             State::Registered(device) | State::Refreshing(device) => Some(device),
             _ => None,
@@ -210,14 +192,14 @@ impl Machine {
 
     /// Whether the present device is known to work: the service has answered about it, or
     /// [`prove`](Self::prove) said so.
-    pub fn is_proven(&self) -> bool {
+    pub(crate) fn is_proven(&self) -> bool {
         self.proven && self.device().is_some()
     }
 
     // --- commands ------------------------------------------------------------------------------
 
     /// Wants a device. One that could not be deleted is taken back.
-    pub fn want(&mut self) {
+    pub(crate) fn want(&mut self) {
         self.wanted = true;
         match &self.state {
             State::Absent | State::Failed(_) if self.kept => {
@@ -235,7 +217,7 @@ impl Machine {
     }
 
     /// Wants none: deletes the one there is.
-    pub fn unwant(&mut self) {
+    pub(crate) fn unwant(&mut self) {
         self.unwanted(End::Deleted);
         if let State::Registered(device) | State::Left(device) | State::Failed(Some(device)) =
             &self.state
@@ -247,7 +229,7 @@ impl Machine {
 
     /// Wants none here. One that outlives the process stays registered for the next start; others
     /// are deleted, as by [`unwant`](Self::unwant).
-    pub fn leave(&mut self) {
+    pub(crate) fn leave(&mut self) {
         if !self.kept {
             return self.unwant();
         }
@@ -260,7 +242,7 @@ impl Machine {
 
     /// Gives up the device without a request: the service would not answer for this user any more.
     /// An answer that is still under way changes nothing.
-    pub fn forget(&mut self) {
+    pub(crate) fn forget(&mut self) {
         self.timers.clear();
         self.action = None;
         self.proven = false;
@@ -269,7 +251,7 @@ impl Machine {
     }
 
     /// Asks the service for the present record, because its socket address does not work.
-    pub fn refresh(&mut self) {
+    pub(crate) fn refresh(&mut self) {
         if let State::Registered(device) = &self.state {
             let device = Arc::clone(device);
             self.refresh_now(device);
@@ -277,7 +259,7 @@ impl Machine {
     }
 
     /// The device works: its socket is online.
-    pub fn prove(&mut self) {
+    pub(crate) fn prove(&mut self) {
         if self.wanted && self.device().is_some() {
             self.proven = true;
         }
@@ -285,7 +267,7 @@ impl Machine {
 
     /// The network may have changed, or the machine has slept: a request that failed is repeated
     /// soon, unless the service asked to wait.
-    pub fn handle_hint(&mut self, now: Instant) {
+    pub(crate) fn handle_hint(&mut self, now: Instant) {
         let timer = match self.state {
             State::Retrying => Timer::Retry,
             State::Registered(_) if self.failures > 0 => Timer::Refresh,
@@ -299,7 +281,7 @@ impl Machine {
 
     /// The clock stood still while the machine slept, but the service's did not: what has to be
     /// refreshed in time is due sooner by so much.
-    pub fn handle_slept(&mut self, now: Instant, unseen: Duration) {
+    pub(crate) fn handle_slept(&mut self, now: Instant, unseen: Duration) {
         let sooner = |at: Instant| at.checked_sub(unseen).map_or(now, |at| at.max(now));
         self.ends = self.ends.map(sooner);
         if let Some(due) = self.timers.deadline(Timer::Refresh) {
@@ -310,7 +292,7 @@ impl Machine {
     // --- what happened -------------------------------------------------------------------------
 
     /// The answer to [`Action::Restore`].
-    pub fn handle_restored(&mut self, found: Option<Arc<Device>>) {
+    pub(crate) fn handle_restored(&mut self, found: Option<Arc<Device>>) {
         if !matches!(self.state, State::Restoring) {
             return;
         }
@@ -323,7 +305,7 @@ impl Machine {
     }
 
     /// The answer to [`Action::Register`] or [`Action::Refresh`].
-    pub fn handle_record(&mut self, now: Instant, answer: Result<Arc<Device>, Failure>) {
+    pub(crate) fn handle_record(&mut self, now: Instant, answer: Result<Arc<Device>, Failure>) {
         let old = match std::mem::replace(&mut self.state, State::Absent) {
             State::Registering => None,
             State::Refreshing(device) => Some(device),
@@ -345,7 +327,7 @@ impl Machine {
     }
 
     /// The answer to [`Action::MakeRoom`]: how many devices are gone.
-    pub fn handle_room(&mut self, now: Instant, answer: Result<usize, Failure>) {
+    pub(crate) fn handle_room(&mut self, now: Instant, answer: Result<usize, Failure>) {
         if !matches!(self.state, State::MakingRoom) {
             return;
         }
@@ -357,7 +339,7 @@ impl Machine {
     }
 
     /// The answer to [`Action::Delete`].
-    pub fn handle_deleted(&mut self, answer: Result<(), Failure>) {
+    pub(crate) fn handle_deleted(&mut self, answer: Result<(), Failure>) {
         let State::Deleting(device) = std::mem::replace(&mut self.state, State::Absent) else {
             return;
         };
@@ -371,7 +353,7 @@ impl Machine {
     }
 
     /// A deadline has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expire(now) {
             match (timer, &self.state) {
                 (Timer::Refresh, State::Registered(device)) => {
@@ -388,12 +370,12 @@ impl Machine {
 
     /// The next thing to do.
     #[must_use = "an action that is dropped is never carried out"]
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.action.take()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
@@ -495,11 +477,6 @@ impl Machine {
             _ => own,
         }
     }
-}
-
-/// Half the TTL, and a little more: late enough to be rare, early enough for several retries.
-pub(super) fn refresh_after(ttl: Duration) -> Duration {
-    ttl / 2 + REFRESH_AFTER_HALF.min(ttl / 4)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use serde_json::{Map, Value, value::RawValue};
 use url::Url;
 
 use super::{
-    DeviceConfig,
+    config::DeviceConfig,
     features::{Features, Reported},
 };
 

@@ -12,15 +12,16 @@ use serde::Deserialize;
 use tracing::{debug, info};
 use url::Url;
 
-use super::{DeviceConfig, delete, machine};
+use super::{
+    config::DeviceConfig,
+    requests::delete,
+    timings::{DURABLE_REFRESH, STALE_SLACK, refresh_after},
+};
 use crate::{
     endpoints::join,
     error::HttpError,
     http::{Http, Request},
 };
-
-/// A refresh may be late, and clocks differ: so much later a device counts as stale.
-const SLACK: Duration = Duration::from_secs(10 * 60);
 
 /// Deletions under way at once: they share one connection, and the service is busy enough.
 const DELETIONS: usize = 8;
@@ -106,11 +107,11 @@ impl Listed {
     /// not touched.
     fn is_stale(&self, now: Timestamp) -> bool {
         let due = match self.ttl {
-            Some(ttl) => machine::refresh_after(Duration::from_secs(ttl)),
-            None => machine::DURABLE_REFRESH,
+            Some(ttl) => refresh_after(Duration::from_secs(ttl)),
+            None => DURABLE_REFRESH,
         };
         let age = |modified| Duration::try_from(now.duration_since(modified)).ok();
-        self.modified().and_then(age).is_some_and(|age| age > due + SLACK)
+        self.modified().and_then(age).is_some_and(|age| age > due + STALE_SLACK)
     }
 }
 

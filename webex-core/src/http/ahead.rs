@@ -29,8 +29,7 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 use tower::{Layer, Service};
 use url::{Position, Url};
-
-use crate::timer::now;
+use webex_auth::timer::now;
 
 /// How long an unused connection is kept. Long enough for the steps of a start on a slow network,
 /// much shorter than servers wait for the first byte (a minute is usual).

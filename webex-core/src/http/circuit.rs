@@ -12,8 +12,9 @@ use std::{
 
 use parking_lot::Mutex;
 use url::Url;
+use webex_auth::timer::now;
 
-use crate::{error::HttpError, timer::now};
+use crate::error::HttpError;
 
 /// The pause when the service names none, or none that can be read.
 const PAUSE: Duration = Duration::from_secs(60);

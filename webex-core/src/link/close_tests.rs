@@ -8,11 +8,11 @@ use std::{
 
 use super::machine::{Action, Change, Machine, Phase};
 use crate::{
-    device::{self, Device},
+    device::{machine as device, record::Device},
     mercury::{
         close::{Close, RULES, Reason, Stop},
         frame::{ClientFrame, ServerFrame},
-        machine::{self as socket, ConnId},
+        machine::action::{self as socket, ConnId},
         timings::{BACKOFF_BASE, RATE_LIMITED_WAIT, STABLE_AFTER},
     },
 };
@@ -97,11 +97,11 @@ struct Bench {
 impl Bench {
     /// A link whose socket is open, and not authorized.
     fn open(seed: u64) -> Self {
-        let mut machine = Machine::new(device::machine::Machine::new(None, seed), seed);
+        let mut machine = Machine::new(device::Machine::new(None, seed), seed);
         let now = Instant::now();
         machine.up(now);
         let register = machine.poll_action();
-        assert!(matches!(register, Some(Action::Device(device::machine::Action::Register))));
+        assert!(matches!(register, Some(Action::Device(device::Action::Register))));
         machine.handle_record(now, Ok(record()));
         let Some(Action::Socket(socket::Action::Open(conn))) = machine.poll_action() else {
             panic!("no socket")
@@ -142,7 +142,7 @@ impl Bench {
         while let Some(action) = self.machine.poll_action() {
             match action {
                 Action::Change(change) => self.told.push(change),
-                Action::Device(device::machine::Action::Refresh(_)) => {
+                Action::Device(device::Action::Refresh(_)) => {
                     self.asked.push(Fresh);
                     self.machine.handle_record(self.now, Ok(record()));
                 }

@@ -1,39 +1,45 @@
 //! The task of one link: carries out what the machine asks for, and tells it what came of it.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
-    time::{Duration, Instant, SystemTime},
+    time::{Instant, SystemTime},
 };
 
-use futures_util::{Stream, stream::FuturesUnordered};
+use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
-use webex_auth::AccessToken;
+use webex_auth::{
+    AccessToken,
+    timer::{now, sleep_until},
+};
 
 use super::{
-    Command, Hint, LinkError, LinkEvent, LinkState, Released,
+    command::{Command, Hint, Released},
+    error::LinkError,
+    event::LinkEvent,
     machine::{Action, Change, Machine, Phase},
     sleep::SleepWatch,
-    socket::{self, Socket, SocketEvent},
+    socket::{self, SocketEvent},
+    state::LinkState,
+    timings::FAREWELL,
+    work::{News, Work},
 };
 use crate::{
-    device::{self, Device, Room, machine::Failure, make_room},
-    error::{ErrorKind, HttpError, token_kind},
+    core::Core,
+    device::{
+        machine::{self as device, Failure},
+        record::Device,
+        requests::is_excessive,
+        room::{Room, make_room},
+    },
+    error::{ErrorKind, token_kind},
     events::Hub,
     mercury::{
+        close,
         frame::ServerFrame,
-        machine::{self as mercury, ConnId, OpenFailure},
+        machine::action::{self as mercury, OpenFailure},
     },
-    timer::{now, sleep_until},
-    webex::Core,
 };
-
-/// How long an ended client may take to give up its device: a closing handshake and one request,
-/// each with time for one slow answer.
-const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs the link until all handles are gone and nothing is left in the cloud.
 pub(super) async fn run(
@@ -44,9 +50,9 @@ pub(super) async fn run(
 ) {
     let seed = fastrand::u64(..);
     let device = if core.saved.is_kept() {
-        device::machine::Machine::kept(seed)
+        device::Machine::kept(seed)
     } else {
-        device::machine::Machine::new(core.device.ttl, seed)
+        device::Machine::new(core.device.ttl, seed)
     };
     let machine = Machine::new(device, seed);
     let driver = Driver {
@@ -245,7 +251,12 @@ impl Driver {
                 Err(error) => debug!(error = ?error.classify(), "a frame that is not understood"),
             },
             News::Socket(conn, SocketEvent::Closed(close)) => {
-                debug!(code = close.code, reason = close.reason, "socket closed");
+                debug!(
+                    code = close.code,
+                    reason = close.reason,
+                    why = close::why(&close),
+                    "socket closed"
+                );
                 self.work.drop_conn(conn);
                 self.machine.handle_closed(now(), conn, &close);
             }
@@ -296,8 +307,8 @@ impl Driver {
         }
     }
 
-    fn device_request(&mut self, action: device::machine::Action) {
-        use device::machine::Action;
+    fn device_request(&mut self, action: device::Action) {
+        use device::Action;
         let core = Arc::clone(&self.core);
         self.work.requests.push(match action {
             Action::Restore => Box::pin(async move { News::Restored(restore(&core).await) }),
@@ -456,7 +467,7 @@ async fn room(core: &Arc<Core>) -> Result<Room, LinkError> {
 
 fn failure_of(error: &LinkError) -> Failure {
     let Some(source) = error.request() else { return Failure::Other };
-    if device::is_excessive(source) {
+    if is_excessive(source) {
         return Failure::Excessive;
     }
     if let Some(wait) = source.service().and_then(|error| error.retry_after) {
@@ -480,72 +491,5 @@ fn too_many(failure: LinkError, room: Room) -> LinkError {
             }
         }
         other => other,
-    }
-}
-
-/// What came of something the driver had begun.
-enum News {
-    Restored(Option<Arc<Device>>),
-    Room(Result<Room, LinkError>),
-    /// The device is kept for the next start.
-    Saved,
-    Record {
-        action: &'static str,
-        outcome: Result<Arc<Device>, LinkError>,
-    },
-    Deleted(Result<(), HttpError>),
-    Token(bool),
-    Opened(ConnId, Dialled),
-    Socket(ConnId, SocketEvent),
-}
-
-type Dialled = Result<(Box<Socket>, AccessToken), OpenFailure>;
-type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Everything under way: requests, dialling, open sockets.
-#[derive(Default)]
-struct Work {
-    requests: FuturesUnordered<BoxFuture<News>>,
-    /// How many of them write to the saved state: an ending client waits for these.
-    saving: usize,
-    dialing: Vec<(ConnId, BoxFuture<Dialled>)>,
-    sockets: Vec<(ConnId, Box<Socket>)>,
-}
-
-impl Work {
-    /// The next news; waits for ever when nothing is under way. Cancel safe.
-    async fn next(&mut self) -> News {
-        poll_fn(|cx| self.poll(cx)).await
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
-        if let Poll::Ready(Some(news)) = Pin::new(&mut self.requests).poll_next(cx) {
-            return Poll::Ready(news);
-        }
-        for index in 0..self.dialing.len() {
-            if let Poll::Ready(outcome) = self.dialing[index].1.as_mut().poll(cx) {
-                let (conn, _) = self.dialing.swap_remove(index);
-                return Poll::Ready(News::Opened(conn, outcome));
-            }
-        }
-        for (conn, socket) in &mut self.sockets {
-            if let Poll::Ready(event) = socket.poll(cx) {
-                return Poll::Ready(News::Socket(*conn, event));
-            }
-        }
-        Poll::Pending
-    }
-
-    fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
-        self.sockets.iter_mut().find(|(id, _)| *id == conn).map(|(_, socket)| &mut **socket)
-    }
-
-    fn drop_conn(&mut self, conn: ConnId) {
-        self.dialing.retain(|(id, _)| *id != conn);
-        if let Some(index) = self.sockets.iter().position(|(id, _)| *id == conn) {
-            // What was queued before, a close frame for one, still leaves if it can.
-            let (_, mut socket) = self.sockets.swap_remove(index);
-            socket.flush_now();
-        }
     }
 }

@@ -15,11 +15,14 @@ use std::{
 };
 
 use crate::{
-    device::{self, Device},
+    device::{machine as device, record::Device},
     mercury::{
         close::{Close, Stop},
         frame::ServerFrame,
-        machine::{self as socket, ConnId, OpenFailure},
+        machine::{
+            self,
+            action::{self as socket, ConnId, OpenFailure},
+        },
     },
 };
 
@@ -27,7 +30,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) enum Action {
     /// A request about the device.
-    Device(device::machine::Action),
+    Device(device::Action),
     /// Something with the socket.
     Socket(socket::Action),
     /// Tell what has changed.
@@ -71,8 +74,8 @@ pub(super) struct Machine {
     /// Whether an unwanted device stays for the next start, where it can.
     keep: bool,
     reason: String,
-    device: device::machine::Machine,
-    socket: socket::Machine,
+    device: device::Machine,
+    socket: machine::Machine,
     /// The device whose socket address was dialled last.
     dialled: Option<Arc<Device>>,
     /// The connection to open once the device's record is there.
@@ -86,13 +89,13 @@ pub(super) struct Machine {
 
 impl Machine {
     /// A link at rest, over this machine of its device.
-    pub(super) fn new(device: device::machine::Machine, seed: u64) -> Self {
+    pub(super) fn new(device: device::Machine, seed: u64) -> Self {
         Self {
             wanted: false,
             keep: false,
             reason: String::new(),
             device,
-            socket: socket::Machine::new(seed.wrapping_add(1)),
+            socket: machine::Machine::new(seed.wrapping_add(1)),
             dialled: None,
             held: None,
             stale: false,
@@ -102,7 +105,7 @@ impl Machine {
     }
 
     pub(super) fn phase(&self) -> Phase {
-        use device::machine::Status as D;
+        use device::Status as D;
         use socket::Status as S;
         match (self.wanted, self.device.status(), self.socket.status()) {
             (true, D::Failed, _) | (true, _, S::Stopped(_)) => Phase::Failed,
@@ -172,11 +175,7 @@ impl Machine {
         self.settle(now);
     }
 
-    pub(super) fn handle_room(
-        &mut self,
-        now: Instant,
-        answer: Result<usize, device::machine::Failure>,
-    ) {
+    pub(super) fn handle_room(&mut self, now: Instant, answer: Result<usize, device::Failure>) {
         self.device.handle_room(now, answer);
         self.settle(now);
     }
@@ -193,7 +192,7 @@ impl Machine {
     pub(super) fn handle_record(
         &mut self,
         now: Instant,
-        answer: Result<Arc<Device>, device::machine::Failure>,
+        answer: Result<Arc<Device>, device::Failure>,
     ) {
         self.stale = false;
         self.device.handle_record(now, answer);
@@ -203,11 +202,7 @@ impl Machine {
         self.settle(now);
     }
 
-    pub(super) fn handle_deleted(
-        &mut self,
-        now: Instant,
-        answer: Result<(), device::machine::Failure>,
-    ) {
+    pub(super) fn handle_deleted(&mut self, now: Instant, answer: Result<(), device::Failure>) {
         self.device.handle_deleted(answer);
         self.settle(now);
     }
@@ -266,7 +261,7 @@ impl Machine {
             match action {
                 socket::Action::RefreshDevice => {
                     self.device.refresh();
-                    self.stale = self.device.status() == device::machine::Status::Registered;
+                    self.stale = self.device.status() == device::Status::Registered;
                 }
                 socket::Action::Open(conn) => self.held = Some(conn),
                 socket::Action::Drop(conn) if self.held == Some(conn) => self.held = None,
@@ -330,8 +325,8 @@ impl Machine {
     fn follow(&mut self, now: Instant) {
         let offline = matches!(self.socket.status(), socket::Status::Offline);
         if self.wanted {
-            let registered = self.device.status() == device::machine::Status::Registered;
-            let failed = self.device.status() == device::machine::Status::Failed;
+            let registered = self.device.status() == device::Status::Registered;
+            let failed = self.device.status() == device::Status::Failed;
             if registered && (offline || self.socket.status() == socket::Status::Closing) {
                 self.socket.connect(now);
             } else if failed && matches!(self.socket.status(), socket::Status::Connecting { .. }) {
@@ -339,10 +334,7 @@ impl Machine {
                 self.socket.disconnect(now, "no device");
             }
         } else if offline {
-            if !matches!(
-                self.device.status(),
-                device::machine::Status::Absent | device::machine::Status::Left
-            ) {
+            if !matches!(self.device.status(), device::Status::Absent | device::Status::Left) {
                 self.end_device();
             }
         } else if self.socket.status() != socket::Status::Closing {
@@ -362,12 +354,9 @@ mod tests {
     }
 
     fn up(now: Instant) -> (Machine, ConnId) {
-        let mut machine = Machine::new(device::machine::Machine::new(None, 1), 1);
+        let mut machine = Machine::new(device::Machine::new(None, 1), 1);
         machine.up(now);
-        assert!(matches!(
-            machine.poll_action(),
-            Some(Action::Device(device::machine::Action::Register))
-        ));
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Register))));
         machine.handle_record(now, Ok(device()));
         let Some(Action::Socket(socket::Action::Open(conn))) = machine.poll_action() else {
             panic!("no socket")
@@ -392,10 +381,7 @@ mod tests {
         assert!(matches!(machine.poll_action(), Some(Action::Change(Change::Offline))));
         assert!(machine.poll_action().is_none(), "the device waits for the socket");
         machine.handle_closed(now, conn, &close);
-        assert!(matches!(
-            machine.poll_action(),
-            Some(Action::Device(device::machine::Action::Delete(_)))
-        ));
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Delete(_)))));
         assert_eq!(machine.phase(), Phase::Stopping);
         machine.handle_deleted(now, Ok(()));
         assert_eq!((machine.phase(), machine.poll_timeout()), (Phase::Down, None));
@@ -409,10 +395,7 @@ mod tests {
         machine.handle_closed(now, conn, &close);
         assert_eq!(machine.phase(), Phase::Starting);
         assert!(matches!(machine.poll_action(), Some(Action::Change(Change::Offline))));
-        assert!(matches!(
-            machine.poll_action(),
-            Some(Action::Device(device::machine::Action::Refresh(_)))
-        ));
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Refresh(_)))));
         machine.handle_timeout(machine.poll_timeout().unwrap());
         assert!(machine.poll_action().is_none(), "the stale address is not tried");
         machine.handle_record(now, Ok(device()));
@@ -439,25 +422,19 @@ mod tests {
         assert!(machine.poll_action().is_none());
         // Whoever signs in anew begins anew.
         machine.up(now);
-        assert!(matches!(
-            machine.poll_action(),
-            Some(Action::Device(device::machine::Action::Register))
-        ));
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Register))));
     }
 
     #[test]
     fn down_while_registering_leaves_nothing() {
         let now = Instant::now();
-        let mut machine = Machine::new(device::machine::Machine::new(None, 1), 1);
+        let mut machine = Machine::new(device::Machine::new(None, 1), 1);
         machine.up(now);
         assert!(machine.poll_action().is_some());
         machine.down(now, "bye");
         assert!(machine.poll_action().is_none());
         machine.handle_record(now, Ok(device()));
-        assert!(matches!(
-            machine.poll_action(),
-            Some(Action::Device(device::machine::Action::Delete(_)))
-        ));
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Delete(_)))));
         machine.handle_deleted(now, Ok(()));
         assert_eq!(machine.phase(), Phase::Down);
     }
@@ -488,7 +465,7 @@ mod tests {
     #[test]
     fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once() {
         let now = Instant::now();
-        let mut machine = Machine::new(device::machine::Machine::kept(1), 1);
+        let mut machine = Machine::new(device::Machine::kept(1), 1);
         machine.up(now);
         assert!(machine.poll_action().is_some());
         machine.handle_restored(now, Some(device()));
@@ -497,10 +474,7 @@ mod tests {
         };
         assert!(machine.device_to_dial().is_some());
         assert!(machine.device().is_none(), "not to be named before it is proven");
-        assert!(matches!(
-            machine.poll_action(),
-            Some(Action::Device(device::machine::Action::Refresh(_)))
-        ));
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Refresh(_)))));
         machine.handle_open_failed(now, conn, &OpenFailure::Network);
         assert_eq!(opens(&mut machine), 0, "it waits");
         machine.handle_record(now, Ok(device_at("https://w/1", "wss://m/2")));
@@ -515,15 +489,15 @@ mod tests {
     #[test]
     fn the_socket_of_a_remembered_device_ends_with_it() {
         let now = Instant::now();
-        let mut machine = Machine::new(device::machine::Machine::kept(1), 1);
+        let mut machine = Machine::new(device::Machine::kept(1), 1);
         machine.up(now);
         assert!(machine.poll_action().is_some());
         machine.handle_restored(now, Some(device()));
         assert_eq!(opens(&mut machine), 1);
         assert!(machine.device_to_dial().is_some());
-        machine.handle_record(now, Err(device::machine::Failure::NotFound));
+        machine.handle_record(now, Err(device::Failure::NotFound));
         let _ = opens(&mut machine);
-        machine.handle_record(now, Err(device::machine::Failure::Refused));
+        machine.handle_record(now, Err(device::Failure::Refused));
         assert_eq!(machine.phase(), Phase::Failed);
         let _ = opens(&mut machine);
         assert_eq!(machine.poll_timeout(), None, "nothing goes on by itself");
@@ -536,7 +510,7 @@ mod tests {
         machine.handle_closed(now, conn, &Close { code: 4404, reason: String::new() });
         for number in 2..6 {
             let _ = opens(&mut machine);
-            machine.handle_record(now, Err(device::machine::Failure::NotFound));
+            machine.handle_record(now, Err(device::Failure::NotFound));
             let _ = opens(&mut machine);
             let url = format!("https://w/{number}");
             machine.handle_record(now, Ok(device_at(&url, "wss://m/1")));

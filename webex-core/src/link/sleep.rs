@@ -10,13 +10,7 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// How often the clocks are compared while the link is up: how long a sleep goes unnoticed at most.
-/// A third of the ping interval, so that it is noticed well before a ping would tell.
-pub const SLEEP_CHECK_INTERVAL: Duration = Duration::from_secs(5);
-
-/// More missing time than this was a sleep. Shorter ones harm no connection; a busy machine and a
-/// clock that is being adjusted stay below it.
-const THRESHOLD: Duration = Duration::from_secs(5);
+use super::timings::{SLEEP_CHECK_INTERVAL, SLEEP_THRESHOLD};
 
 /// What the clocks showed when they were last looked at.
 #[derive(Debug)]
@@ -43,7 +37,7 @@ impl SleepWatch {
         let by_lateness = monotonic.saturating_sub(SLEEP_CHECK_INTERVAL);
         *self = Self::new(now, wall);
         let slept = Slept { time: by_wall.max(by_lateness), unseen: by_wall };
-        (slept.time > THRESHOLD).then_some(slept)
+        (slept.time > SLEEP_THRESHOLD).then_some(slept)
     }
 }
 

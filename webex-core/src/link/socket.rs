@@ -31,7 +31,7 @@ use webex_auth::AccessToken;
 use crate::{
     error::{ErrorKind, retry_after, token_kind},
     http::{Http, Stream, Undialled},
-    mercury::{close::Close, frame, machine::OpenFailure},
+    mercury::{close::Close, frame, machine::action::OpenFailure},
 };
 
 /// Bytes read ahead per socket: a pong is about a hundred bytes, and a process may hold thousands of

@@ -6,16 +6,16 @@
 
 /// How a socket ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Close {
+pub(crate) struct Close {
     /// The close code; 1005 where the frame had none, 1006 where there was no frame.
-    pub code: u16,
+    pub(crate) code: u16,
     /// The reason given with it.
-    pub reason: String,
+    pub(crate) reason: String,
 }
 
 impl Close {
     /// A socket that ended without a close frame.
-    pub fn abnormal() -> Self {
+    pub(crate) fn abnormal() -> Self {
         Self { code: ABNORMAL, reason: String::new() }
     }
 }
@@ -23,7 +23,7 @@ impl Close {
 /// What to do after a close or a refused upgrade.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Reaction {
+pub(crate) enum Reaction {
     /// Try again, with back-off.
     Reconnect,
     /// Get another token, then try again.
@@ -54,17 +54,17 @@ pub enum Stop {
 }
 
 /// Own close code for "do not reconnect".
-pub const OWN_CLOSE: u16 = 3050;
+pub(crate) const OWN_CLOSE: u16 = 3050;
 
 /// Normal closure, used when this side finds the connection dead.
-pub const NORMAL: u16 = 1000;
+pub(crate) const NORMAL: u16 = 1000;
 
 const NO_STATUS: u16 = 1005;
 const ABNORMAL: u16 = 1006;
 
 /// Which reasons a [`Rule`] is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Whatever the close says.
     Any,
     /// This text, in any case.
@@ -75,22 +75,22 @@ pub enum Reason {
 
 /// One line of the table of close codes.
 #[derive(Debug, Clone, Copy)]
-pub struct Rule {
+pub(crate) struct Rule {
     /// The close code.
-    pub code: u16,
+    pub(crate) code: u16,
     /// Which reasons it is about.
-    pub reason: Reason,
+    pub(crate) reason: Reason,
     /// What a close before the authorization calls for.
-    pub before: Reaction,
+    pub(crate) before: Reaction,
     /// What a close of an authorized socket calls for.
-    pub after: Reaction,
+    pub(crate) after: Reaction,
     /// Why.
-    pub why: &'static str,
+    pub(crate) why: &'static str,
 }
 
 /// Every known close code. The first rule that matches counts.
 #[rustfmt::skip] // a table: one line, one rule
-pub const RULES: &[Rule] = &[
+pub(crate) const RULES: &[Rule] = &[
     same(1000, Reason::Any, Reaction::Reconnect, "the server is done with this socket, not the client"),
     same(1001, Reason::Any, Reaction::Reconnect, "the server is going away"),
     same(1002, Reason::Any, Reaction::Reconnect, "a protocol error: a new socket starts clean"),
@@ -121,20 +121,28 @@ const fn same(code: u16, reason: Reason, reaction: Reaction, why: &'static str) 
 }
 
 /// What a close calls for. `authorized`: whether the socket had been authorized before.
-pub fn reaction(close: &Close, authorized: bool) -> Reaction {
-    let matches = |rule: &&Rule| {
+pub(crate) fn reaction(close: &Close, authorized: bool) -> Reaction {
+    match rule(close) {
+        Some(rule) if authorized => rule.after,
+        Some(rule) => rule.before,
+        None => Reaction::Reconnect,
+    }
+}
+
+/// Why, for a log; `None` for a code that is not known.
+pub(crate) fn why(close: &Close) -> Option<&'static str> {
+    rule(close).map(|rule| rule.why)
+}
+
+fn rule(close: &Close) -> Option<&'static Rule> {
+    RULES.iter().find(|rule| {
         rule.code == close.code
             && match rule.reason {
                 Reason::Any => true,
                 Reason::Is(text) => close.reason.eq_ignore_ascii_case(text),
                 Reason::Contains(text) => close.reason.contains(text),
             }
-    };
-    match RULES.iter().find(matches) {
-        Some(rule) if authorized => rule.after,
-        Some(rule) => rule.before,
-        None => Reaction::Reconnect,
-    }
+    })
 }
 
 /// What an HTTP status in answer to the upgrade calls for. `repeated`: whether the attempt before
@@ -142,7 +150,7 @@ pub fn reaction(close: &Close, authorized: bool) -> Reaction {
 ///
 /// The reference client asks for statuses as close codes, so most of these come from whatever
 /// stands before the service.
-pub fn upgrade_reaction(status: u16, repeated: bool) -> Reaction {
+pub(crate) fn upgrade_reaction(status: u16, repeated: bool) -> Reaction {
     match status {
         401 => Reaction::RefreshToken,
         403 => Reaction::Stop(Stop::NotEntitled),

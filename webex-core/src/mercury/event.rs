@@ -2,17 +2,19 @@
 //!
 //! An event keeps its payload as the JSON text that came, shared by all who listen; it is parsed
 //! when somebody asks, into one of the known payloads ([`MercuryEvent::payload`]) or a type of the
-//! caller's ([`MercuryEvent::data_as`]). [`Topic`] is how listeners say which events they want.
+//! caller's ([`MercuryEvent::data_as`]).
 
-use std::{collections::BTreeMap, fmt, ops::Range};
+use std::{fmt, ops::Range};
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Map, Value, value::RawValue};
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 use tracing::debug;
-use url::Url;
 
-use super::frame::{Envelope, read};
+use super::{
+    envelope::{Envelope, read},
+    payload::Payload,
+};
 
 /// An event of a Webex service, as it came over Mercury.
 #[derive(Debug, Clone)]
@@ -189,125 +191,6 @@ fn set(root: &mut Value, path: &str, new: Value) {
     *target = new;
 }
 
-/// The payloads of the events that this SDK knows.
-#[derive(Debug, Clone, PartialEq)]
-#[non_exhaustive]
-pub enum Payload {
-    /// `mercury.buffer_state`: the socket is authorized. Its contents are not known.
-    BufferState,
-    /// `mercury.registration_status`: the same, where sockets are shared.
-    RegistrationStatus(RegistrationStatus),
-    /// `u2c.cache-invalidation`: the service catalog is out of date.
-    CacheInvalidation(CacheInvalidation),
-    /// `ActiveClusterStatusEvent`: services have moved between clusters.
-    ActiveClusters(ActiveClusters),
-    /// `mobius.*`: something about a call or a line.
-    Mobius(MobiusEvent),
-    /// Any other event, or a known one whose payload is not what it should be.
-    Other,
-}
-
-/// Payload of `mercury.registration_status`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct RegistrationStatus {
-    /// Where the services of this socket's cluster are.
-    #[serde(default)]
-    pub local_cluster_service_urls: LocalCluster,
-}
-
-/// Where the services of a socket's cluster are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct LocalCluster {
-    /// Mercury's requests.
-    pub mercury_api_service_url: Option<Url>,
-    /// Mercury's sockets.
-    pub mercury_connection_service_url: Option<Url>,
-}
-
-/// Payload of `u2c.cache-invalidation`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[non_exhaustive]
-pub struct CacheInvalidation {
-    /// When the catalog changed: a number or a text that grows, as the service sends it.
-    #[serde(default)]
-    pub timestamp: Value,
-}
-
-/// Payload of `ActiveClusterStatusEvent`.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct ActiveClusters {
-    /// The cluster that serves now, by the name of the service.
-    #[serde(default)]
-    pub active_clusters: BTreeMap<String, String>,
-}
-
-/// Payload of the `mobius.*` events: which call and line it is about. The rest, which differs from
-/// event to event, is in [`MercuryEvent::data`].
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct MobiusEvent {
-    /// Which of them.
-    pub event_type: String,
-    /// The call.
-    pub call_id: Option<String>,
-    /// Where the call is.
-    pub call_url: Option<Url>,
-    /// The Mobius device: the line.
-    pub device_id: Option<String>,
-    /// The client's own id of the call; may be empty for one that comes in.
-    pub correlation_id: Option<String>,
-}
-
-/// Which events somebody wants to hear of, by the names of the reference client.
-///
-/// `event` is every one; `event:mobius`, `mobius` or `mobius.` those of a namespace;
-/// `event:mobius.call` or `mobius.call` that one. Case counts.
-///
-/// ```
-/// # use webex_core::mercury::Topic;
-/// assert!(Topic::new("event:conversation.activity").includes("conversation.activity"));
-/// assert!(!Topic::new("event:conversation.activity").includes("conversation.highlight"));
-/// assert!(Topic::new("conversation.").includes("conversation.activity"));
-/// assert!(Topic::new("event").includes("mobius.call"));
-/// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topic(Pattern);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Pattern {
-    Everything,
-    Namespace(Box<str>),
-    Exact(Box<str>),
-}
-
-impl Topic {
-    /// The topic of that name.
-    pub fn new(name: &str) -> Self {
-        let name = if name == "event" { "" } else { name.strip_prefix("event:").unwrap_or(name) };
-        Self(match name.strip_suffix('.').unwrap_or(name) {
-            "" => Pattern::Everything,
-            exact if exact.contains('.') => Pattern::Exact(exact.into()),
-            namespace => Pattern::Namespace(namespace.into()),
-        })
-    }
-
-    /// Whether an event of this type belongs to it.
-    pub fn includes(&self, event_type: &str) -> bool {
-        match &self.0 {
-            Pattern::Everything => true,
-            Pattern::Exact(exact) => **exact == *event_type,
-            Pattern::Namespace(namespace) => event_type.split('.').next() == Some(namespace),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -406,22 +289,5 @@ mod tests {
         assert_eq!(payload(r#"{"eventType":"locus.difference","n":1}"#), Payload::Other);
         assert_eq!(payload(r#"{"eventType":"mobius.call","callId":7}"#), Payload::Other);
         assert_eq!(payload(r"{}"), Payload::Other);
-    }
-
-    #[test]
-    fn topics_are_exact_names_or_namespaces() {
-        for (name, included, excluded) in [
-            ("event", "a.b", None),
-            ("event:", "", None),
-            ("event:mobius", "mobius.call", Some("mobiusx.call")),
-            ("mobius.", "mobius.media", Some("locus.call")),
-            ("event:mobius.call", "mobius.call", Some("mobius.callconnected")),
-            ("ActiveClusterStatusEvent", "ActiveClusterStatusEvent", Some("a.b")),
-            ("eventful", "eventful.day", Some("a.b")),
-        ] {
-            let topic = Topic::new(name);
-            assert!(topic.includes(included), "{name}: {included}");
-            assert!(excluded.is_none_or(|it| !topic.includes(it)), "{name}: {excluded:?}");
-        }
     }
 }

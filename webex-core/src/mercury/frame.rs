@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
-use super::event::MercuryEvent;
+use super::{
+    envelope::{Envelope, read},
+    event::MercuryEvent,
+};
 
 /// A frame to the server. The authorization frame is not among them: it holds the token, which the
 /// machine never sees; the driver writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
-pub enum ClientFrame {
+pub(crate) enum ClientFrame {
     /// "I have this frame": sent for every frame that has an id.
     Ack {
         /// Id of the acknowledged frame.
@@ -28,7 +30,7 @@ pub enum ClientFrame {
 
 impl ClientFrame {
     /// The frame as JSON text.
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         serde_json::to_string(self).expect("plain data")
     }
 }
@@ -46,21 +48,21 @@ pub(crate) fn authorization(id: &str, token: &str, tracking_id: &str) -> String 
 
 /// A frame from the server, as far as the machine reads it.
 #[derive(Debug, Clone)]
-pub struct ServerFrame {
+pub(crate) struct ServerFrame {
     /// Id to acknowledge.
-    pub id: Option<String>,
+    pub(crate) id: Option<String>,
     /// Running number on this socket.
-    pub sequence: Option<u64>,
+    pub(crate) sequence: Option<u64>,
     /// When the server wrote it, by its clock, in milliseconds since 1970.
-    pub written_ms: Option<i64>,
+    pub(crate) written_ms: Option<i64>,
     /// What it says.
-    pub body: FrameBody,
+    pub(crate) body: FrameBody,
 }
 
 /// What a server frame says.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub enum FrameBody {
+pub(crate) enum FrameBody {
     /// Answer to the ping whose id the frame has.
     Pong,
     /// The server will go away; a second socket should be opened.
@@ -79,7 +81,7 @@ impl ServerFrame {
     ///
     /// # Errors
     /// Those of `serde_json` when the text is no JSON object.
-    pub fn parse(text: impl Into<Utf8Bytes>) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: impl Into<Utf8Bytes>) -> Result<Self, serde_json::Error> {
         let text = text.into();
         let envelope: Envelope<'_> = serde_json::from_str(&text)?;
         let id: Option<String> = read(envelope.id);
@@ -98,36 +100,9 @@ impl ServerFrame {
     }
 
     /// Whether the frame tells that the socket is authorized.
-    pub fn authorizes(&self) -> bool {
+    pub(crate) fn authorizes(&self) -> bool {
         matches!(&self.body, FrameBody::Event(event) if AUTHORIZED.contains(&&*event.event_type))
     }
-}
-
-/// The fields of a frame, not yet looked into: one of a wrong kind costs itself, not the frame.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct Envelope<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    sequence_number: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ws_write_timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) data: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) headers: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    pub(super) tracking_id: Option<&'a RawValue>,
-}
-
-/// A field as a `T`; one that is no `T` counts as absent.
-pub(super) fn read<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> Option<T> {
-    serde_json::from_str(field?.get()).ok()
 }
 
 #[cfg(test)]

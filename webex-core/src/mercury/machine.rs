@@ -25,165 +25,37 @@
 //!
 //! An event is given out once, whichever connection brings it and however often.
 //!
-//! `attempts` holds how a connection is made, and when it is tried again; `staying` how it is kept,
-//! and how hints from outside are answered.
+//! `action` is what the driver is asked for, `connection` what is held of each connection. `attempts`
+//! says how one is made and when it is tried again, `staying` how it is kept and how hints from outside
+//! are answered.
 
+pub(crate) mod action;
 mod attempts;
+mod connection;
+mod recent;
 mod staying;
 
-use std::{
-    collections::VecDeque,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::VecDeque, time::Instant};
 
-use self::{attempts::Failed, staying::Recent};
+use webex_auth::timer::TimerTable;
+
+use self::{
+    action::{Action, ConnId, OpenFailure, Status},
+    connection::{Attempt, Failed, Live, Timer},
+    recent::Recent,
+};
 use super::{
     close::{self, Close, Stop},
-    event::MercuryEvent,
     frame::{ClientFrame, FrameBody, ServerFrame},
     timings::{AUTHORIZATION_TIMEOUT, FORCE_CLOSE_DELAY},
 };
-use crate::timer::TimerTable;
-
-/// Names one connection attempt, so that late news of an earlier one are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ConnId(u32);
-
-/// What the driver has to do.
-#[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Action {
-    /// Dial the device's socket address, and send the authorization frame once it is open. Report
-    /// [`handle_opened`](Machine::handle_opened) or [`handle_open_failed`](Machine::handle_open_failed).
-    Open(ConnId),
-    /// Send a frame.
-    Send(ConnId, ClientFrame),
-    /// Send a close frame and report [`handle_closed`](Machine::handle_closed) when the socket ended.
-    Close(ConnId, Close),
-    /// Forget the connection or the dialling at once; nothing of it is to be reported.
-    Drop(ConnId),
-    /// Get another token than the one last sent; report [`handle_token`](Machine::handle_token).
-    ReplaceToken,
-    /// Refresh the WDM device. Nothing is to be reported: the next attempt reads its address then.
-    RefreshDevice,
-    /// Give an event to the subscribers.
-    Deliver(Arc<MercuryEvent>),
-    /// Frames were lost on the way: the numbers have a gap.
-    SequenceGap {
-        /// The number that was due.
-        expected: u64,
-        /// The number that came.
-        actual: u64,
-    },
-    /// Tell how a switchover goes.
-    Switchover(Switchover),
-}
-
-/// How the change to another connection goes: when the server of the present one announces its end,
-/// or the device has another address.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Switchover {
-    /// A successor is being made.
-    Announced,
-    /// The successor has taken over.
-    Complete,
-    /// There will be no successor; the connection stays until the server ends it.
-    Failed(Stop),
-}
-
-/// Why a socket could not be opened.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum OpenFailure {
-    /// Nobody answered: no route, no name, no answer in time. The network is away, or all of the
-    /// service is.
-    Unreachable,
-    /// Somebody refused the connection, or broke it before the upgrade was answered.
-    Network,
-    /// The server answered the upgrade with this HTTP status.
-    Status {
-        /// The HTTP status.
-        status: u16,
-        /// How long the server asked to wait.
-        retry_after: Option<Duration>,
-    },
-    /// There is no token to authorize with.
-    Token,
-    /// The address is on a host that may not receive the token.
-    Untrusted,
-}
-
-/// What the connection is at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Status {
-    /// Not wanted, and closed.
-    Offline,
-    /// On the way to being online; `attempt` counts from 1 and starts anew after a stable connection.
-    Connecting {
-        /// The attempt under way, or the one that will follow the wait.
-        attempt: u32,
-    },
-    /// Open and authorized.
-    Online,
-    /// Being closed because it is not wanted.
-    Closing,
-    /// Wanted, but not tried again by itself.
-    Stopped(Stop),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Timer {
-    /// The next attempt.
-    Backoff,
-    /// The end of patience with the dialling.
-    Open,
-    /// The end of patience with the authorization.
-    Authorization,
-    /// The next ping.
-    Ping,
-    /// The end of patience with the pong.
-    Pong,
-    /// The end of patience with a predecessor that the server does not close.
-    Retire,
-    /// The end of patience with the close frame.
-    ForceClose,
-}
-
-/// The way to the next authorized connection.
-#[derive(Debug)]
-enum Attempt {
-    Waiting,
-    Opening(ConnId),
-    Authorizing(Live),
-}
-
-/// An open connection.
-#[derive(Debug)]
-struct Live {
-    id: ConnId,
-    last_sequence: Option<u64>,
-    ping: Option<String>,
-    /// Since when it is authorized.
-    since: Option<Instant>,
-    /// A hint made its path doubtful; cleared by the pong.
-    doubtful: bool,
-}
-
-impl Live {
-    fn new(id: ConnId) -> Self {
-        Self { id, last_sequence: None, ping: None, since: None, doubtful: false }
-    }
-}
 
 /// How often in a row a token may be refused, with no other to be had, before that is final.
 const TOKEN_REFUSALS: u32 = 3;
 
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     wanted: bool,
     stopped: Option<Stop>,
     /// The authorized connection.
@@ -217,7 +89,7 @@ pub struct Machine {
 
 impl Machine {
     /// A machine at rest. `seed` makes ids and jitter repeatable.
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self {
             wanted: false,
             stopped: None,
@@ -243,7 +115,7 @@ impl Machine {
     // --- state ---------------------------------------------------------------------------------
 
     /// What the connection is at.
-    pub fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         if let Some(stop) = self.stopped {
             Status::Stopped(stop)
         } else if !self.closing.is_empty() {
@@ -261,7 +133,7 @@ impl Machine {
     // --- commands ------------------------------------------------------------------------------
 
     /// Wants the connection, from now until [`disconnect`](Self::disconnect).
-    pub fn connect(&mut self, now: Instant) {
+    pub(crate) fn connect(&mut self, now: Instant) {
         self.wanted = true;
         if matches!(self.status(), Status::Offline | Status::Stopped(_)) {
             self.stopped = None;
@@ -272,13 +144,13 @@ impl Machine {
 
     /// The network may have changed, or the machine has slept: what there is has to prove itself
     /// soon, and what is being waited for is tried at once. A server's `Retry-After` stands.
-    pub fn handle_hint(&mut self, now: Instant) {
+    pub(crate) fn handle_hint(&mut self, now: Instant) {
         self.check_live(now);
         self.hurry_attempt(now);
     }
 
     /// Wants it no longer; closes what is open with [`close::OWN_CLOSE`] and this reason.
-    pub fn disconnect(&mut self, now: Instant, reason: &str) {
+    pub(crate) fn disconnect(&mut self, now: Instant, reason: &str) {
         self.wanted = false;
         self.stopped = None;
         self.timers.clear();
@@ -306,7 +178,7 @@ impl Machine {
     /// The socket is open and the authorization frame is sent. False when the machine has given
     /// up on this attempt meanwhile: the socket is to be dropped.
     #[must_use]
-    pub fn handle_opened(&mut self, now: Instant, conn: ConnId) -> bool {
+    pub(crate) fn handle_opened(&mut self, now: Instant, conn: ConnId) -> bool {
         if !matches!(self.attempt, Some(Attempt::Opening(id)) if id == conn) {
             return false;
         }
@@ -320,7 +192,7 @@ impl Machine {
     }
 
     /// The socket could not be opened.
-    pub fn handle_open_failed(&mut self, now: Instant, conn: ConnId, failure: &OpenFailure) {
+    pub(crate) fn handle_open_failed(&mut self, now: Instant, conn: ConnId, failure: &OpenFailure) {
         if !matches!(self.attempt, Some(Attempt::Opening(id)) if id == conn) {
             return;
         }
@@ -329,7 +201,7 @@ impl Machine {
     }
 
     /// A frame came in.
-    pub fn handle_frame(&mut self, now: Instant, conn: ConnId, frame: ServerFrame) {
+    pub(crate) fn handle_frame(&mut self, now: Instant, conn: ConnId, frame: ServerFrame) {
         let authorizing = match &mut self.attempt {
             Some(Attempt::Authorizing(live)) => Some(live),
             _ => None,
@@ -361,7 +233,7 @@ impl Machine {
     }
 
     /// The socket ended: by a close frame from either side, or without one.
-    pub fn handle_closed(&mut self, now: Instant, conn: ConnId, close: &Close) {
+    pub(crate) fn handle_closed(&mut self, now: Instant, conn: ConnId, close: &Close) {
         if let Some(index) = self.closing.iter().position(|id| *id == conn) {
             self.closing.swap_remove(index);
             self.closed(now);
@@ -378,7 +250,7 @@ impl Machine {
     ///
     /// Without one the same token is tried again, for some servers say "not authorized" when
     /// something else is wrong; but not for ever.
-    pub fn handle_token(&mut self, renewed: bool) {
+    pub(crate) fn handle_token(&mut self, renewed: bool) {
         if renewed || self.attempt.is_none() {
             self.refusals = 0;
             return;
@@ -399,7 +271,7 @@ impl Machine {
     }
 
     /// A deadline has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expire(now) {
             match (timer, &self.attempt) {
                 (Timer::Backoff, Some(Attempt::Waiting)) => self.open(now),
@@ -435,12 +307,12 @@ impl Machine {
 
     /// The next thing to do; call until it answers `None`.
     #[must_use = "an action that is dropped is never carried out"]
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 

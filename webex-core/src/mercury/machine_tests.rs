@@ -1,5 +1,7 @@
 //! The machine on virtual time: every expectation is computed from the constants.
 
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,67 +1,23 @@
 //! The client's side: the link machine is told what happens and does what it asks for, and each
 //! thing it asks for is checked.
 
-use std::{
-    collections::{HashSet, VecDeque},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Instant};
 
-use super::{Simulation, servers::Event};
+use super::{
+    checks::{MOST_ATTEMPTS, MOST_REQUESTS, in_last_minute},
+    model::Event,
+    world::Simulation,
+};
 use crate::{
     device::machine::{Action as DeviceAction, Failure},
     link::machine::{Action, Change, Phase},
     mercury::{
         close::Close,
         frame::{ClientFrame, FrameBody, ServerFrame},
-        machine::{self as socket, ConnId, OpenFailure},
+        machine::action::{self as socket, ConnId, OpenFailure},
         timings::{RATE_LIMITED_WAIT, RETRY_AFTER_CAP},
     },
 };
-
-const MINUTE: Duration = Duration::from_secs(60);
-
-/// Attempts in a minute: what nobody answers is tried every 2.25 s on average, what a server answers
-/// less often, and at first both sooner. Hints and the user may each bring one more.
-const MOST_ATTEMPTS: usize = 34;
-
-/// Device requests in a minute: the same, and what each lost socket calls for.
-const MOST_REQUESTS: usize = 60;
-
-/// What has been seen, for the invariants.
-#[derive(Default)]
-pub(super) struct Checks {
-    attempts: VecDeque<Duration>,
-    requests: VecDeque<Duration>,
-    /// What allows more attempts: hints, and the user's commands.
-    reasons: VecDeque<Duration>,
-    /// A device request is under way.
-    requesting: bool,
-    delivered: HashSet<String>,
-    /// What the frame that was handled last has to bring.
-    due: Option<(ConnId, String, Option<u64>)>,
-    gap_due: bool,
-    online: bool,
-    /// How often the link went offline.
-    pub(super) offline: usize,
-}
-
-impl Checks {
-    pub(super) fn wanted(&mut self, world: Duration) {
-        self.reasons.push_back(world);
-    }
-
-    pub(super) fn delivered(&self) -> usize {
-        self.delivered.len()
-    }
-}
-
-fn in_last_minute(times: &mut VecDeque<Duration>, world: Duration) -> usize {
-    while times.front().is_some_and(|at| *at + MINUTE < world) {
-        times.pop_front();
-    }
-    times.len()
-}
 
 impl Simulation {
     // --- what happens --------------------------------------------------------------------------

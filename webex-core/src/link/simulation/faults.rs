@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use super::{Outage, Simulation, servers::Event};
+use super::{
+    model::Event,
+    world::{Outage, Simulation},
+};
 use crate::{
-    link::{SLEEP_CHECK_INTERVAL, machine::Phase},
-    mercury::{frame::FrameBody, machine::ConnId},
+    link::{machine::Phase, timings::SLEEP_CHECK_INTERVAL},
+    mercury::{frame::FrameBody, machine::action::ConnId},
 };
 
 impl Simulation {

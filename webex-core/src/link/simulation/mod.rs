@@ -7,39 +7,32 @@
 //!
 //! A schedule that fails prints one line that repeats it, with every step.
 
+mod checks;
 mod client;
 mod faults;
+mod model;
 mod servers;
+mod world;
 
 use std::{
-    collections::BTreeMap,
     env, panic,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use self::{
-    client::Checks,
-    servers::{Event, Mercury, Wdm},
-};
-use super::machine::{Machine, Phase};
-use crate::{
-    device,
-    mercury::timings::{
-        AUTHORIZATION_TIMEOUT, BACKOFF_CAP, OPEN_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT,
-        RATE_LIMITED_WAIT,
-    },
+use self::world::{REQUEST_LIMIT, Simulation};
+use super::machine::Phase;
+use crate::mercury::timings::{
+    AUTHORIZATION_TIMEOUT, BACKOFF_CAP, OPEN_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT,
+    RATE_LIMITED_WAIT,
 };
 
 /// Schedules of one run. The seed of each is its number.
 const SCHEDULES: u64 = 10_000;
-
-/// How long a device request without an answer is waited for (the HTTP client's limit).
-const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
 /// From the last fault to a link that is up: a dead connection has to be noticed, whatever is under
 /// way has to run out, and every wait has to end, one after the other.
@@ -59,80 +52,7 @@ const STEADY: Duration = Duration::from_secs(50);
 /// How long giving up may take without faults, a request under way included.
 const FAREWELL: Duration = Duration::from_secs(70);
 
-/// How a service can be useless for a while.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outage {
-    /// Mercury refuses every upgrade.
-    Upgrade(u16),
-    /// Mercury resets every connection.
-    Reset,
-    /// Mercury closes every socket that asks to be authorized.
-    Refusal,
-    /// Mercury closes every socket that it has authorized.
-    Loss,
-    /// Mercury announces the end of every socket that it has authorized.
-    Announcement,
-    /// WDM answers nothing.
-    Device,
-}
-
-/// One schedule.
-#[allow(clippy::struct_excessive_bools)] // independent facts
-struct Simulation {
-    random: fastrand::Rng,
-    verbose: bool,
-    start: Instant,
-    /// What the world's clock shows, since the start.
-    world: Duration,
-    /// How much of that the client has slept: its clock stood still.
-    slept: Duration,
-    machine: Machine,
-    /// What will happen, by world time and order of its making.
-    agenda: BTreeMap<(Duration, u64), Event>,
-    last_event: u64,
-    faulty: bool,
-    cut_until: Duration,
-    /// Whether connections fail at once while the network is away, or hang.
-    no_route: bool,
-    /// Until when a service answers nothing but this.
-    outage: Option<(Duration, Outage)>,
-    /// What the user wants.
-    wanted: bool,
-    wdm: Wdm,
-    mercury: Mercury,
-    checks: Checks,
-}
-
 impl Simulation {
-    fn new(seed: u64, verbose: bool) -> Self {
-        let mut random = fastrand::Rng::with_seed(seed);
-        let ttl = [None, Some(1800), Some(200)][random.usize(..3)].map(Duration::from_secs);
-        let kept = random.u8(..4) == 0;
-        let device = if kept {
-            device::machine::Machine::kept(random.u64(..))
-        } else {
-            device::machine::Machine::new(ttl, random.u64(..))
-        };
-        Self {
-            machine: Machine::new(device, random.u64(..)),
-            random,
-            verbose,
-            start: Instant::now(),
-            world: Duration::ZERO,
-            slept: Duration::ZERO,
-            agenda: BTreeMap::new(),
-            last_event: 0,
-            faulty: true,
-            cut_until: Duration::ZERO,
-            no_route: false,
-            outage: None,
-            wanted: false,
-            wdm: Wdm::new(if kept { None } else { ttl }),
-            mercury: Mercury::default(),
-            checks: Checks::default(),
-        }
-    }
-
     /// The whole schedule; panics with what is wrong.
     fn run(&mut self) {
         let faults = Duration::from_secs(self.random.u64(30..600));
@@ -192,54 +112,9 @@ impl Simulation {
         (self.machine.phase(), self.machine.socket())
     }
 
-    // --- time ----------------------------------------------------------------------------------
-
-    /// The client's clock.
-    fn now(&self) -> Instant {
-        self.start + (self.world.saturating_sub(self.slept))
-    }
-
-    /// Lets so much time pass.
-    fn pass(&mut self, time: Duration) {
-        let end = self.world + time;
-        loop {
-            self.act();
-            let timer = self.machine.poll_timeout().map(|due| (due - self.start) + self.slept);
-            let event = self.agenda.first_key_value().map(|((due, _), _)| *due);
-            let next = [timer, event].into_iter().flatten().min();
-            let Some(next) = next.filter(|next| *next <= end) else { break };
-            self.world = self.world.max(next);
-            if timer.is_some_and(|timer| timer <= self.world) {
-                self.machine.handle_timeout(self.now());
-            } else if let Some((_, event)) = self.agenda.pop_first() {
-                self.happen(event);
-            }
-        }
-        self.world = end;
-    }
-
-    fn later(&mut self, after: Duration, event: Event) {
-        self.last_event += 1;
-        self.agenda.insert((self.world + after, self.last_event), event);
-    }
-
-    fn is_out(&self, outage: Outage) -> bool {
-        self.outage.is_some_and(|(until, kind)| kind == outage && self.world < until)
-    }
-
-    /// The time a message takes.
-    fn latency(&mut self) -> Duration {
-        Duration::from_millis(self.random.u64(5..200))
-    }
-
-    /// True once in `n` times, while there are faults.
-    fn fault(&mut self, n: u32) -> bool {
-        self.faulty && self.random.u32(..n) == 0
-    }
-
     // --- the user ------------------------------------------------------------------------------
 
-    fn up(&mut self) {
+    pub(super) fn up(&mut self) {
         self.note("the user wants the link");
         self.wanted = true;
         self.checks.wanted(self.world);
@@ -247,19 +122,11 @@ impl Simulation {
         self.act();
     }
 
-    fn down(&mut self) {
+    pub(super) fn down(&mut self) {
         self.note("the user gives it up");
         self.wanted = false;
         self.machine.down(self.now(), "bye");
         self.act();
-    }
-
-    // --- telling -------------------------------------------------------------------------------
-
-    fn note(&mut self, what: impl AsRef<str>) {
-        if self.verbose {
-            println!("{:>10.3} {}", self.world.as_secs_f64(), what.as_ref());
-        }
     }
 }
 

@@ -1,134 +1,26 @@
-//! The model servers: what WDM and Mercury hold, and how they answer.
+//! The model servers: how WDM and Mercury answer.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-    time::{Duration, Instant},
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use super::{
+    model::{Event, Held, Socket, Wdm},
+    world::{Outage, REQUEST_LIMIT, Simulation},
 };
-
-use super::{Outage, REQUEST_LIMIT, Simulation};
 use crate::{
     device::{
-        Device,
         machine::{Action as DeviceAction, Failure},
+        record::Device,
     },
     mercury::{
-        MercuryEvent,
         close::Close,
+        event::MercuryEvent,
         frame::{FrameBody, ServerFrame},
-        machine::{ConnId, OpenFailure},
+        machine::action::{ConnId, OpenFailure},
     },
 };
 
 /// How long the server keeps a socket on which no ping comes.
 const IDLE: Duration = Duration::from_secs(60);
-
-/// Something that will happen.
-pub(super) enum Event {
-    Restored(Option<Arc<Device>>),
-    Record(Result<Arc<Device>, Failure>),
-    Room(Result<usize, Failure>),
-    Deleted(Result<(), Failure>),
-    Token(bool),
-    Opened(ConnId, Result<(), OpenFailure>),
-    /// The server has looked at the authorization frame.
-    Authorize(ConnId),
-    Frame(ConnId, ServerFrame),
-    Closed(ConnId, Close),
-    /// The server ends a socket whose successor is there, or that it has announced to end.
-    Retire(ConnId),
-    /// The host tells that something has changed.
-    Hint,
-    /// The driver finds that it slept so long.
-    Slept(Duration),
-}
-
-/// A device as the service holds it.
-pub(super) struct Held {
-    pub(super) record: Arc<Device>,
-    /// When it ends, by the world's clock.
-    ends: Option<Duration>,
-    /// When the client was last told of it, by its own clock.
-    pub(super) told: Instant,
-}
-
-/// The model of WDM.
-pub(super) struct Wdm {
-    ttl: Option<Duration>,
-    last_id: u32,
-    /// The device that the client has, as it believes.
-    pub(super) device: Option<Held>,
-    /// Devices that the client cannot know of, because the answer was lost.
-    pub(super) orphans: usize,
-    /// What the client has kept for the next start.
-    pub(super) kept: Option<Arc<Device>>,
-}
-
-impl Wdm {
-    pub(super) fn new(ttl: Option<Duration>) -> Self {
-        Self { ttl, last_id: 0, device: None, orphans: 0, kept: None }
-    }
-
-    fn has(&self, device: &Device) -> bool {
-        self.device.as_ref().is_some_and(|held| held.record.url == device.url)
-    }
-
-    fn record(id: u32, address: u32) -> Arc<Device> {
-        let json = format!(
-            r#"{{"url":"https://w/{id}","webSocketUrl":"wss://m/{id}/{address}","userId":"u"}}"#
-        );
-        Arc::new(serde_json::from_str(&json).unwrap())
-    }
-}
-
-/// A socket, as both ends have it.
-#[allow(clippy::struct_excessive_bools)] // independent facts
-pub(super) struct Socket {
-    pub(super) device: Arc<Device>,
-    pub(super) token: u32,
-    pub(super) opened: bool,
-    /// The client has handled the frame that authorizes it.
-    pub(super) authorized: bool,
-    /// The server has sent that frame.
-    pub(super) accepted: bool,
-    /// The server has announced its end.
-    pub(super) announced: bool,
-    /// Nothing comes from the server any more.
-    pub(super) dead: bool,
-    /// The client has sent its close frame.
-    pub(super) closing: bool,
-    sequence: u64,
-    pub(super) last_sequence: Option<u64>,
-    /// When the latest frame arrives: frames of a connection keep their order.
-    arrival: Duration,
-    last_ping: Duration,
-    /// Ids sent, and not acknowledged yet.
-    pub(super) unacknowledged: HashSet<String>,
-    /// The number of the latest frame of which an event was delivered.
-    pub(super) last_event: Option<u64>,
-}
-
-/// The model of Mercury.
-#[derive(Default)]
-pub(super) struct Mercury {
-    /// Sockets that the client has not left.
-    pub(super) sockets: BTreeMap<ConnId, Socket>,
-    /// The token that the client has, and the oldest one that is accepted.
-    pub(super) token: u32,
-    pub(super) accepted_token: u32,
-    pub(super) last_event: u64,
-    last_frame: u64,
-    /// Nobody may open a socket before, by the client's clock.
-    pub(super) not_before: Option<Instant>,
-}
-
-impl Mercury {
-    /// Whether the newest authorized socket works and will stay.
-    pub(super) fn serves(&self) -> bool {
-        let newest = self.sockets.values().rfind(|socket| socket.authorized && !socket.closing);
-        newest.is_some_and(|socket| !socket.dead && !socket.announced)
-    }
-}
 
 impl Simulation {
     // --- WDM -----------------------------------------------------------------------------------

@@ -2,52 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Action, Attempt, ConnId, Live, Machine, OpenFailure, Switchover, Timer};
+use super::{
+    Machine,
+    action::{Action, ConnId, OpenFailure},
+    connection::{Attempt, Failed, Live, Timer, Wait},
+};
 use crate::mercury::{
     close::{self, Reaction, Stop},
+    switchover::Switchover,
     timings::{
         BACKOFF_BASE, BACKOFF_CAP, CHECK_TIMEOUT, HINT_SPACING, OPEN_TIMEOUT, RATE_LIMITED_WAIT,
-        RETIRE_TIMEOUT, RETRY_AFTER_CAP, STABLE_AFTER, UNREACHABLE_CAP,
+        RETIRE_TIMEOUT, RETRY_AFTER_CAP, UNREACHABLE_CAP,
     },
 };
-
-/// How an attempt, or a connection, failed.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Failed {
-    reaction: Reaction,
-    wait: Wait,
-}
-
-/// What the wait before the next attempt is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Wait {
-    /// Back-off: a server decided.
-    Backoff,
-    /// A little, counted from the start of the attempt: there is nobody to go easy on.
-    Unanswered,
-    /// None, but for what a server asked for: the connection was stable, or the path was doubtful
-    /// and the doubt was right.
-    None,
-}
-
-impl Failed {
-    pub(super) fn answered(reaction: Reaction) -> Self {
-        Self { reaction, wait: Wait::Backoff }
-    }
-
-    /// Connected, but nothing came.
-    pub(super) fn silent() -> Self {
-        Self::answered(Reaction::Reconnect)
-    }
-
-    pub(super) fn unanswered() -> Self {
-        Self { reaction: Reaction::Reconnect, wait: Wait::Unanswered }
-    }
-
-    pub(super) fn doubted() -> Self {
-        Self { reaction: Reaction::Reconnect, wait: Wait::None }
-    }
-}
 
 impl Machine {
     // --- trying --------------------------------------------------------------------------------
@@ -111,7 +78,7 @@ impl Machine {
         if self.attempt.is_some() {
             return;
         }
-        let stable = is_stable(live, now);
+        let stable = live.is_stable(now);
         self.actions.push_back(Action::Switchover(Switchover::Announced));
         if stable {
             self.start_over();
@@ -125,7 +92,7 @@ impl Machine {
     ///
     /// A wait after several failures is left to end by itself: a new address is no reason for a
     /// fast loop.
-    pub fn move_over(&mut self, now: Instant) {
+    pub(crate) fn move_over(&mut self, now: Instant) {
         match self.attempt.take() {
             None => {
                 if self.live.is_some() {
@@ -209,7 +176,7 @@ impl Machine {
             (Reaction::Stop(stop), _) => self.stop(stop),
             // Its successor is on the way.
             (_, Some(_)) => {}
-            (reaction, None) if is_stable(live, now) => {
+            (reaction, None) if live.is_stable(now) => {
                 self.start_over();
                 let at_once = reaction != Reaction::SlowDown;
                 let wait = if at_once { Wait::None } else { Wait::Backoff };
@@ -267,9 +234,4 @@ impl Machine {
             self.timers.set(timer, at);
         }
     }
-}
-
-/// Whether a connection has lasted long enough to say that the server accepts it.
-fn is_stable(live: &Live, now: Instant) -> bool {
-    live.since.is_some_and(|since| now.duration_since(since) >= STABLE_AFTER)
 }

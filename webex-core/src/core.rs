@@ -1,0 +1,31 @@
+//! What the client and its link's task share.
+
+use std::sync::Arc;
+
+use crate::{
+    catalog::{Catalog, CatalogError, Services},
+    clock::ClockOffset,
+    device::config::DeviceConfig,
+    endpoints::Endpoints,
+    http::Http,
+    saved::SavedState,
+};
+
+/// What the client and its link's task share. The task holds this and not the client, so
+/// that dropping the last client ends the task.
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) http: Http,
+    pub(crate) endpoints: Endpoints,
+    pub(crate) device: DeviceConfig,
+    pub(crate) saved: SavedState,
+    pub(crate) services: Arc<Services>,
+    pub(crate) clock: ClockOffset,
+}
+
+impl Core {
+    /// The catalog; fetched once however many ask.
+    pub(crate) async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
+        self.services.catalog().await
+    }
+}

@@ -1,0 +1,89 @@
+//! What a device is registered as.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::timings::EPHEMERAL_TTL;
+
+/// How many devices a user may have, as the service's owners say. The service decides.
+pub const DEVICE_LIMIT: usize = 100;
+
+/// What a device is registered as.
+///
+/// ```
+/// # use webex_core::DeviceConfig;
+/// let mut config = DeviceConfig::default();
+/// config.name = "reception-desk".to_owned();
+/// ```
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct DeviceConfig {
+    /// What administrators see. Default: `webex-native`.
+    pub name: String,
+    /// Kind of device. Default: `WEB`, the reference client's; services decide by it what a
+    /// device can do.
+    pub device_type: String,
+    /// Default: `webex-native`.
+    pub model: String,
+    /// Default: `webex-native`.
+    pub localized_model: String,
+    /// Default: the operating system's name.
+    pub system_name: String,
+    /// Default: this SDK's version.
+    pub system_version: String,
+    /// How long the cloud keeps the device without a refresh; while running it is refreshed in
+    /// time. Default: [`EPHEMERAL_TTL`]. `None` keeps it until it is deleted or, after days,
+    /// expires. Whole seconds. Danger: a program that crashes leaves such a device behind, and a
+    /// user may have [`DEVICE_LIMIT`].
+    ///
+    /// Not used with a state store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)):
+    /// then the device has no TTL, and the next start takes it up again.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
+    pub ttl: Option<Duration>,
+}
+
+impl Default for DeviceConfig {
+    fn default() -> Self {
+        let own = || "webex-native".to_owned();
+        Self {
+            name: own(),
+            device_type: "WEB".to_owned(),
+            model: own(),
+            localized_model: own(),
+            system_name: std::env::consts::OS.to_owned(),
+            system_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ttl: Some(EPHEMERAL_TTL),
+        }
+    }
+}
+
+// serde hands a reference to the field.
+#[allow(clippy::ref_option)]
+fn seconds<S: serde::Serializer>(ttl: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+    ttl.map(|ttl| ttl.as_secs()).serialize(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_register_body_is_what_the_service_expects() {
+        let config = DeviceConfig { system_name: "linux".to_owned(), ..DeviceConfig::default() };
+        insta::assert_json_snapshot!(config, @r#"
+        {
+          "name": "webex-native",
+          "deviceType": "WEB",
+          "model": "webex-native",
+          "localizedModel": "webex-native",
+          "systemName": "linux",
+          "systemVersion": "0.1.0",
+          "ttl": 1800
+        }
+        "#);
+        let durable = serde_json::to_value(DeviceConfig { ttl: None, ..config }).unwrap();
+        assert_eq!(durable.get("ttl"), None);
+    }
+}

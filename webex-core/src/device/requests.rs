@@ -1,0 +1,107 @@
+//! The requests about a device, and what is kept of it across restarts.
+
+use std::sync::Arc;
+
+use url::Url;
+
+use super::{
+    config::DeviceConfig,
+    record::{Device, Saved},
+};
+use crate::{
+    endpoints::join,
+    error::{ErrorKind, HttpError},
+    http::{Http, Request},
+    saved::SavedState,
+};
+
+/// What a refusal says when the user has too many devices. Clients know it by this text alone; the
+/// status that goes with it is not told by any source.
+const EXCESSIVE: &str = "User has excessive device registrations";
+
+/// Where the device is in the saved state.
+const SAVED: &str = "device";
+
+impl Device {
+    /// Registers a device. With `keep`, its whole record is held.
+    pub(crate) async fn register(
+        http: &Http,
+        wdm: &Url,
+        config: &DeviceConfig,
+        keep: bool,
+    ) -> Result<Arc<Self>, HttpError> {
+        let request = Request::post(with_details(join(wdm, "devices"))).json(config);
+        Self::send(http, request, keep, None).await
+    }
+
+    /// Refreshes the device, so that it is kept for another [`DeviceConfig::ttl`].
+    pub(crate) async fn refresh(
+        &self,
+        http: &Http,
+        config: &DeviceConfig,
+        keep: bool,
+    ) -> Result<Arc<Self>, HttpError> {
+        let body = self.refresh_body(config);
+        let mut request = Request::put(with_details(self.url.clone())).json(&body);
+        if let Some(etag) = &self.etag {
+            request = request.header("if-none-match", etag);
+        }
+        Self::send(http, request, keep, Some(self)).await
+    }
+
+    /// Deletes the device. One that is gone already is as good as deleted.
+    pub(crate) async fn delete(&self, http: &Http) -> Result<(), HttpError> {
+        delete(http, self.url.clone()).await
+    }
+
+    /// The device of an earlier run, if one is kept for this cloud and organisation.
+    pub(crate) async fn restore(
+        saved: &SavedState,
+        environment: &Url,
+        org_id: Option<&str>,
+    ) -> Option<Arc<Self>> {
+        let saved = saved.load::<Saved>(SAVED).await?;
+        Some(Arc::new(saved.into_device(environment, org_id)?))
+    }
+
+    /// Keeps the device for the next start. Does nothing without a store.
+    pub(crate) async fn save(&self, saved: &SavedState, environment: &Url) {
+        if let Some(value) = self.to_saved(environment) {
+            saved.save(SAVED, &value).await;
+        }
+    }
+
+    /// Forgets the device that is kept for the next start.
+    pub(crate) async fn forget(saved: &SavedState) {
+        saved.forget(SAVED).await;
+    }
+
+    async fn send(
+        http: &Http,
+        request: Request,
+        keep: bool,
+        known: Option<&Self>,
+    ) -> Result<Arc<Self>, HttpError> {
+        let response = http.send(request).await?;
+        let read = |body: &_| Self::read(body, response.header("etag"), keep, known);
+        Ok(Arc::new(response.read(read)?))
+    }
+}
+
+/// Whether a refusal says that the user has too many devices.
+pub(crate) fn is_excessive(error: &HttpError) -> bool {
+    error.service().is_some_and(|error| error.message.as_deref() == Some(EXCESSIVE))
+}
+
+pub(super) async fn delete(http: &Http, device: Url) -> Result<(), HttpError> {
+    match http.send(Request::delete(device)).await {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Asks for the whole record, features included.
+fn with_details(mut url: Url) -> Url {
+    url.query_pairs_mut().append_pair("includeUpstreamServices", "all");
+    url
+}

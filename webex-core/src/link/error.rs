@@ -1,0 +1,87 @@
+//! Why the link is not up, or not down.
+
+use thiserror::Error;
+
+use crate::{
+    catalog::CatalogError,
+    error::{ErrorKind, HttpError},
+    mercury::close::Stop,
+};
+
+/// Why the link is not up, or not down.
+#[derive(Debug, Clone, Error)]
+#[non_exhaustive]
+pub enum LinkError {
+    /// The service catalog is missing.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The device could not be registered, refreshed or deleted.
+    #[error("the device could not be {action}: {source}")]
+    Device {
+        /// `registered`, `refreshed`, `listed` or `deleted`.
+        action: &'static str,
+        /// What the service answered.
+        source: HttpError,
+    },
+    /// The user has as many devices as are allowed, and none of this program's could make room.
+    #[error("the user has {registered} devices, {own} of them this program's and in use: {source}")]
+    TooManyDevices {
+        /// Devices of the user.
+        registered: usize,
+        /// How many of them are this program's, by name and type.
+        own: usize,
+        /// What the service answered.
+        source: HttpError,
+    },
+    /// The socket was refused for good.
+    #[error("the event socket was refused: {}", reason(*.0))]
+    Refused(Stop),
+    /// A service has answered 451 to some request of the user: the user has been signed out, and
+    /// the device was given up.
+    #[error("Webex is not available to this user here, for legal reasons")]
+    Embargoed,
+    /// The link's task has ended: the client was dropped.
+    #[error("the client has been closed")]
+    Closed,
+}
+
+impl LinkError {
+    /// What to do about it.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Catalog(error) => error.kind(),
+            Self::Device { source, .. } | Self::TooManyDevices { source, .. } => source.kind(),
+            Self::Refused(Stop::Unauthorized) => ErrorKind::Unauthorized,
+            Self::Refused(Stop::NotEntitled | Stop::BadRequest) => ErrorKind::Forbidden,
+            Self::Refused(Stop::Replaced) => ErrorKind::Cancelled,
+            Self::Refused(Stop::Untrusted) => ErrorKind::Protocol,
+            Self::Embargoed => ErrorKind::Embargoed,
+            Self::Closed => ErrorKind::InvalidState,
+        }
+    }
+
+    /// The tracking id to quote to Webex support.
+    pub fn tracking_id(&self) -> Option<&str> {
+        self.request()?.tracking_id()
+    }
+
+    /// The request that went wrong, when it was one.
+    pub(crate) fn request(&self) -> Option<&HttpError> {
+        match self {
+            Self::Catalog(CatalogError::Fetch(error))
+            | Self::Device { source: error, .. }
+            | Self::TooManyDevices { source: error, .. } => Some(error),
+            _ => None,
+        }
+    }
+}
+
+fn reason(stop: Stop) -> &'static str {
+    match stop {
+        Stop::BadRequest => "these credentials cannot be used for events",
+        Stop::NotEntitled => "the user is not entitled to events",
+        Stop::Replaced => "another connection of the same device took over",
+        Stop::Unauthorized => "the access token was refused; sign in again",
+        Stop::Untrusted => "its host may not receive the access token",
+    }
+}

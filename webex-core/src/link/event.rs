@@ -1,0 +1,50 @@
+//! What those who follow the link are told.
+
+use std::sync::Arc;
+
+use super::error::LinkError;
+use crate::{
+    events::Lossy,
+    mercury::{event::MercuryEvent, switchover::Switchover},
+};
+
+/// What happens on the link.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum LinkEvent {
+    /// The socket is online (again).
+    Online,
+    /// The socket is gone; it is being opened anew unless nobody wants it.
+    Offline,
+    /// The link is wanted, but was refused for good: the device by its service, or the socket with
+    /// a close code that forbids to come back, such as 4000 `Replaced`. Nothing is tried any more
+    /// until the link is acquired anew.
+    Failed(LinkError),
+    /// The server of the socket announced its end; tells how the change to another one goes. Events
+    /// keep arriving meanwhile, each once.
+    Switchover(Switchover),
+    /// An event of a Webex service.
+    Event(Arc<MercuryEvent>),
+    /// Events were lost on the way here: whoever follows a state has to fetch it anew.
+    SequenceGap {
+        /// The number that was due.
+        expected: u64,
+        /// The number that came.
+        actual: u64,
+    },
+    /// The network may have changed: [`Webex::network_changed`](crate::Webex::network_changed) was
+    /// called. Whoever waits to try something again may try now, and whoever holds something that
+    /// depends on a path may check it.
+    NetworkChanged,
+    /// The machine has slept, or may have: found by itself, or told by
+    /// [`Webex::resumed`](crate::Webex::resumed). Timers that should have fired meanwhile have not.
+    Resumed,
+    /// This reader was too slow; so many events were dropped.
+    Lost(u64),
+}
+
+impl Lossy for LinkEvent {
+    fn lost(count: u64) -> Self {
+        Self::Lost(count)
+    }
+}

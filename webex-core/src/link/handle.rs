@@ -1,0 +1,160 @@
+//! The way to the link, and a share in it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::{
+    command::{Command, Hint},
+    driver,
+    error::LinkError,
+    event::LinkEvent,
+    machine::Phase,
+    state::LinkState,
+};
+use crate::{
+    core::Core,
+    device::record::Device,
+    events::{Hub, Subscription},
+    mercury::topic::Topic,
+};
+
+/// The way to the link of one user. Clones are the same link.
+#[derive(Clone, Debug)]
+pub struct Link {
+    /// Boxed, because the channel of an idle client has room for many of them.
+    commands: mpsc::UnboundedSender<Box<Command>>,
+    state: watch::Receiver<LinkState>,
+    events: Arc<Hub<LinkEvent>>,
+}
+
+impl Link {
+    /// Starts the link's task on the present tokio runtime.
+    pub(crate) fn start(core: Arc<Core>) -> Self {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (publish, state) = watch::channel(LinkState::default());
+        let events = Arc::new(Hub::default());
+        tokio::spawn(driver::run(core, inbox, publish, Arc::clone(&events)));
+        Self { commands, state, events }
+    }
+
+    /// Wants the link from now on, until the lease is released or dropped.
+    ///
+    /// # Errors
+    /// [`LinkError::Closed`] when the link's task is gone.
+    pub async fn acquire(&self) -> Result<Lease, LinkError> {
+        let (done, acquired) = oneshot::channel();
+        self.commands.send(Box::new(Command::Acquire(done))).map_err(|_| LinkError::Closed)?;
+        // From here on dropping this future must release what the task will have granted.
+        let lease = Lease { link: self.clone(), released: AtomicBool::new(false) };
+        acquired.await.map_err(|_| LinkError::Closed)?;
+        Ok(lease)
+    }
+
+    /// Passes on what the host knows of the network.
+    pub(crate) fn hint(&self, hint: Hint) {
+        // An ended task has nothing to check.
+        let _ = self.commands.send(Box::new(Command::Hint(hint)));
+    }
+
+    /// What happens from now on.
+    pub fn subscribe(&self) -> Subscription<LinkEvent> {
+        self.events.subscribe()
+    }
+
+    /// Events of Webex services from now on, by name or namespace: see [`Topic`] for the names.
+    ///
+    /// Besides [`LinkEvent::Event`] it brings [`LinkEvent::SequenceGap`], after which what follows
+    /// from the events has to be fetched anew, and [`LinkEvent::Lost`].
+    pub fn subscribe_to(&self, name: &str) -> Subscription<LinkEvent> {
+        let topic = Topic::new(name);
+        self.events.subscribe_if(move |event| match event {
+            LinkEvent::Event(event) => topic.includes(&event.event_type),
+            LinkEvent::SequenceGap { .. } => true,
+            _ => false,
+        })
+    }
+
+    /// What the link is at.
+    pub fn state(&self) -> LinkState {
+        self.state.borrow().clone()
+    }
+}
+
+/// A share in the link. While any lease is held, device and socket are kept up.
+///
+/// Dropping it releases it in the background: a device that is kept across restarts then stays
+/// registered for the next start. [`release`](Self::release) deletes it, waits and tells.
+#[derive(Debug)]
+pub struct Lease {
+    link: Link,
+    released: AtomicBool,
+}
+
+impl Lease {
+    /// Waits for the device.
+    ///
+    /// # Errors
+    /// Why there will be none.
+    pub async fn device(&self) -> Result<Arc<Device>, LinkError> {
+        self.wait(|state| state.device.clone()).await
+    }
+
+    /// Waits for the socket to be online, as long as it takes: a service that cannot be had is tried
+    /// again and again. Whoever has a deadline wraps this in `tokio::time::timeout`; dropping the
+    /// future changes nothing.
+    ///
+    /// # Errors
+    /// Why it will not be.
+    pub async fn online(&self) -> Result<(), LinkError> {
+        self.wait(|state| state.online.then_some(())).await
+    }
+
+    /// Gives the share back. The last one closes the socket, with `reason` in its close frame, and
+    /// deletes the device, also one that is kept across restarts; this waits for it. May be called
+    /// again after a failure.
+    ///
+    /// # Errors
+    /// When the service did not confirm that the device is gone.
+    pub async fn release(&self, reason: &'static str) -> Result<(), LinkError> {
+        let held = !self.released.swap(true, Ordering::AcqRel);
+        let (done, released) = oneshot::channel();
+        let command = Command::Release { held, reason, done: Some(done) };
+        self.link.commands.send(Box::new(command)).map_err(|_| LinkError::Closed)?;
+        released.await.unwrap_or(Err(LinkError::Closed))
+    }
+
+    /// Whether the share has not been given back.
+    pub fn is_held(&self) -> bool {
+        !self.released.load(Ordering::Acquire)
+    }
+
+    async fn wait<T>(&self, ready: impl Fn(&LinkState) -> Option<T>) -> Result<T, LinkError> {
+        let mut state = self.link.state.clone();
+        loop {
+            {
+                let state = state.borrow_and_update();
+                if let Some(value) = ready(&state) {
+                    return Ok(value);
+                }
+                if let (Phase::Failed, Some(failure)) = (state.phase, &state.failure) {
+                    return Err(failure.clone());
+                }
+            }
+            state.changed().await.map_err(|_| LinkError::Closed)?;
+        }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.is_held() {
+            let command = Command::Release { held: true, reason: "done", done: None };
+            // An ended task has released everything already.
+            let _ = self.link.commands.send(Box::new(command));
+        }
+    }
+}

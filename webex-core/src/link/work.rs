@@ -1,0 +1,88 @@
+//! Everything that the task of a link has under way: requests, dialling, open sockets.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use futures_util::{Stream, stream::FuturesUnordered};
+use webex_auth::AccessToken;
+
+use super::{
+    error::LinkError,
+    socket::{Socket, SocketEvent},
+};
+use crate::{
+    device::{record::Device, room::Room},
+    error::HttpError,
+    mercury::machine::action::{ConnId, OpenFailure},
+};
+
+/// What came of something the driver had begun.
+pub(super) enum News {
+    Restored(Option<Arc<Device>>),
+    Room(Result<Room, LinkError>),
+    /// The device is kept for the next start.
+    Saved,
+    Record {
+        action: &'static str,
+        outcome: Result<Arc<Device>, LinkError>,
+    },
+    Deleted(Result<(), HttpError>),
+    Token(bool),
+    Opened(ConnId, Dialled),
+    Socket(ConnId, SocketEvent),
+}
+
+pub(super) type Dialled = Result<(Box<Socket>, AccessToken), OpenFailure>;
+pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Everything under way: requests, dialling, open sockets.
+#[derive(Default)]
+pub(super) struct Work {
+    pub(super) requests: FuturesUnordered<BoxFuture<News>>,
+    /// How many of them write to the saved state: an ending client waits for these.
+    pub(super) saving: usize,
+    pub(super) dialing: Vec<(ConnId, BoxFuture<Dialled>)>,
+    pub(super) sockets: Vec<(ConnId, Box<Socket>)>,
+}
+
+impl Work {
+    /// The next news; waits for ever when nothing is under way. Cancel safe.
+    pub(super) async fn next(&mut self) -> News {
+        poll_fn(|cx| self.poll(cx)).await
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+        if let Poll::Ready(Some(news)) = Pin::new(&mut self.requests).poll_next(cx) {
+            return Poll::Ready(news);
+        }
+        for index in 0..self.dialing.len() {
+            if let Poll::Ready(outcome) = self.dialing[index].1.as_mut().poll(cx) {
+                let (conn, _) = self.dialing.swap_remove(index);
+                return Poll::Ready(News::Opened(conn, outcome));
+            }
+        }
+        for (conn, socket) in &mut self.sockets {
+            if let Poll::Ready(event) = socket.poll(cx) {
+                return Poll::Ready(News::Socket(*conn, event));
+            }
+        }
+        Poll::Pending
+    }
+
+    pub(super) fn socket(&mut self, conn: ConnId) -> Option<&mut Socket> {
+        self.sockets.iter_mut().find(|(id, _)| *id == conn).map(|(_, socket)| &mut **socket)
+    }
+
+    pub(super) fn drop_conn(&mut self, conn: ConnId) {
+        self.dialing.retain(|(id, _)| *id != conn);
+        if let Some(index) = self.sockets.iter().position(|(id, _)| *id == conn) {
+            // What was queued before, a close frame for one, still leaves if it can.
+            let (_, mut socket) = self.sockets.swap_remove(index);
+            socket.flush_now();
+        }
+    }
+}
