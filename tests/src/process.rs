@@ -10,8 +10,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Longest wait for anything that should happen at once; generous, for a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+use crate::wait::PATIENCE;
 
 /// A running program.
 #[derive(Debug)]

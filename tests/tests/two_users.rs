@@ -1,17 +1,14 @@
 //! Two users in one process: side by side, without seeing each other.
 
-use std::time::Duration;
-
 use serde_json::json;
 use webex_calling::{CallingClient, CallingConfig, LineEvent};
-use webex_core::{
-    Credentials, Endpoints, LinkEvent, Subscription, Transport, Webex, events::Lossy,
-};
+use webex_core::{Credentials, LinkEvent, Subscription, Transport, Webex};
 use webex_meetings::{Meetings, MeetingsEvent};
 use webex_sandbox::{Mobius, Sandbox, U2c, User, Wdm};
-
-/// Longest wait for anything that should happen at once.
-const PATIENCE: Duration = Duration::from_secs(30);
+use webex_tests::{
+    user::{assert_empty, builder, trusting},
+    wait::until,
+};
 
 struct Endpoint {
     webex: Webex,
@@ -22,12 +19,9 @@ struct Endpoint {
 }
 
 async fn register(sandbox: &Sandbox, transport: &Transport, user: &User) -> Endpoint {
-    let webex = Webex::builder()
-        .credentials(Credentials::access_token(user.token()))
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(transport.clone())
-        .build()
-        .unwrap();
+    let credentials = Credentials::access_token(user.token());
+    let webex = builder(sandbox).credentials(credentials).transport(transport.clone());
+    let webex = webex.build().unwrap();
     let meetings = Meetings::new(&webex);
     let mut events = meetings.subscribe();
     let user_events = webex.link().subscribe();
@@ -43,24 +37,11 @@ async fn register(sandbox: &Sandbox, transport: &Transport, user: &User) -> Endp
     Endpoint { webex, meetings, calling, line_events, user_events }
 }
 
-async fn until<E: Lossy>(events: &mut Subscription<E>, wanted: impl Fn(&E) -> bool) -> E {
-    let found = async {
-        loop {
-            let event = events.next().await.expect("the object is there");
-            if wanted(&event) {
-                return event;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, found).await.expect("in time")
-}
-
 #[tokio::test]
 async fn two_users_register_at_once_and_do_not_see_each_other() {
     let sandbox = Sandbox::start().await.unwrap();
     let (ann, bob) = (sandbox.user().clone(), sandbox.add_user("Bob"));
-    let ca = sandbox.ca_pem().unwrap().as_bytes();
-    let transport = Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap();
+    let transport = trusting(&sandbox).build().unwrap();
     let (mut first, mut second) =
         tokio::join!(register(&sandbox, &transport, &ann), register(&sandbox, &transport, &bob));
 
@@ -103,6 +84,5 @@ async fn two_users_register_at_once_and_do_not_see_each_other() {
     assert!(second.line_events.try_next().is_none());
     second.calling.deregister().await.unwrap();
     second.meetings.unregister().await.unwrap();
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(&sandbox);
 }

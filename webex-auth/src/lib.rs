@@ -30,7 +30,7 @@
 
 /// The examples of the guide are compiled with the tests.
 #[cfg(doctest)]
-#[doc = include_str!("../../docs/auth.md")]
+#[doc = include_str!("../docs/auth.md")]
 struct Guide;
 
 mod credentials;

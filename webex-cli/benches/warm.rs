@@ -39,7 +39,7 @@ fn main() -> ExitCode {
 fn leave_state(cloud: &Cloud) {
     let mut webex = start(cloud);
     webex.wait_for_event("meetings:registered");
-    let deadline = Instant::now() + webex_tests::process::PATIENCE;
+    let deadline = Instant::now() + webex_tests::wait::PATIENCE;
     let folder = cloud.path("state");
     while !LEFT.iter().all(|name| Path::new(&folder).join(name).exists()) {
         assert!(Instant::now() < deadline, "nothing is kept in {folder}");

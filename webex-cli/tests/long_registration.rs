@@ -13,7 +13,10 @@ use support::{ca_file, register, webex};
 use tempfile::TempDir;
 use webex_calling::registration::timings::FAILOVER_AFTER;
 use webex_sandbox::{Mobius, MobiusInstance, MobiusPolicy, OAuth, OAuthPolicy, Sandbox, Wdm};
-use webex_tests::process::{PATIENCE, Process, event};
+use webex_tests::{
+    process::{Process, event},
+    wait::PATIENCE,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);

@@ -19,7 +19,7 @@ use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
 };
 use webex_sandbox::Sandbox;
-use webex_tests::process::PATIENCE;
+use webex_tests::wait::PATIENCE;
 
 /// A program in a terminal of its own.
 struct Terminal {

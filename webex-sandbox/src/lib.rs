@@ -1,4 +1,4 @@
-#![doc = include_str!("../../docs/sandbox.md")]
+#![doc = include_str!("../docs/sandbox.md")]
 //!
 //! # How it is built
 //!

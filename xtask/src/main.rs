@@ -12,6 +12,7 @@ mod house;
 mod interop;
 mod links;
 mod live;
+mod mutants;
 mod rows;
 mod setup;
 mod workspace;
@@ -91,6 +92,11 @@ const COMMANDS: &[Command] = &[
         name: "bench",
         help: "run one benchmark: `bench <name> [arguments]`; without a name, list them",
         run: bench::run,
+    },
+    Command {
+        name: "mutants",
+        help: "change an area line by line: `mutants <area> [--all-tests]`; without a name, list them",
+        run: mutants::run,
     },
     Command {
         name: "ci",

@@ -87,8 +87,11 @@ impl Workspace {
         )?;
         let mut files: Vec<PathBuf> =
             list.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
-        // A file deleted but not yet staged is still in the list.
-        files.retain(|file| self.root.join(file).is_file());
+        // A file deleted but not yet staged is still in the list. What a link leads to is in it too.
+        files.retain(|file| {
+            let file = self.root.join(file);
+            file.is_file() && !file.is_symlink()
+        });
         files.sort();
         files.dedup();
         Ok(files)
