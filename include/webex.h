@@ -201,13 +201,13 @@ WEBEX_ENUM(webex_event_kind) {
     /**
      * `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
      * "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
-     * and `server` where one had the line.
+     * and `server` where one had the line, `error` as for the event `error` where there is one.
      */
     WEBEX_EVENT_KIND_LINE_UNREGISTERED = 34,
     /**
      * `error`: registration has ended without success, or was lost for good. JSON: `status`,
-     * `type` and `msg` as documented for line errors, and `kind`; where known `httpStatus`,
-     * `mobiusCode`, `trackingId`, `retryAfterMs`.
+     * `type` and `msg` as documented for line errors, and `kind`; where known `server`,
+     * `httpStatus`, `mobiusCode`, `trackingId`, `retryAfterMs`.
      */
     WEBEX_EVENT_KIND_LINE_ERROR = 35,
     /**

@@ -1,10 +1,10 @@
-//! Which Mobius servers a user's lines register with.
+//! Discovery of the Mobius servers that a user's lines register with.
 //!
-//! First where the user is (region discovery), then which servers that means (Mobius discovery, at
-//! the first cluster of the service catalog that answers). [`Discovery`] does it when the client is
-//! made, and again for a line that no server takes: servers move, and lists must not stay empty.
+//! Region discovery finds where the user is. Mobius discovery, at the first cluster of the service
+//! catalog that answers, finds the servers for that region. [`Discovery`] runs when the client is
+//! made, and again for a line that no server accepts: servers move, and lists must not stay empty.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc};
 
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -13,31 +13,16 @@ use url::Url;
 use webex_core::{Auth, ErrorKind, HttpError, Request, Subscription, Webex, events::Hub};
 
 use crate::{
-    client::{CallingClientError, CallingError, CallingEvent, DiscoveryStep},
-    config::Location,
-    mobius::{calling_base, mobius},
+    mobius::{
+        http::{calling_base, mobius},
+        timings::REGION_TIMEOUT,
+    },
+    model::{
+        client_error::{CallingClientError, CallingError, CallingEvent, DiscoveryStep},
+        config::Location,
+        servers::Servers,
+    },
 };
-
-/// How long region discovery may take (reference client: 5,000 ms). It only makes the choice of
-/// servers better, so that its failure is no failure.
-pub const REGION_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// The servers to register with, best first. Each is a calling base, ending in `/calling/web/`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Servers {
-    /// Where the line belongs.
-    pub primary: Vec<Url>,
-    /// Where it goes while no primary takes it.
-    pub backup: Vec<Url>,
-}
-
-impl Servers {
-    /// Whether there is no server at all.
-    pub fn is_empty(&self) -> bool {
-        self.primary.is_empty() && self.backup.is_empty()
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -61,40 +46,39 @@ struct Group {
     uris: Vec<String>,
 }
 
-/// Finds the servers of a user's lines, and finds them again when none of them takes a line.
+/// Discovers the servers of a user's lines.
 ///
-/// What goes wrong on the way is told by [`CallingEvent::Error`], and kept for those who listen
-/// later.
+/// Errors are emitted as [`CallingEvent::Error`]; the last one is kept for later readers.
 #[derive(Debug)]
 pub(crate) struct Discovery {
     webex: Webex,
-    /// The place that the application named.
+    /// The location from the configuration.
     fixed: Option<Location>,
     events: Hub<CallingEvent>,
     known: Mutex<Known>,
-    /// Held by whoever asks; the others take over what came of it.
-    asking: tokio::sync::Mutex<()>,
+    /// Held during discovery. Callers that wait for it share its result.
+    running: tokio::sync::Mutex<()>,
 }
 
 /// What is known so far.
 #[derive(Debug, Default)]
 struct Known {
     servers: Arc<Servers>,
-    /// The place last told: a later failure to tell it makes it no worse.
+    /// The last known location, used when region discovery fails.
     location: Option<Location>,
     last_error: Option<CallingClientError>,
-    /// How often the clusters have been asked, and what came of the last time.
+    /// The number of discoveries so far, and the failure of the last one.
     rounds: u64,
     failure: Option<CallingError>,
 }
 
 impl Discovery {
     pub(crate) fn new(webex: Webex, fixed: Option<Location>) -> Self {
-        let (known, asking) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { webex, fixed, events: Hub::default(), known, asking }
+        let (known, running) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { webex, fixed, events: Hub::default(), known, running }
     }
 
-    /// The servers as last told.
+    /// Returns the servers of the last discovery.
     pub(crate) fn servers(&self) -> Arc<Servers> {
         Arc::clone(&self.known.lock().servers)
     }
@@ -107,26 +91,26 @@ impl Discovery {
         self.known.lock().last_error.clone()
     }
 
-    /// Asks for the servers for the first time, while `device` is being brought up.
+    /// Discovers the servers for the first time, while `device` is being registered.
     pub(crate) async fn first<T>(
         &self,
         device: impl Future<Output = Result<T, CallingError>>,
     ) -> Result<T, CallingError> {
-        // Side by side: where the user is does not depend on who the user is.
+        // In parallel: the region does not depend on the user.
         let (ready, location) = tokio::join!(device, self.locate());
         let ready = ready?;
         self.ask_clusters(location).await?;
         Ok(ready)
     }
 
-    /// Asks again where the user is and which servers that means, and remembers the answer. Lines
-    /// that ask at the same time share one answer.
+    /// Discovers region and servers again, and remembers the result. Lines that call it at the same
+    /// time share one result.
     ///
     /// # Errors
-    /// Why no servers were told; those known before are still there.
+    /// Why discovery failed; the servers known before remain.
     pub(crate) async fn rediscover(&self) -> Result<Arc<Servers>, CallingError> {
         let before = self.known.lock().rounds;
-        let _asking = self.asking.lock().await;
+        let _running = self.running.lock().await;
         {
             let known = self.known.lock();
             if known.rounds != before {
@@ -139,7 +123,7 @@ impl Discovery {
         self.ask_clusters(location).await
     }
 
-    /// Asks where the user is. `None` when that cannot be told.
+    /// Finds where the user is; `None` if that is unknown.
     async fn locate(&self) -> Option<Location> {
         if self.fixed.is_some() {
             return self.fixed.clone();
@@ -159,16 +143,16 @@ impl Discovery {
             }
             Ok(_) => self.known.lock().location.clone(),
             Err(error) => {
-                debug!(%error, "the region is not known");
-                self.tell(CallingClientError::from_http(DiscoveryStep::Region, error));
+                debug!(%error, "the region is unknown");
+                self.report(CallingClientError::from_http(DiscoveryStep::Region, error));
                 self.known.lock().location.clone()
             }
         }
     }
 
-    /// Asks the clusters of the catalog, in its order, for the servers of that place.
+    /// Asks the clusters of the catalog, in its order, for the servers of that location.
     ///
-    /// Without a place, or when the token is refused, the first cluster itself is the only server.
+    /// Without a location, or when the token is refused, the first cluster is the only server.
     async fn ask_clusters(&self, location: Option<Location>) -> Result<Arc<Servers>, CallingError> {
         let outcome = self.any_cluster(location.as_ref()).await;
         let mut known = self.known.lock();
@@ -182,7 +166,7 @@ impl Discovery {
 
     async fn any_cluster(&self, location: Option<&Location>) -> Result<Servers, CallingError> {
         let catalog = self.webex.ready().await?;
-        // Scheme of the cloud as configured: https, but for a sandbox without TLS.
+        // The configured scheme: https, except for a sandbox without TLS.
         let scheme = self.webex.endpoints().u2c.scheme();
         let clusters: Vec<Url> = catalog
             .mobius_clusters()
@@ -190,7 +174,7 @@ impl Discovery {
             .filter_map(|host| Url::parse(&format!("{scheme}://{host}/api/v1")).ok())
             .collect();
         let Some(first) = clusters.first() else {
-            self.tell(CallingClientError::no_clusters());
+            self.report(CallingClientError::no_clusters());
             return Err(CallingError::NoClusters);
         };
         let itself = || Servers { primary: vec![calling_base(first)], backup: Vec::new() };
@@ -202,7 +186,10 @@ impl Discovery {
                 Err(error) => {
                     warn!(%error, host = cluster.host_str(), "Mobius discovery failed");
                     let is_final = error.kind() == ErrorKind::Unauthorized;
-                    self.tell(CallingClientError::from_http(DiscoveryStep::Servers, error.clone()));
+                    self.report(CallingClientError::from_http(
+                        DiscoveryStep::Servers,
+                        error.clone(),
+                    ));
                     if is_final {
                         return Ok(itself());
                     }
@@ -213,8 +200,8 @@ impl Discovery {
         Err(failure.map_or(CallingError::NoClusters, CallingError::Discovery))
     }
 
-    /// The error is there to be read before anybody hears of it.
-    fn tell(&self, error: CallingClientError) {
+    /// Reports an error. It can be read before the event is emitted.
+    fn report(&self, error: CallingClientError) {
         self.known.lock().last_error = Some(error.clone());
         self.events.emit(&CallingEvent::Error(error));
     }
@@ -228,20 +215,20 @@ async fn ask(webex: &Webex, cluster: &Url, location: &Location) -> Result<Answer
     webex.http().send(mobius(Request::get(url))).await?.json()
 }
 
-/// The rules of the lists: order kept, duplicates removed within each, the answering cluster as the
-/// last backup, or as the only primary when the answer names nobody.
+/// Builds the lists: order kept, duplicates removed within each, the answering cluster as the last
+/// backup, or as the only primary when the answer lists no server.
 fn lists(answer: &Answer, cluster: &Url) -> Servers {
     let bases = |group: &Group| {
         let mut bases = Vec::new();
         for base in group.uris.iter().filter_map(|uri| Url::parse(uri).ok()) {
-            // Servers on the calling websocket (wss) are not spoken to yet.
+            // The calling websocket (wss) is not supported.
             push_new(&mut bases, base.scheme().starts_with("http").then(|| calling_base(&base)));
         }
         bases
     };
     let (mut primary, mut backup) = (bases(&answer.primary), bases(&answer.backup));
-    let nobody = primary.is_empty() && backup.is_empty();
-    let list = if nobody { &mut primary } else { &mut backup };
+    let none = primary.is_empty() && backup.is_empty();
+    let list = if none { &mut primary } else { &mut backup };
     push_new(list, Some(calling_base(cluster)));
     Servers { primary, backup }
 }
@@ -272,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_names_nobody_means_the_cluster_itself() {
+    fn an_answer_without_servers_means_the_cluster_itself() {
         for text in ["{}", r#"{"primary":{"uris":[]},"backup":{}}"#] {
             let servers = lists(
                 &serde_json::from_str(text).unwrap(),

@@ -22,50 +22,54 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # What is known of a line
-//! [`Line::info`] has every documented property with its unit, and says who told it; as JSON it has
-//! the documented names. [`Line::state`] and [`Line::next`] say what the line is at and what it will
-//! do next: all of it can be read at any time, and waited for ([`Line::changed`]).
+//! # State of a line
+//! [`Line::info`] has every documented property with its unit and source; its JSON form has the
+//! documented names. [`Line::state`] and [`Line::next`] say where the registration stands and what
+//! the line does next. All of it can be read at any time, and [`Line::changed`] waits for a change.
 //!
-//! A [`LineError`] has the documented form too ([`LineError::documented`]) beside finer fields. What
-//! goes wrong while the servers are looked for is a [`CallingClientError`], told by
-//! [`CallingClient::subscribe`] and kept in [`CallingClient::last_error`] for those who come later.
+//! A [`LineError`] has the documented form ([`LineError::documented`]) beside finer fields. A
+//! failure of discovery is a [`CallingClientError`], which [`CallingClient::subscribe`] emits and
+//! [`CallingClient::last_error`] returns.
 //!
 //! # Several lines, several users
 //! A client has one line; [`CallingClient::add_line`] adds one for another service of the same user.
-//! Any number of clients, for any number of users, live in one process and share nothing but
+//! Any number of clients, for any number of users, can exist in one process. They share nothing but
 //! connections.
 //!
 //! # How it works
-//! [`CallingClient::new`] brings up the user's device and asks which Mobius servers the user's
-//! lines belong to: primaries, and backups for when no primary answers. A [`Line`] registers with
-//! the first that takes it, tells it at regular intervals that it is still there (keepalives), and
-//! looks for a server again when the registration is lost. The rules are in
-//! [`registration`]; the wire in [`mobius`].
+//! [`CallingClient::new`] registers the user's device and discovers the Mobius servers of the user's
+//! lines: primaries, and backups for when no primary answers. A [`Line`] registers with the first
+//! one that accepts it, sends keepalives at regular intervals, and looks for a server again when the
+//! registration is lost. The constants are in [`timings`].
+//!
+//! Inside, each module uses only those before it: `model`, `mobius` (messages and transport),
+//! `discovery`, `registration` (the rules, without I/O), `line` (the task that drives them),
+//! `client`.
 
 mod client;
-mod config;
 mod discovery;
 mod line;
-pub mod mobius;
-pub mod registration;
+mod mobius;
+mod model;
+mod registration;
 
-/// A text that cannot be printed, such as [`ServiceData::jwe`].
+/// A text that is never printed, such as [`ServiceData::jwe`].
 pub use secrecy::SecretString;
 
 pub use self::{
-    client::{
-        CallingClient, CallingClientError, CallingClientErrorType, CallingError, CallingEvent,
-        DiscoveryStep,
-    },
-    config::{CallingConfig, ConfigError, Location, ServiceData, ServiceIndicator},
-    discovery::{REGION_TIMEOUT, Servers},
-    line::{
-        Connecting, DocumentedError, Line, LineError, LineErrorType, LineEvent, LineInfo,
-        LineStatus, Unregistered,
-    },
-    registration::{
-        CallActivity, DeviceLimit, RegistrationPolicy,
-        machine::{LineState, Upcoming},
+    client::CallingClient,
+    line::handle::Line,
+    mobius::{timings, wire::MobiusDevice},
+    model::{
+        client_error::{
+            CallingClientError, CallingClientErrorType, CallingError, CallingEvent, DiscoveryStep,
+        },
+        config::{CallingConfig, ConfigError, Location, ServiceData, ServiceIndicator},
+        error::{DocumentedError, LineError, LineErrorType},
+        event::{Connecting, LineEvent, Unregistered},
+        info::{LineInfo, LineStatus},
+        policy::{CallActivity, DeviceLimit, RegistrationPolicy},
+        servers::Servers,
+        state::{LineState, Upcoming},
     },
 };

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use webex_auth::{MemoryStore, ProviderError, TokenSet};
 use webex_calling::{
     CallingClient, CallingConfig, LineEvent, LineState, ServiceData, Unregistered, Upcoming,
-    registration::timings::DEREGISTER_LIMIT,
+    timings::DEREGISTER_LIMIT,
 };
 use webex_core::{AccessToken, Credentials, Endpoints, Transport, Webex, WebexBuilder};
 use webex_sandbox::{Mobius, Request, Sandbox};

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use webex_calling::{LineEvent, Unregistered};
+use webex_calling::LineEvent;
 use webex_meetings::MeetingsEvent;
 
 use crate::screen::Screen;
@@ -94,69 +94,36 @@ impl Output {
     }
 
     pub(crate) fn line(&self, event: &LineEvent) {
-        let (detail, payload) = match event {
+        let detail = match event {
             LineEvent::Registered(info) => {
                 let server = info.server.as_ref().map(|url| format!(" with {url}"));
                 let every =
                     info.keepalive_interval.map(|i| format!(", keepalive every {} s", i.as_secs()));
-                let detail = format!(
+                format!(
                     "{}{}{}",
                     info.sip_addresses.join(", "),
                     server.unwrap_or_default(),
                     every.unwrap_or_default()
-                );
-                let line = serde_json::to_value(&**info).unwrap_or_default();
-                (detail, payload([("line", line)]))
-            }
-            LineEvent::Connecting { reason } => {
-                (String::new(), payload([("reason", json!(reason.name()))]))
-            }
-            LineEvent::Unregistered { reason: outcome, server } => {
-                let error = match outcome {
-                    Unregistered::NotReachable(error) => Some(error.to_string()),
-                    _ => outcome.error().map(ToString::to_string),
-                };
-                let detail = match &error {
-                    Some(error) => format!("{}: {error}", outcome.name()),
-                    None => outcome.name().to_owned(),
-                };
-                let told = [("outcome", json!(outcome.name())), ("server", json!(server))];
-                (detail, payload(told.into_iter().chain(error.map(|e| ("reason", json!(e))))))
-            }
-            LineEvent::Error(error) => {
-                let documented = error.documented();
-                let detail = format!("{} ({})", documented.msg, documented.kind);
-                (
-                    detail,
-                    payload([
-                        ("error", json!(documented)),
-                        ("http_status", json!(error.http_status)),
-                        ("server", json!(error.server)),
-                    ]),
                 )
             }
-            LineEvent::ServerFailed { server, error } => (
-                format!("{server}: {error}"),
-                payload([("server", json!(server)), ("error", json!(error.documented()))]),
-            ),
-            LineEvent::Reconnecting { missed, of, server, error }
-            | LineEvent::KeepaliveMissed { missed, of, server, error } => (
-                format!("{missed} of {of} keepalives missed: {error}"),
-                payload([
-                    ("missed", json!(missed)),
-                    ("of", json!(of)),
-                    ("server", json!(server)),
-                    ("reason", json!(error.to_string())),
-                ]),
-            ),
-            LineEvent::Reconnected { server } => {
-                (format!("with {server}"), payload([("server", json!(server))]))
+            LineEvent::Unregistered { reason, .. } => match reason.error() {
+                Some(error) => format!("{}: {error}", reason.name()),
+                None => reason.name().to_owned(),
+            },
+            LineEvent::Error(error) => {
+                let documented = error.documented();
+                format!("{} ({})", documented.msg, documented.kind)
             }
-            LineEvent::Lost(count) => {
-                (format!("{count} events"), payload([("count", json!(count))]))
+            LineEvent::ServerFailed { server, error } => format!("{server}: {error}"),
+            LineEvent::Reconnecting { missed, of, error, .. }
+            | LineEvent::KeepaliveMissed { missed, of, error, .. } => {
+                format!("{missed} of {of} keepalives missed: {error}")
             }
-            _ => (String::new(), Map::new()),
+            LineEvent::Reconnected { server } => format!("with {server}"),
+            LineEvent::Lost(count) => format!("{count} events"),
+            _ => String::new(),
         };
+        let payload = event.to_json();
         self.show(Shown { source: "line", event: event.name(), detail, payload });
     }
 

@@ -11,7 +11,7 @@ use std::{pin::Pin, thread, time::Duration};
 use serde_json::Value;
 use support::{ca_file, register, webex};
 use tempfile::TempDir;
-use webex_calling::registration::timings::FAILOVER_AFTER;
+use webex_calling::timings::FAILOVER_AFTER;
 use webex_sandbox::{Mobius, MobiusInstance, MobiusPolicy, OAuth, OAuthPolicy, Sandbox, Wdm};
 use webex_tests::{
     process::{Process, event},
@@ -45,7 +45,7 @@ fn minutes_of_real_time() {
 fn registered_with(webex: &mut Process, instance: &str, patience: Duration) -> Duration {
     let is_there = |event: &Value| {
         event["event"] == "registered"
-            && event["line"]["server"].as_str().is_some_and(|url| url.contains(instance))
+            && event["server"].as_str().is_some_and(|url| url.contains(instance))
     };
     let line =
         webex.wait_for_next(instance, patience, |line| event(line).is_some_and(|e| is_there(&e)));

@@ -11,8 +11,7 @@ use std::{
 
 use safer_ffi::{c_char, derive_ReprC};
 use serde_json::{Map, Value, json};
-use url::Url;
-use webex_calling::{LineError, LineEvent, Unregistered};
+use webex_calling::{LineEvent, Unregistered};
 use webex_meetings::MeetingsEvent;
 
 use crate::{
@@ -55,11 +54,11 @@ pub enum EventKind {
     LineRegistered = 33,
     /// `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
     /// "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
-    /// and `server` where one had the line.
+    /// and `server` where one had the line, `error` as for the event `error` where there is one.
     LineUnregistered = 34,
     /// `error`: registration has ended without success, or was lost for good. JSON: `status`,
-    /// `type` and `msg` as documented for line errors, and `kind`; where known `httpStatus`,
-    /// `mobiusCode`, `trackingId`, `retryAfterMs`.
+    /// `type` and `msg` as documented for line errors, and `kind`; where known `server`,
+    /// `httpStatus`, `mobiusCode`, `trackingId`, `retryAfterMs`.
     LineError = 35,
     /// `reconnecting`: a keepalive was not answered. JSON: `missed` of `of` that may be, `server`,
     /// and `error` as for the event `error`.
@@ -207,45 +206,16 @@ impl Message {
 
     /// An event of a line.
     pub(crate) fn line(client: u64, line: u64, event: &LineEvent) -> Self {
-        let mut failure = None;
-        let (kind, json) = match event {
-            LineEvent::Connecting { reason } => {
-                (EventKind::LineConnecting, object(json!({ "reason": reason.name() })))
+        let failure = match event {
+            LineEvent::Error(error)
+            | LineEvent::ServerFailed { error, .. }
+            | LineEvent::Unregistered { reason: Unregistered::NotReachable(error), .. } => {
+                Some(Failure::from(error))
             }
-            LineEvent::Registered(info) => (
-                EventKind::LineRegistered,
-                object(serde_json::to_value(&**info).unwrap_or_default()),
-            ),
-            LineEvent::Unregistered { reason: how, server } => {
-                if let Unregistered::NotReachable(error) = how {
-                    failure = Some(Failure::new(error.kind().into(), error.to_string()));
-                }
-                let mut json = object(json!({ "reason": how.name() }));
-                json.extend(server.as_ref().map(|url| ("server".to_owned(), url.as_str().into())));
-                (EventKind::LineUnregistered, json)
-            }
-            LineEvent::Error(error) => {
-                failure = Some(Failure::from(error));
-                (EventKind::LineError, line_error(error))
-            }
-            LineEvent::Reconnecting { missed, of, server, error } => {
-                (EventKind::LineReconnecting, missed_keepalive(*missed, *of, server, error))
-            }
-            LineEvent::KeepaliveMissed { missed, of, server, error } => {
-                (EventKind::LineKeepaliveMissed, missed_keepalive(*missed, *of, server, error))
-            }
-            LineEvent::Reconnected { server } => {
-                (EventKind::LineReconnected, object(json!({ "server": server.as_str() })))
-            }
-            LineEvent::ServerFailed { server, error } => {
-                failure = Some(Failure::from(error));
-                let json = json!({ "server": server.as_str(), "error": line_error(error) });
-                (EventKind::LineServerFailed, object(json))
-            }
-            LineEvent::Lost(count) => (EventKind::Lost, object(json!({ "lost": count }))),
-            _ => (EventKind::Other, Map::new()),
+            _ => None,
         };
-        let message = Self::new(kind, Source::Line, client, event.name(), json);
+        let kind = line_kind(event.name());
+        let message = Self::new(kind, Source::Line, client, event.name(), event.to_json());
         let message = Self { object: line, ..message };
         match failure {
             Some(failure) => message.failed(&failure),
@@ -277,32 +247,20 @@ impl Message {
     }
 }
 
-/// A keepalive that was not answered.
-fn missed_keepalive(missed: u32, of: u32, server: &Url, error: &LineError) -> Map<String, Value> {
-    object(json!({
-        "missed": missed,
-        "of": of,
-        "server": server.as_str(),
-        "error": line_error(error),
-    }))
-}
-
-/// The documented form of a line error, and what is known beside it.
-fn line_error(error: &LineError) -> Map<String, Value> {
-    let mut json = object(serde_json::to_value(error.documented()).unwrap_or_default());
-    for (key, value) in Failure::from(error).to_json() {
-        // The message is there as `msg`.
-        if key != "message" {
-            json.insert(key, value);
-        }
+/// The number of a line's event, by its name.
+fn line_kind(name: &str) -> EventKind {
+    match name {
+        "connecting" => EventKind::LineConnecting,
+        "registered" => EventKind::LineRegistered,
+        "unregistered" => EventKind::LineUnregistered,
+        "error" => EventKind::LineError,
+        "reconnecting" => EventKind::LineReconnecting,
+        "reconnected" => EventKind::LineReconnected,
+        "server_failed" => EventKind::LineServerFailed,
+        "keepalive_missed" => EventKind::LineKeepaliveMissed,
+        "events:lost" => EventKind::Lost,
+        _ => EventKind::Other,
     }
-    if let Some(status) = error.http_status {
-        json.insert("httpStatus".to_owned(), json!(status));
-    }
-    if let Some(code) = error.mobius_code {
-        json.insert("mobiusCode".to_owned(), json!(code));
-    }
-    json
 }
 
 fn object(json: Value) -> Map<String, Value> {
@@ -355,6 +313,13 @@ mod tests {
         assert_eq!((connecting.client, connecting.object), (CLIENT, 9));
         let lost = Message::line(CLIENT, 9, &LineEvent::Lost(5));
         assert_eq!((lost.kind, json_of(&lost)), (EventKind::Lost, json!({ "lost": 5 })));
+    }
+
+    #[test]
+    fn every_event_of_a_line_has_a_number() {
+        for name in LineEvent::NAMES {
+            assert_ne!(line_kind(name), EventKind::Other, "{name}");
+        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The calling client of one user: finds the servers and has the lines.
+//! The calling client of one user: discovers the servers and owns the lines.
 //!
 //! ```text
 //!   CallingClient ── Discovery ── servers ─┐
@@ -6,8 +6,7 @@
 //!        └──── Line, Line, …  ◄────────────┘   each with a task and a registration of its own
 //! ```
 
-mod error;
-mod user;
+mod person;
 
 use std::sync::Arc;
 
@@ -15,77 +14,77 @@ use futures_util::future::join_all;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use url::Url;
-use webex_core::{HttpError, Lease, Request, Subscription, Webex, join};
+use webex_core::{HttpError, Lease, Request, Subscription, Webex, events::Hub, join};
 
-pub use self::error::{
-    CallingClientError, CallingClientErrorType, CallingError, CallingEvent, DiscoveryStep,
-};
-pub(crate) use self::user::{Person, UserRecord};
+use self::person::PersonRequest;
 use crate::{
-    config::{CallingConfig, ConfigError, ServiceData},
-    discovery::{Discovery, Servers},
-    line::{Kept, Line, Setup, Voice},
-    mobius::{HttpTransport, MobiusDevice, mobius},
-    registration::RegistrationPolicy,
+    discovery::Discovery,
+    line::{driver::Setup, failover_store::FailoverStore, handle::Line},
+    mobius::{
+        http::{HttpTransport, mobius},
+        wire::MobiusDevice,
+    },
+    model::{
+        client_error::{CallingClientError, CallingError, CallingEvent},
+        config::{CallingConfig, ConfigError, ServiceData},
+        policy::RegistrationPolicy,
+        servers::Servers,
+    },
+    registration::machine::Settings,
 };
 
-/// Reason in the close frame of the event socket when calling is the last to need it.
+/// The reason in the close frame of the event socket, when calling is the last to use it.
 const CLOSE_REASON: &str = "calling deregister";
 
 /// Calling for one user. See the [crate documentation](crate).
 ///
-/// A process may have any number, for any number of users: all state is the client's own.
+/// A process may have any number of clients, for any number of users. They share no state.
 ///
-/// Dropping it, and its lines, gives everything up in the background;
-/// [`deregister`](Self::deregister) waits and tells.
+/// Dropping it and its lines deregisters everything in the background;
+/// [`deregister`](Self::deregister) waits and reports the result.
 #[derive(Debug)]
 pub struct CallingClient {
     webex: Webex,
     discovery: Arc<Discovery>,
     registration: RegistrationPolicy,
     unregistered_per_server: bool,
-    user: UserRecord,
-    /// The question for the user's record ends with the client.
-    _asking: user::Asking,
+    person: PersonRequest,
     lines: Mutex<Vec<(ServiceData, Line)>>,
     lease: Arc<Lease>,
 }
 
 impl CallingClient {
-    /// Makes the client: brings up the user's device and finds the calling servers. It has one
-    /// line then, for the service of the configuration.
+    /// Makes the client: registers the user's device and discovers the calling servers. The client
+    /// has one line, for the service of the configuration.
     ///
-    /// Dropping the future withdraws it.
+    /// Dropping the future cancels it.
     ///
     /// # Errors
-    /// [`CallingError`] with the cause; then nothing is left registered. There is never a client
-    /// without servers: when no cluster tells any, that is the error, and making the client again
-    /// asks again.
+    /// [`CallingError`] with the cause; then nothing is left registered. Without servers there is no
+    /// client: when no cluster answers, make the client again later.
     pub async fn new(webex: &Webex, config: CallingConfig) -> Result<Self, CallingError> {
         config.validate()?;
         webex.expect_service("mobius");
         let lease = webex.link().acquire().await?;
         let discovery = Discovery::new(webex.clone(), config.location);
-        let user = UserRecord::default();
         let catalog = async {
             webex.ready().await?;
-            // The token is good. With two requests still to come the answer is in time for the
-            // first registration, as a rule.
-            Ok::<_, CallingError>(user.fetch(webex))
+            // The token is good. Two requests are still to come, so the record is normally there
+            // before the first registration.
+            Ok::<_, CallingError>(PersonRequest::start(webex))
         };
         let device_and_catalog = async {
-            let (device, asking) = tokio::join!(lease.device(), catalog);
+            let (device, person) = tokio::join!(lease.device(), catalog);
             device?;
-            asking
+            person
         };
-        let asking = discovery.first(device_and_catalog).await?;
+        let person = discovery.first(device_and_catalog).await?;
         let client = Self {
             webex: webex.clone(),
             discovery: Arc::new(discovery),
             registration: config.registration,
             unregistered_per_server: config.unregistered_per_server,
-            user,
-            _asking: asking,
+            person,
             lines: Mutex::default(),
             lease: Arc::new(lease),
         };
@@ -93,11 +92,11 @@ impl CallingClient {
         Ok(client)
     }
 
-    /// Adds a line for another service of the same user, such as the contact center beside
-    /// calling. It has a registration, keepalives and events of its own.
+    /// Adds a line for another service of the same user, such as the contact center beside calling.
+    /// It has a registration, keepalives and events of its own.
     ///
-    /// Mobius tells lines apart by user, device and service: a second line for the same service
-    /// needs another device, that is another [`Webex`] client (which may share the tokens).
+    /// To Mobius a line is a combination of user, device and service. A second line for the same
+    /// service needs another device, that is another [`Webex`] client, which may share the tokens.
     ///
     /// # Errors
     /// [`CallingError::Config`] when the service cannot be used or has a line already,
@@ -115,60 +114,64 @@ impl CallingClient {
         let line = Line::start(Setup {
             transport: Arc::new(transport),
             discovery: Arc::clone(&self.discovery),
-            service: service.indicator,
-            policy: self.registration.clone(),
-            kept: Kept::new(self.webex.saved_state(), lines.len()),
-            voice: Arc::new(Voice::new(self.user.clone(), self.unregistered_per_server)),
+            settings: Settings {
+                service: service.indicator,
+                policy: self.registration.clone(),
+                unregistered_per_server: self.unregistered_per_server,
+            },
+            person: self.person.record(),
+            failover: FailoverStore::new(self.webex.saved_state(), lines.len()),
+            events: Arc::new(Hub::default()),
             lease: Arc::clone(&self.lease),
         });
         lines.push((service, line.clone()));
         Ok(line)
     }
 
-    /// The user's lines: one, unless [`add_line`](Self::add_line) has added others.
+    /// Returns the user's lines: one, plus those of [`add_line`](Self::add_line).
     pub fn lines(&self) -> Vec<Line> {
         self.lines.lock().iter().map(|(_, line)| line.clone()).collect()
     }
 
-    /// The servers that lines register with, best first, as last told.
+    /// Returns the servers that lines register with, best first, from the last discovery.
     pub fn servers(&self) -> Arc<Servers> {
         self.discovery.servers()
     }
 
-    /// Asks again which servers to use, and tells. There is no need to: lines ask by themselves when
-    /// none of the known servers takes them.
+    /// Discovers the servers again, and returns them. There is no need to call it: lines do it by
+    /// themselves when none of the known servers accepts them.
     ///
     /// # Errors
-    /// [`CallingError`] when no cluster told any; those known before remain in use.
+    /// [`CallingError`] when no cluster answered; the known servers remain in use.
     pub async fn rediscover(&self) -> Result<Arc<Servers>, CallingError> {
         self.discovery.rediscover().await
     }
 
-    /// What the client tells from now on: `callingClient:error`. What went wrong before is in
+    /// Returns the events from now on: `callingClient:error`. An earlier error is in
     /// [`last_error`](Self::last_error).
     pub fn subscribe(&self) -> Subscription<CallingEvent> {
         self.discovery.subscribe()
     }
 
-    /// What went wrong when the servers were last asked for; `None` when nothing did. The client
-    /// may work all the same: one cluster that fails is no harm when another answers.
+    /// Returns the error of the last discovery, if there was one. The client may still work: it needs
+    /// the answer of one cluster only.
     pub fn last_error(&self) -> Option<CallingClientError> {
         self.discovery.last_error()
     }
 
-    /// The user's devices as the calling servers know them, those of other programs included.
+    /// Returns the user's devices as the calling servers know them, including those of other
+    /// programs.
     ///
-    /// All servers are asked, side by side; the answer holds what those that answered told, each
-    /// device once.
+    /// Asks all servers in parallel, and merges the lists of those that answered.
     ///
     /// # Errors
-    /// [`CallingError::Devices`] when none answered, [`CallingError::Link`] when there is no device
-    /// to ask with.
+    /// [`CallingError::Devices`] when none answered, [`CallingError::Link`] when the user's device is
+    /// not registered.
     pub async fn devices(&self) -> Result<Vec<MobiusDevice>, CallingError> {
         let user = self.lease.device().await?.user_id.clone();
         let servers = self.discovery.servers();
         let mut asked: Vec<&Url> = Vec::new();
-        for server in servers.primary.iter().chain(&servers.backup) {
+        for server in servers.all() {
             if !asked.contains(&server) {
                 asked.push(server);
             }
@@ -206,13 +209,13 @@ impl CallingClient {
         Ok(list.devices)
     }
 
-    /// Deregisters all lines, then gives up the user's device, unless Meetings still needs it.
+    /// Deregisters all lines, then the user's device, unless Meetings still needs it.
     ///
-    /// The client is of no use afterwards; make a new one to register again.
+    /// The client cannot be used afterwards; make a new one to register again.
     ///
     /// # Errors
-    /// [`CallingError::Link`] when the service did not confirm that the device is gone. A line
-    /// whose server did not confirm is told by its `unregistered` event, not here.
+    /// [`CallingError::Link`] when the service did not confirm that the device is deleted. Whether
+    /// Mobius confirmed for a line is in the line's `unregistered` event, not here.
     pub async fn deregister(&self) -> Result<(), CallingError> {
         let lines = self.lines();
         for line in &lines {

@@ -1,4 +1,4 @@
-//! The task of one line: carries out what the machine asks for, and tells it what came of it.
+//! The task of one line: carries out the machine's actions, and feeds the results back.
 
 use std::{
     future::pending,
@@ -11,103 +11,130 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 use webex_core::{
     Lease, REQUEST_TIMEOUT,
+    events::Hub,
     timer::{now, sleep_until},
 };
 
-use super::{Command, Kept, LineError, LineEvent, Snapshot, Voice, requests::Requests};
+use super::{failover_store::FailoverStore, requests::Requests};
 use crate::{
-    config::ServiceIndicator,
     discovery::Discovery,
-    mobius::{MobiusEvent, MobiusEvents, MobiusTransport},
-    registration::{
-        Failover, RegistrationPolicy,
-        machine::{Action, LineState, Machine},
+    mobius::{
         timings::DEREGISTER_LIMIT,
+        transport::{MobiusEvent, MobiusEvents, MobiusTransport},
+    },
+    model::{
+        error::LineError,
+        event::LineEvent,
+        info::LineInfo,
+        person::Person,
+        policy::CallActivity,
+        state::{LineState, Upcoming},
+    },
+    registration::{
+        failover::Failover,
+        machine::{Machine, Settings},
+        state::Action,
     },
 };
 
-/// How long an ended line may take to give everything up: until a registration that is being asked
-/// for is answered, and then deleted.
-const FAREWELL: Duration = REQUEST_TIMEOUT.saturating_add(DEREGISTER_LIMIT);
+/// Time allowed for deregistering a line whose handles are gone: until the answer to a pending
+/// registration request, and then its deletion.
+const SHUTDOWN_LIMIT: Duration = REQUEST_TIMEOUT.saturating_add(DEREGISTER_LIMIT);
 
-/// What a line is made with.
+/// A call of the application.
+#[derive(Debug)]
+pub(super) enum Command {
+    Register,
+    Deregister,
+    SetCallActivity(Arc<dyn CallActivity>),
+}
+
+/// The present state of a line.
+#[derive(Debug, Clone)]
+pub(super) struct Snapshot {
+    pub(super) state: LineState,
+    pub(super) info: Arc<LineInfo>,
+    pub(super) next: Option<(Upcoming, Instant)>,
+}
+
+/// What a line is made of.
 pub(crate) struct Setup {
     pub(crate) transport: Arc<dyn MobiusTransport>,
     pub(crate) discovery: Arc<Discovery>,
-    pub(crate) service: ServiceIndicator,
-    pub(crate) policy: RegistrationPolicy,
-    pub(crate) kept: Kept,
-    /// Where events go.
-    pub(crate) voice: Arc<Voice>,
-    /// Keeps the device up as long as the line may need it.
+    pub(crate) settings: Settings,
+    /// The user's record, once it is known.
+    pub(crate) person: watch::Receiver<Option<Arc<Person>>>,
+    pub(crate) failover: FailoverStore,
+    pub(crate) events: Arc<Hub<LineEvent>>,
+    /// Keeps the device registered as long as the line may need it.
     pub(crate) lease: Arc<Lease>,
 }
 
-/// Starts the task; it ends when all handles of the line are gone.
+/// Starts the task. It ends when all handles of the line are gone.
 pub(super) fn start(
     setup: Setup,
     inbox: mpsc::UnboundedReceiver<Command>,
 ) -> watch::Receiver<Snapshot> {
-    let machine =
-        Machine::new(setup.discovery.servers(), setup.service, setup.policy, fastrand::u64(..));
-    let snapshot = Snapshot {
-        state: machine.state(),
-        info: Arc::clone(machine.info()),
-        next: machine.upcoming(),
-    };
-    let (publish, receiver) = watch::channel(snapshot);
+    let machine = Machine::new(setup.discovery.servers(), setup.settings, fastrand::u64(..));
+    let (publish, snapshot) = watch::channel(snapshot_of(&machine));
     let driver = Driver {
         machine,
-        heard: Some(setup.transport.events()),
+        mobius: Some(setup.transport.events()),
         requests: Requests::new(setup.transport, setup.discovery),
-        kept: setup.kept,
-        begin: false,
+        person: Some(setup.person),
+        failover: setup.failover,
+        registers_when_loaded: false,
         publish,
-        voice: setup.voice,
+        events: setup.events,
         lease: setup.lease,
     };
     tokio::spawn(driver.run(inbox));
-    receiver
+    snapshot
 }
 
 struct Driver {
     machine: Machine,
     requests: Requests,
-    /// What the transport hears; `None` once it hears nothing more.
-    heard: Option<MobiusEvents>,
-    kept: Kept,
-    /// Whether registration begins as soon as the kept state has been read.
-    begin: bool,
+    /// Events of the transport; `None` after the last.
+    mobius: Option<MobiusEvents>,
+    /// `None` when the record is known, or is not going to be.
+    person: Option<watch::Receiver<Option<Arc<Person>>>>,
+    failover: FailoverStore,
+    /// Whether registration begins as soon as the saved state has been read.
+    registers_when_loaded: bool,
     publish: watch::Sender<Snapshot>,
-    voice: Arc<Voice>,
+    events: Arc<Hub<LineEvent>>,
     lease: Arc<Lease>,
 }
 
 impl Driver {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
-        let mut farewell: Option<Instant> = None;
+        let mut shutdown: Option<Instant> = None;
         loop {
             self.carry_out();
-            if farewell.is_some_and(|farewell| self.is_done() || now() >= farewell) {
+            if shutdown.is_some_and(|limit| self.is_done() || now() >= limit) {
                 break;
             }
-            let deadline = self.machine.poll_timeout().into_iter().chain(farewell).min();
+            let deadline = self.machine.poll_timeout().into_iter().chain(shutdown).min();
             tokio::select! {
                 biased;
-                command = inbox.recv(), if farewell.is_none() => match command {
+                command = inbox.recv(), if shutdown.is_none() => match command {
                     Some(Command::Register) => self.register(),
                     Some(Command::Deregister) => self.deregister(),
-                    Some(Command::Calls(calls)) => self.machine.set_calls(calls),
+                    Some(Command::SetCallActivity(calls)) => self.machine.set_call_activity(calls),
                     None => {
-                        farewell = Some(now() + FAREWELL);
-                        if !matches!(self.machine.state(), LineState::Idle | LineState::Failed) {
+                        shutdown = Some(now() + SHUTDOWN_LIMIT);
+                        if !self.machine.state().is_at_rest() {
                             self.deregister();
                         }
                     }
                 },
-                news = self.requests.next() => self.requests.deliver(&mut self.machine, now(), news),
-                heard = next(&mut self.heard) => self.hear(heard),
-                kept = self.kept.next() => self.loaded(kept),
+                person = next_person(&mut self.person) => self.machine.handle_person(person),
+                answer = self.requests.next() => {
+                    self.requests.deliver(&mut self.machine, now(), answer);
+                }
+                event = next_event(&mut self.mobius) => self.on_mobius(event),
+                saved = self.failover.next() => self.on_loaded(saved),
                 () = sleep_until(deadline) => self.machine.handle_timeout(now()),
             }
         }
@@ -118,45 +145,43 @@ impl Driver {
 
     /// Whether nothing is registered and nothing under way.
     fn is_done(&self) -> bool {
-        matches!(self.machine.state(), LineState::Idle | LineState::Failed)
-            && self.requests.is_empty()
-            && !self.kept.is_busy()
+        self.machine.state().is_at_rest() && self.requests.is_empty() && !self.failover.is_busy()
     }
 
     fn register(&mut self) {
         if !self.lease.is_held() {
-            // The client has been deregistered, and its device with it.
-            self.voice.emit(&LineEvent::Error(LineError::closed()));
-        } else if self.begin || self.kept.load() {
-            self.begin = true;
+            // The client was deregistered, and its device deleted.
+            self.events.emit(&LineEvent::Error(LineError::closed()));
+        } else if self.registers_when_loaded || self.failover.load() {
+            self.registers_when_loaded = true;
         } else {
-            self.machine.register(now());
+            self.machine.handle_register(now());
         }
     }
 
     fn deregister(&mut self) {
-        self.begin = false;
-        self.machine.deregister(now());
+        self.registers_when_loaded = false;
+        self.machine.handle_deregister(now());
     }
 
-    /// What was kept has been read.
-    fn loaded(&mut self, kept: Option<(Failover, Duration)>) {
-        match (std::mem::take(&mut self.begin), kept) {
-            (true, Some((failover, age))) => self.machine.resume(now(), failover, age),
-            (true, None) => self.machine.register(now()),
-            (false, Some(_)) => self.kept.write(None),
+    /// The saved state has been read.
+    fn on_loaded(&mut self, saved: Option<(Failover, Duration)>) {
+        match (std::mem::take(&mut self.registers_when_loaded), saved) {
+            (true, Some((failover, age))) => self.machine.handle_resume(now(), failover, age),
+            (true, None) => self.machine.handle_register(now()),
+            (false, Some(_)) => self.failover.write(None),
             (false, None) => {}
         }
     }
 
-    fn hear(&mut self, heard: Option<MobiusEvent>) {
-        debug!(?heard, "heard");
-        match heard {
+    fn on_mobius(&mut self, event: Option<MobiusEvent>) {
+        debug!(?event, "event for the line");
+        match event {
             Some(MobiusEvent::RegistrationDown { device_id }) => {
                 self.machine.handle_down(now(), device_id.as_deref());
             }
             Some(MobiusEvent::Network(hint)) => self.machine.handle_network(now(), hint),
-            None => self.heard = None,
+            None => self.mobius = None,
         }
     }
 
@@ -164,36 +189,53 @@ impl Driver {
         while let Some(action) = self.machine.poll_action() {
             match self.requests.begin(action) {
                 Some(Action::Emit(event)) => {
-                    // The state first: whoever hears of an event finds the state to match.
-                    self.report();
-                    self.voice.emit(&event);
+                    // The state first, so that whoever gets the event sees the matching state.
+                    self.publish();
+                    self.events.emit(&event);
                 }
-                Some(Action::Save(failover)) => self.kept.write(Some(failover)),
-                Some(Action::Forget) => self.kept.write(None),
+                Some(Action::Save(failover)) => self.failover.write(Some(failover)),
+                Some(Action::Forget) => self.failover.write(None),
                 _ => {}
             }
         }
-        self.report();
+        self.publish();
     }
 
-    fn report(&self) {
-        let (state, info) = (self.machine.state(), self.machine.info());
-        let next = self.machine.upcoming();
-        self.publish.send_if_modified(|snapshot| {
-            let same = (snapshot.state, snapshot.next) == (state, next)
-                && (Arc::ptr_eq(&snapshot.info, info) || snapshot.info == *info);
+    fn publish(&self) {
+        let new = snapshot_of(&self.machine);
+        self.publish.send_if_modified(|old| {
+            let same = (old.state, old.next) == (new.state, new.next)
+                && (Arc::ptr_eq(&old.info, &new.info) || old.info == new.info);
             if !same {
-                *snapshot = Snapshot { state, info: Arc::clone(info), next };
+                *old = new;
             }
             !same
         });
     }
 }
 
-/// The next thing heard; `None` at the end, and then never anything.
-async fn next(heard: &mut Option<MobiusEvents>) -> Option<MobiusEvent> {
-    match heard {
-        Some(heard) => heard.next().await,
+fn snapshot_of(machine: &Machine) -> Snapshot {
+    let (state, next) = (machine.state(), machine.upcoming());
+    Snapshot { state, info: Arc::clone(machine.info()), next }
+}
+
+/// Waits for the next event; `None` at the end, and then never again.
+async fn next_event(events: &mut Option<MobiusEvents>) -> Option<MobiusEvent> {
+    match events {
+        Some(events) => events.next().await,
         None => pending().await,
     }
+}
+
+/// Waits for the user's record, once.
+async fn next_person(source: &mut Option<watch::Receiver<Option<Arc<Person>>>>) -> Arc<Person> {
+    if let Some(receiver) = source {
+        let person =
+            receiver.wait_for(Option::is_some).await.ok().and_then(|person| person.clone());
+        *source = None;
+        if let Some(person) = person {
+            return person;
+        }
+    }
+    pending().await
 }

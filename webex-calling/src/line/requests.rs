@@ -1,5 +1,5 @@
-//! The requests of a line that are under way: begins what the machine asks for, and tells it what
-//! came of it. Without a clock and without tasks, so that the simulation runs the same code.
+//! The pending requests of a line: begins those that the machine asks for, and delivers their
+//! answers. It has no clock and no task, so that the simulation runs the same code.
 
 use std::{
     fmt,
@@ -14,17 +14,22 @@ use futures_util::future::BoxFuture;
 use tracing::debug;
 use webex_core::{CatalogError, HttpError};
 
-use super::LineError;
 use crate::{
-    client::CallingError,
-    discovery::{Discovery, Servers},
-    mobius::{MobiusTransport, Registration, listed_devices},
-    registration::machine::{Action, Machine, Op, Refusal},
+    discovery::Discovery,
+    mobius::{
+        transport::MobiusTransport,
+        wire::{Registration, listed_devices},
+    },
+    model::{client_error::CallingError, error::LineError, servers::Servers},
+    registration::{
+        machine::Machine,
+        state::{Action, Op, Refusal},
+    },
 };
 
-/// Finds the servers anew.
+/// Discovers the servers again.
 pub(crate) trait Rediscover: fmt::Debug + Send + Sync {
-    /// The servers of this moment.
+    /// Returns the present servers.
     fn rediscover(self: Arc<Self>) -> BoxFuture<'static, Result<Arc<Servers>, LineError>>;
 }
 
@@ -40,8 +45,8 @@ impl Rediscover for Discovery {
     }
 }
 
-/// What came of a request.
-pub(crate) enum News {
+/// The answer to a request.
+pub(crate) enum Answer {
     Registration(Result<Box<Registration>, HttpError>),
     Keepalive(Result<(), HttpError>),
     Deregistered(Result<(), HttpError>),
@@ -49,10 +54,10 @@ pub(crate) enum News {
     Servers(Result<Arc<Servers>, LineError>),
 }
 
-/// A request and who it is for.
-type Running = (Op, Pin<Box<dyn Future<Output = News> + Send>>);
+/// A pending request.
+type Running = (Op, Pin<Box<dyn Future<Output = Answer> + Send>>);
 
-/// The requests under way: rarely more than one, three at the most. An idle line has an empty list.
+/// The pending requests: rarely more than one, three at most, none for an idle line.
 pub(crate) struct Requests {
     transport: Arc<dyn MobiusTransport>,
     discovery: Arc<dyn Rediscover>,
@@ -68,7 +73,7 @@ impl Requests {
         self.running.is_empty()
     }
 
-    /// Carries out what is about requests; gives back everything else.
+    /// Carries out actions that concern requests; returns all others.
     pub(crate) fn begin(&mut self, action: Action) -> Option<Action> {
         let transport = Arc::clone(&self.transport);
         match action {
@@ -79,25 +84,25 @@ impl Requests {
                         Ok(()) => transport.register(&server).await,
                         Err(error) => Err(error),
                     };
-                    News::Registration(answer.map(Box::new))
+                    Answer::Registration(answer.map(Box::new))
                 });
             }
             Action::Keepalive(op, server, device) => {
                 let answer = transport.keepalive(&server, &device);
-                self.run(op, async move { News::Keepalive(answer.await) });
+                self.run(op, async move { Answer::Keepalive(answer.await) });
             }
             Action::Deregister(op, server, device) => {
-                debug!(server = server.host_str(), "giving up a registration");
+                debug!(server = server.host_str(), "deleting a registration");
                 let answer = transport.unregister(&server, &device);
-                self.run(op, async move { News::Deregistered(answer.await) });
+                self.run(op, async move { Answer::Deregistered(answer.await) });
             }
             Action::Ping(op, server) => {
                 let answer = transport.ping(&server);
-                self.run(op, async move { News::Ping(answer.await) });
+                self.run(op, async move { Answer::Ping(answer.await) });
             }
             Action::Rediscover(op) => {
                 let answer = Arc::clone(&self.discovery).rediscover();
-                self.run(op, async move { News::Servers(answer.await) });
+                self.run(op, async move { Answer::Servers(answer.await) });
             }
             Action::Cancel(op) => self.running.retain(|(running, _)| *running != op),
             Action::Disconnect(server) => transport.disconnect(&server),
@@ -106,38 +111,39 @@ impl Requests {
         None
     }
 
-    /// The next news; never, when no request is under way. Dropping the future loses nothing.
-    pub(crate) async fn next(&mut self) -> (Op, News) {
+    /// Waits for the next answer; for ever if no request is pending. Dropping the future loses
+    /// nothing.
+    pub(crate) async fn next(&mut self) -> (Op, Answer) {
         poll_fn(|context| self.poll(context)).await
     }
 
-    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Op, News)> {
+    pub(crate) fn poll(&mut self, context: &mut Context<'_>) -> Poll<(Op, Answer)> {
         for index in 0..self.running.len() {
-            if let Poll::Ready(news) = self.running[index].1.as_mut().poll(context) {
+            if let Poll::Ready(answer) = self.running[index].1.as_mut().poll(context) {
                 let (op, _) = self.running.remove(index);
                 if self.running.is_empty() {
-                    // Idle for long: no room held for the next.
+                    // A line idles for hours: free the memory.
                     self.running = Vec::new();
                 }
-                return Poll::Ready((op, news));
+                return Poll::Ready((op, answer));
             }
         }
         Poll::Pending
     }
 
-    /// Tells the machine.
-    pub(crate) fn deliver(&self, machine: &mut Machine, now: Instant, (op, news): (Op, News)) {
-        match news {
-            News::Registration(answer) => {
+    /// Passes an answer to the machine.
+    pub(crate) fn deliver(&self, machine: &mut Machine, now: Instant, (op, answer): (Op, Answer)) {
+        match answer {
+            Answer::Registration(answer) => {
                 let answer = answer.map(|granted| *granted).map_err(|error| self.refusal(error));
                 machine.handle_registration(now, op, answer);
             }
-            News::Keepalive(answer) => {
+            Answer::Keepalive(answer) => {
                 machine.handle_keepalive(now, op, answer.map_err(LineError::from));
             }
-            News::Deregistered(answer) => machine.handle_deregistered(now, op, answer),
-            News::Ping(answer) => machine.handle_ping(now, op, answer.map_err(LineError::from)),
-            News::Servers(answer) => machine.handle_servers(now, op, answer),
+            Answer::Deregistered(answer) => machine.handle_deregistered(now, op, answer),
+            Answer::Ping(answer) => machine.handle_ping(now, op, answer.map_err(LineError::from)),
+            Answer::Servers(answer) => machine.handle_servers(now, op, answer),
         }
     }
 
@@ -151,7 +157,7 @@ impl Requests {
         Refusal { error: error.into(), devices }
     }
 
-    fn run(&mut self, op: Op, request: impl Future<Output = News> + Send + 'static) {
+    fn run(&mut self, op: Op, request: impl Future<Output = Answer> + Send + 'static) {
         self.running.push((op, Box::pin(request)));
     }
 }

@@ -1,4 +1,4 @@
-//! A registration in force: its keepalives, and what ends it.
+//! A registration in force: keepalives, and what ends it.
 
 use std::{
     sync::Arc,
@@ -8,34 +8,43 @@ use std::{
 use url::Url;
 
 use super::{
-    machine::{Action, Machine},
-    state::{Active, Failback, Next, Round, Search, Stage, State, Stray, Timer, Trying},
-    timings::{
-        CALLS_POLL, KEEPALIVE_INTERVAL, KEEPALIVE_MAX, KEEPALIVE_MIN, KEEPALIVE_SPREAD,
-        REHOMING_BOUNDS, REHOMING_MAX, REHOMING_MIN, RETRY_AFTER_DEFAULT, retry_after, spread,
+    info,
+    machine::Machine,
+    state::{
+        Action, Active, Attempt, Failback, Next, Orphan, OrphanStage, Round, Search, State, Timer,
     },
 };
 use crate::{
-    line::{LineError, LineErrorType, LineEvent, Unregistered},
-    mobius::Registration,
+    mobius::{
+        timings::{
+            CALLS_POLL, KEEPALIVE_INTERVAL, KEEPALIVE_MAX, KEEPALIVE_MIN, KEEPALIVE_SPREAD,
+            REHOMING_BOUNDS, REHOMING_MAX, REHOMING_MIN, RETRY_AFTER_DEFAULT, retry_after, spread,
+        },
+        wire::Registration,
+    },
+    model::{
+        error::{LineError, LineErrorType},
+        event::{LineEvent, Unregistered},
+    },
 };
 
-/// What the answer to a keepalive means.
+/// The meaning of a failed keepalive.
 enum Verdict {
-    /// The server has forgotten the line.
-    Forgotten,
+    /// The server does not know the line.
+    Unknown,
     /// The user registered elsewhere.
     Superseded,
-    /// No other keepalive would be answered otherwise.
+    /// No other keepalive would be answered differently.
     Final,
-    /// The server is there, and wants to be left alone.
+    /// The server is up, and asks for a pause.
     Busy,
-    /// No use of it: try again.
+    /// It counts as missed; the next one may succeed.
     Missed,
 }
 
 impl Machine {
-    pub(super) fn registered(&mut self, now: Instant, server: Url, granted: Registration) {
+    /// A server has accepted the line.
+    pub(super) fn enter_registered(&mut self, now: Instant, server: Url, granted: Registration) {
         let asked = granted.keepalive_interval.filter(|interval| !interval.is_zero());
         let interval = asked.unwrap_or(KEEPALIVE_INTERVAL).clamp(KEEPALIVE_MIN, KEEPALIVE_MAX);
         let bound = |asked: Option<Duration>, default| {
@@ -46,7 +55,10 @@ impl Machine {
             bound(granted.rehoming_interval_min, REHOMING_MIN),
             bound(granted.rehoming_interval_max, REHOMING_MAX),
         );
-        self.info = Arc::new(self.info.registered(&server, &granted));
+        self.info = Arc::new(info::registered(&self.info, &server, &granted));
+        if let Some(person) = &self.person {
+            self.info = self.info.with_person(person);
+        }
         self.searching = Search::default();
         self.forget();
         self.timers.clear();
@@ -58,25 +70,26 @@ impl Machine {
             interval,
             rehoming,
             missed: 0,
-            troubled: false,
-            asking: None,
-            beat: None,
+            reconnecting: false,
+            keepalive: None,
+            regular_keepalive: None,
             failback: None,
         }));
         self.emit(LineEvent::Registered(Arc::clone(&self.info)));
         self.arm_failback(now);
     }
 
-    /// Sends the keepalive that was due at `due`, in place of one that is not answered yet.
-    pub(super) fn keepalive(&mut self, now: Instant, due: Instant) {
+    /// Sends the keepalive that was due at `due`, in place of one without an answer yet.
+    pub(super) fn on_keepalive_timer(&mut self, now: Instant, due: Instant) {
         let op = self.op();
         let State::Registered(active) = &mut self.state else { return };
         let (server, device) = (active.server.clone(), Arc::clone(&active.device));
-        // One that is sent early, or again, does not shift the rhythm: lines that heard the same
-        // of the network would be in step from then on.
-        let beat = active.beat.take().and_then(|beat| beat.checked_sub(active.interval));
-        // After a sleep the rhythm begins anew: another one soon after would be one too many, and
-        // lines that woke up together should not stay in step.
+        // A keepalive that is sent early, or again, does not shift the schedule. Otherwise all lines
+        // that saw the same change of the network would be in step from then on.
+        let regular = active.regular_keepalive.take();
+        let regular = regular.and_then(|regular| regular.checked_sub(active.interval));
+        // After a sleep the schedule begins anew: another keepalive soon after would be one too many,
+        // and lines that woke up together should not stay in step.
         let interval = active.interval;
         let due = if now.saturating_duration_since(due) > interval / KEEPALIVE_SPREAD {
             let next = now + spread(interval, &mut self.random);
@@ -84,8 +97,8 @@ impl Machine {
         } else {
             due
         };
-        let due = active.asking.map(|(_, due)| due).or(beat).unwrap_or(due);
-        let replaced = active.asking.replace((op, due));
+        let due = active.keepalive.map(|(_, due)| due).or(regular).unwrap_or(due);
+        let replaced = active.keepalive.replace((op, due));
         self.sent = Some(now);
         self.timers.stop(Timer::Keepalive);
         if let Some((replaced, _)) = replaced {
@@ -94,23 +107,23 @@ impl Machine {
         self.act(Action::Keepalive(op, server, device));
     }
 
-    /// The answer to the keepalive that `active` was asking for.
-    pub(super) fn kept_alive(
+    /// The answer to the pending keepalive of `active`.
+    pub(super) fn on_keepalive_answer(
         &mut self,
         now: Instant,
         mut active: Box<Active>,
         answer: Result<(), LineError>,
     ) {
-        let due = active.asking.take().map_or(now, |(_, due)| due);
+        let due = active.keepalive.take().map_or(now, |(_, due)| due);
         let next = self.next_keepalive(due, now, active.interval);
         let error = match answer {
             Ok(()) => {
                 active.missed = 0;
                 let server = active.server.clone();
-                let troubled = std::mem::take(&mut active.troubled);
+                let reconnected = std::mem::take(&mut active.reconnecting);
                 self.timers.set(Timer::Keepalive, next);
                 self.state = State::Registered(active);
-                if troubled {
+                if reconnected {
                     self.emit(LineEvent::Reconnected { server });
                 }
                 return;
@@ -118,9 +131,9 @@ impl Machine {
             Err(error) => error.at(&active.server),
         };
         match verdict(&error) {
-            Verdict::Forgotten => {
+            Verdict::Unknown => {
                 self.emit(LineEvent::Error(error.clone()));
-                self.lost(now, *active, error, false);
+                self.on_lost(now, *active, error, false);
             }
             Verdict::Superseded => {
                 let superseded = Unregistered::Superseded(error.superseded());
@@ -130,11 +143,11 @@ impl Machine {
                 let reason = Unregistered::Lost(error.clone());
                 self.hard_stop(*active, reason, Some(error));
             }
-            verdict => self.missed(now, active, error, next, matches!(verdict, Verdict::Busy)),
+            verdict => self.on_missed(now, active, error, next, matches!(verdict, Verdict::Busy)),
         }
     }
 
-    fn missed(
+    fn on_missed(
         &mut self,
         now: Instant,
         mut active: Box<Active>,
@@ -143,16 +156,20 @@ impl Machine {
         busy: bool,
     ) {
         active.missed += 1;
-        active.troubled = true;
+        active.reconnecting = true;
         let (missed, of) = (active.missed, self.threshold());
         let server = active.server.clone();
-        let told = (server.clone(), error.clone());
-        self.emit(LineEvent::KeepaliveMissed { missed, of, server: told.0, error: told.1 });
+        self.emit(LineEvent::KeepaliveMissed {
+            missed,
+            of,
+            server: server.clone(),
+            error: error.clone(),
+        });
         if missed >= of {
-            return self.lost(now, *active, error, true);
+            return self.on_lost(now, *active, error, true);
         }
         if busy {
-            // The server has spoken: what it missed before says nothing any more.
+            // The server is up: earlier misses no longer count.
             active.missed = 0;
         }
         self.note_busy(now, &server, &error);
@@ -163,22 +180,27 @@ impl Machine {
         self.emit(LineEvent::Reconnecting { missed, of, server, error });
     }
 
-    /// The registration is lost, and wanted again: at once, or when the calls have ended; from the
-    /// same server first where that is worth asking.
-    fn lost(&mut self, now: Instant, active: Active, error: LineError, same: bool) {
+    /// The registration is lost. The line registers again at once, or when the calls have ended; with
+    /// the same server first if `same`.
+    fn on_lost(&mut self, now: Instant, active: Active, error: LineError, same: bool) {
         self.timers.clear();
         let server = active.server;
         self.note_busy(now, &server, &error);
         self.act(Action::Disconnect(server.clone()));
         self.unregistered(Unregistered::Lost(error), Some(server.clone()));
         match active.failback {
-            // A primary is being asked already.
-            Some(Failback::Asking { op, server, index }) => {
+            // A request to a primary is under way: it becomes the search.
+            Some(Failback::Registering { op, server, index }) => {
                 let round = Round::Primary { attempt: 1 };
                 self.searching.since = Some(now);
                 self.searching.primaries_due = false;
-                self.state =
-                    State::Trying(Box::new(Trying { op, server, round, index, freed: false }));
+                self.state = State::Registering(Box::new(Attempt {
+                    op,
+                    server,
+                    round,
+                    index,
+                    room_made: false,
+                }));
                 return;
             }
             Some(Failback::Pinging { op, .. }) => self.act(Action::Cancel(op)),
@@ -192,20 +214,20 @@ impl Machine {
         }
     }
 
-    /// The server says that it has dropped the registration: nothing to delete, and no way back
-    /// but the application's.
-    pub(super) fn down(&mut self, active: Active) {
+    /// The server dropped the registration: there is nothing to delete, and only the application
+    /// registers again.
+    pub(super) fn on_down(&mut self, active: Active) {
         self.hard_stop(active, Unregistered::Down, None);
     }
 
-    /// The registration is lost, and the line does not come back by itself.
+    /// The registration is lost, and the line does not register again by itself.
     fn hard_stop(&mut self, active: Active, reason: Unregistered, error: Option<LineError>) {
-        let Active { server, asking, failback, .. } = active;
-        self.rest();
-        if let Some((op, _)) = asking {
+        let Active { server, keepalive, failback, .. } = active;
+        self.stop();
+        if let Some((op, _)) = keepalive {
             self.act(Action::Cancel(op));
         }
-        self.abandon(failback);
+        self.abandon_failback(failback);
         self.act(Action::Disconnect(server.clone()));
         if let Some(error) = error {
             self.emit(LineEvent::Error(error));
@@ -213,20 +235,20 @@ impl Machine {
         self.unregistered(reason, Some(server));
     }
 
-    /// Ends a failback under way; what it may still bring is given up when it comes.
-    pub(super) fn abandon(&mut self, failback: Option<Failback>) {
+    /// Ends a failback. A registration that its request still brings gets deleted.
+    pub(super) fn abandon_failback(&mut self, failback: Option<Failback>) {
         match failback {
             Some(Failback::Pinging { op, .. }) => self.act(Action::Cancel(op)),
-            Some(Failback::Asking { op, server, .. }) => {
-                self.strays.push(Stray { op, server, stage: Stage::Asked });
+            Some(Failback::Registering { op, server, .. }) => {
+                self.orphans.push(Orphan { op, server, stage: OrphanStage::Registering });
             }
             None => {}
         }
     }
 
-    /// When the keepalive after the one that was due at `due` is due: an interval later, so that
-    /// slow answers do not shift the rhythm. When that has passed, because the machine slept, none
-    /// is made up for; lines that woke up together do not stay in step.
+    /// Returns when the keepalive after the one of `due` is due: an interval later, so that slow
+    /// answers do not shift the schedule. When that has passed because the machine slept, missed
+    /// ones are not made up for, and lines that woke up together do not stay in step.
     fn next_keepalive(&mut self, due: Instant, now: Instant, interval: Duration) -> Instant {
         let next = due + interval;
         if next > now {
@@ -238,13 +260,13 @@ impl Machine {
 
 fn verdict(error: &LineError) -> Verdict {
     match error.http_status {
-        Some(404) => Verdict::Forgotten,
+        Some(404) => Verdict::Unknown,
         Some(409) => Verdict::Superseded,
         Some(400 | 401) => Verdict::Final,
         Some(429) => Verdict::Busy,
-        // No token is to be had.
+        // No token is available.
         None if error.kind == LineErrorType::TokenError => Verdict::Final,
-        // 403 included: without its code nobody knows what it means.
+        // Including 403, whose meaning depends on a code that keepalives do not carry.
         _ => Verdict::Missed,
     }
 }

@@ -1,10 +1,10 @@
-//! The way back from a backup to a primary.
+//! The return from a backup to a primary.
 //!
-//! A line that is not with a primary looks for one at random times within the rehoming interval of
-//! its registration. A primary that answers a ping is asked to take the line while the backup still
-//! has it; only then the backup is left. A primary that takes no second registration of the user
-//! (403 with code 101) leaves no choice: the backup is left first, and asked at once to take the
-//! line back if the primary does not take it after all. Otherwise the backup keeps the line.
+//! A line on a backup pings the primaries at random times within the rehoming interval of its
+//! registration. It registers with a primary that answers while the backup still has it, and then
+//! leaves the backup. When the primary accepts no second registration of the user (403 with code
+//! 101), the line leaves the backup first, and goes back to it at once if the primary then refuses.
+//! In all other cases the backup keeps the line.
 
 use std::{sync::Arc, time::Instant};
 
@@ -12,17 +12,21 @@ use url::Url;
 use webex_core::HttpError;
 
 use super::{
-    machine::{Action, Machine, Op, Refusal},
-    state::{Active, Failback, Moving, Round, Stage, State, Stray, Timer},
-    timings::{FAILBACK_429_RETRIES, between, retry_interval},
+    machine::Machine,
+    state::{
+        Action, Active, Failback, Moving, Op, Orphan, OrphanStage, Refusal, Round, State, Timer,
+    },
 };
 use crate::{
-    line::{LineError, Unregistered},
-    mobius::{MobiusDevice, Registration},
+    mobius::{
+        timings::{FAILBACK_429_RETRIES, between, retry_interval},
+        wire::{MobiusDevice, Registration},
+    },
+    model::{error::LineError, event::Unregistered},
 };
 
 impl Machine {
-    /// Arms the failback of a line that is registered elsewhere than with a primary.
+    /// Starts the failback timer of a line that is registered with a backup.
     pub(super) fn arm_failback(&mut self, now: Instant) {
         let State::Registered(active) = &self.state else { return };
         let primaries = &self.servers.primary;
@@ -42,8 +46,7 @@ impl Machine {
         self.timers.set(Timer::Failback, now + wait);
     }
 
-    /// Its time has come.
-    pub(super) fn failback(&mut self, now: Instant) {
+    pub(super) fn on_failback_timer(&mut self, now: Instant) {
         if self.calls_are_active() {
             self.failback_later(now);
         } else {
@@ -73,7 +76,7 @@ impl Machine {
         self.arm_failback(now);
     }
 
-    pub(super) fn pinged(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
+    pub(super) fn on_ping_answer(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
         let State::Registered(active) = &mut self.state else { return };
         let index = match &active.failback {
             Some(Failback::Pinging { op: asked, index }) if *asked == op => *index,
@@ -87,7 +90,7 @@ impl Machine {
                 let op = self.op();
                 self.act(Action::Register(op, server.clone()));
                 if let State::Registered(active) = &mut self.state {
-                    active.failback = Some(Failback::Asking { op, server, index });
+                    active.failback = Some(Failback::Registering { op, server, index });
                 }
             }
             Err(error) => {
@@ -98,13 +101,14 @@ impl Machine {
     }
 
     /// The answer of the primary, while the backup still has the line.
-    pub(super) fn primary_answered(
+    pub(super) fn on_primary_registration(
         &mut self,
         now: Instant,
         mut active: Box<Active>,
         answer: Result<Registration, Refusal>,
     ) {
-        let Some(Failback::Asking { server: primary, index, .. }) = active.failback.take() else {
+        let Some(Failback::Registering { server: primary, index, .. }) = active.failback.take()
+        else {
             self.state = State::Registered(active);
             return;
         };
@@ -116,12 +120,12 @@ impl Machine {
                 return self.failback_later(now);
             }
             Ok(granted) => {
-                let Active { server, device, asking, .. } = *active;
-                if let Some((op, _)) = asking {
+                let Active { server, device, keepalive, .. } = *active;
+                if let Some((op, _)) = keepalive {
                     self.act(Action::Cancel(op));
                 }
                 self.unregistered(Unregistered::Moved, Some(server.clone()));
-                self.registered(now, primary, granted);
+                self.enter_registered(now, primary, granted);
                 self.delete(server, device);
                 return;
             }
@@ -138,26 +142,26 @@ impl Machine {
             self.failbacks_refused += 1;
             self.arm_failback(now);
         } else if refusal.error.is_final() && !refusal.is_device_limit() {
-            // The backup is good, and no primary will ever take the line: it stays where it is.
+            // No primary will accept the line: it stays with the backup.
             self.failbacks_refused = 0;
         } else {
             self.ping(now, index + 1);
         }
     }
 
-    /// Leaves the backup before the primary is asked again.
+    /// Leaves the backup before the next request to the primary.
     fn leave_backup(&mut self, mut backup: Box<Active>, primary: Url) {
-        if let Some((op, _)) = backup.asking.take() {
+        if let Some((op, _)) = backup.keepalive.take() {
             self.act(Action::Cancel(op));
         }
         self.timers.clear();
         let op = self.op();
         self.act(Action::Deregister(op, backup.server.clone(), Arc::clone(&backup.device)));
-        self.state = State::Moving(Box::new(Moving { op, primary, left: false, backup }));
+        self.state = State::Moving(Box::new(Moving { op, primary, backup_deleted: false, backup }));
     }
 
-    /// The answer of the backup that was to be left.
-    pub(super) fn backup_left(
+    /// The answer to the deletion of the backup's registration.
+    pub(super) fn on_backup_deleted(
         &mut self,
         now: Instant,
         mut moving: Box<Moving>,
@@ -165,7 +169,7 @@ impl Machine {
     ) {
         match answer {
             Err(error) if !is_gone(&error) => {
-                // It may have the line or not: a keepalive finds out.
+                // It may still have the line: a keepalive finds out.
                 let server = moving.backup.server.clone();
                 self.note_busy(now, &server, &LineError::from(error));
                 self.timers.set(Timer::Keepalive, now + self.busy_for(now, &server));
@@ -177,7 +181,7 @@ impl Machine {
                 self.act(Action::Disconnect(backup.clone()));
                 self.unregistered(Unregistered::Moved, Some(backup));
                 moving.op = self.op();
-                moving.left = true;
+                moving.backup_deleted = true;
                 self.sent = Some(now);
                 self.act(Action::Register(moving.op, moving.primary.clone()));
                 self.state = State::Moving(moving);
@@ -185,8 +189,8 @@ impl Machine {
         }
     }
 
-    /// The answer of the primary, after the backup was left.
-    pub(super) fn moved(
+    /// The answer of the primary, after the line left the backup.
+    pub(super) fn on_move_registration(
         &mut self,
         now: Instant,
         moving: Moving,
@@ -194,7 +198,7 @@ impl Machine {
     ) {
         let Moving { primary, backup, .. } = moving;
         let error = match answer {
-            Ok(granted) => return self.registered(now, primary, granted),
+            Ok(granted) => return self.enter_registered(now, primary, granted),
             Err(refusal) => refusal.error.at(&primary),
         };
         self.note_busy(now, &primary, &error);
@@ -202,7 +206,7 @@ impl Machine {
         self.failed_at(&primary, &error);
         let limited = error.http_status == Some(429);
         self.failbacks_refused = if limited { self.failbacks_refused + 1 } else { 0 };
-        // Whatever it was: the backup had the line a moment ago.
+        // Whatever the reason: the backup had the line a moment ago.
         self.searching.previous = Some(backup.server);
         self.search(now, Round::Previous);
     }
@@ -211,12 +215,12 @@ impl Machine {
     pub(super) fn delete(&mut self, server: Url, device: Arc<MobiusDevice>) {
         let op = self.op();
         self.act(Action::Deregister(op, server.clone(), Arc::clone(&device)));
-        let stage = Stage::Deleting { device, retried: false };
-        self.strays.push(Stray { op, server, stage });
+        let stage = OrphanStage::Deleting { device, retried: false };
+        self.orphans.push(Orphan { op, server, stage });
     }
 }
 
-/// Whether the answer to a deletion says that there is nothing to delete: as good as deleted.
+/// Whether a deletion failed because there was nothing to delete, which is as good as success.
 pub(super) fn is_gone(error: &HttpError) -> bool {
     matches!(error.status(), Some(404 | 410))
 }

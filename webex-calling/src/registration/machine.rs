@@ -1,32 +1,32 @@
 //! A line's registration as a state machine: no I/O, no clock, no tasks.
 //!
 //! # Driving it
-//! 1. Tell it what happened: [`register`](Machine::register), [`deregister`](Machine::deregister)
-//!    and the `handle_*` methods, each with the present time.
-//! 2. Carry out what [`poll_action`](Machine::poll_action) hands out, until it answers `None`.
-//! 3. Sleep until [`poll_timeout`](Machine::poll_timeout), or the next thing happens; at the
-//!    deadline call [`handle_timeout`](Machine::handle_timeout).
+//! 1. Report what happened with the `handle_*` methods, each with the present time.
+//! 2. Carry out the actions that [`poll_action`](Machine::poll_action) returns, until it returns
+//!    `None`.
+//! 3. Sleep until [`poll_timeout`](Machine::poll_timeout) or the next input. At the deadline call
+//!    [`handle_timeout`](Machine::handle_timeout).
 //!
-//! Each request carries an [`Op`]; an answer to one that is not expected any more is ignored, so
-//! that nothing that arrives late can change a state that has moved on. What a late answer brings
-//! is given up again. Every request has to end by itself in bounded time.
+//! Each request has an [`Op`]. An answer to a request that is no longer expected is ignored, so that
+//! a late answer cannot change a state that has moved on; a registration that it brings is deleted.
+//! Every request has to end by itself in bounded time.
 //!
-//! At most one registration is being asked for at any time, and there is one keepalive timer.
+//! At any time at most one registration request is under way, and there is one keepalive timer.
 //!
 //! ```text
 //!          register            accepted                 deregister
-//!   Idle ───────────► Trying ───────────► Registered ───────────────► Leaving ──► Idle
+//!   Idle ───────────► Registering ──────► Registered ──────────► Deregistering ──► Idle
 //!                     ▲  │ all refused     │    ▲ │ lost
-//!               timer │  ▼         failback▼    │ └──► Trying, where it was first
+//!               timer │  ▼         failback▼    │ └──► Registering, same server first
 //!                    Waiting              Moving
-//!                     │ all tried enough: a long wait, then Discovering, Trying
+//!                     │ tried often enough: a long wait, then Discovering, Registering
 //!                     │
 //!                     ▼ final error
-//!                   Failed ── register ──► Trying
+//!                   Failed ── register ──► Registering
 //! ```
 //!
 //! Each phase has a file: `search` (which server next, and when), `active` (keepalives), `failback`,
-//! `limit` (too many devices), `leave` (giving up), `network` (hints).
+//! `device_limit` (too many devices), `deregister`, `network` (hints).
 
 use std::{
     collections::VecDeque,
@@ -37,43 +37,62 @@ use std::{
 use url::Url;
 use webex_core::{HttpError, timer::TimerTable};
 
-pub use super::state::{Action, LineState, NetworkHint, Op, Refusal, Upcoming};
 use super::{
-    policy::{CallActivity, RegistrationPolicy},
-    saved::Failover,
-    state::{Next, Search, Stage, State, Stray, Timer},
-    timings::{
-        FAILOVER_STATE_MAX_AGE, KEEPALIVE_THRESHOLD, KEEPALIVE_THRESHOLD_CONTACT_CENTER,
-        RETRY_AFTER_DEFAULT, retry_after,
-    },
+    failover::Failover,
+    state::{Action, Next, Op, Orphan, Refusal, Search, State, Timer},
 };
 use crate::{
-    config::ServiceIndicator,
-    discovery::Servers,
-    line::{Connecting, LineError, LineEvent, LineInfo, LineStatus, Unregistered},
-    mobius::Registration,
+    mobius::{
+        timings::{
+            FAILOVER_STATE_MAX_AGE, KEEPALIVE_THRESHOLD, KEEPALIVE_THRESHOLD_CONTACT_CENTER,
+            RETRY_AFTER_DEFAULT, retry_after,
+        },
+        transport::NetworkHint,
+        wire::Registration,
+    },
+    model::{
+        config::ServiceIndicator,
+        error::LineError,
+        event::{Connecting, LineEvent, Unregistered},
+        info::{LineInfo, LineStatus},
+        person::Person,
+        policy::{CallActivity, RegistrationPolicy},
+        servers::Servers,
+        state::{LineState, Upcoming},
+    },
 };
+
+/// What a line is registered for, and the application's choices about it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Settings {
+    /// The service. Failover rules depend on it.
+    pub(crate) service: ServiceIndicator,
+    /// The choices.
+    pub(crate) policy: RegistrationPolicy,
+    /// See [`CallingConfig::unregistered_per_server`](crate::CallingConfig::unregistered_per_server).
+    pub(crate) unregistered_per_server: bool,
+}
 
 /// The machine. See the [module documentation](self).
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     pub(super) wanted: bool,
     pub(super) state: State,
     pub(super) servers: Arc<Servers>,
-    pub(super) policy: RegistrationPolicy,
-    pub(super) service: ServiceIndicator,
+    pub(super) settings: Settings,
     pub(super) calls: Option<Arc<dyn CallActivity>>,
     pub(super) info: Arc<LineInfo>,
+    pub(super) person: Option<Arc<Person>>,
     pub(super) searching: Search,
-    /// Servers that asked to be left alone, and until when.
+    /// Servers that sent `Retry-After`, and until when they must not be asked.
     pub(super) busy: Vec<(Url, Instant)>,
-    /// Failbacks in a row that met 429.
+    /// Failbacks in a row that were answered 429.
     pub(super) failbacks_refused: u32,
-    pub(super) strays: Vec<Stray>,
-    /// Whether the failover state is kept.
+    pub(super) orphans: Vec<Orphan>,
+    /// Whether a failover state is saved.
     pub(super) saved: bool,
     pub(super) offline: bool,
-    /// When the last registration was asked for, or keepalive sent.
+    /// When the last registration request or keepalive was sent.
     pub(super) sent: Option<Instant>,
     last_op: u32,
     pub(super) timers: TimerTable<Timer>,
@@ -82,26 +101,20 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A machine at rest. `service` brings its own rules of failover; `seed` makes waits
-    /// repeatable.
-    pub fn new(
-        servers: Arc<Servers>,
-        service: ServiceIndicator,
-        policy: RegistrationPolicy,
-        seed: u64,
-    ) -> Self {
+    /// A machine at rest. `seed` makes its random waits repeatable.
+    pub(crate) fn new(servers: Arc<Servers>, settings: Settings, seed: u64) -> Self {
         Self {
             wanted: false,
             state: State::Idle,
             servers,
-            policy,
-            service,
+            settings,
             calls: None,
             info: Arc::new(LineInfo::new()),
+            person: None,
             searching: Search::default(),
             busy: Vec::new(),
             failbacks_refused: 0,
-            strays: Vec::new(),
+            orphans: Vec::new(),
             saved: false,
             offline: false,
             sent: None,
@@ -114,25 +127,25 @@ impl Machine {
 
     // --- state ---------------------------------------------------------------------------------
 
-    /// Where the registration is.
-    pub fn state(&self) -> LineState {
+    /// Returns where the registration stands.
+    pub(crate) fn state(&self) -> LineState {
         match &self.state {
             State::Idle => LineState::Idle,
             State::Waiting(_) => LineState::Waiting,
             State::Registered(_) => LineState::Registered,
-            State::Leaving(leaving) if leaving.tell => LineState::Deregistering,
+            State::Deregistering(ending) if ending.report => LineState::Deregistering,
             State::Failed => LineState::Failed,
-            // Registering again may wait for the last of an earlier registration to go.
+            // A new registration may wait for the deletion of an earlier one.
             State::Discovering { .. }
-            | State::Trying(_)
-            | State::Freeing { .. }
+            | State::Registering(_)
+            | State::MakingRoom { .. }
             | State::Moving(_)
-            | State::Leaving(_) => LineState::Connecting,
+            | State::Deregistering(_) => LineState::Connecting,
         }
     }
 
-    /// What it will do by itself next, and when.
-    pub fn upcoming(&self) -> Option<(Upcoming, Instant)> {
+    /// Returns what it does by itself next, and when.
+    pub(crate) fn upcoming(&self) -> Option<(Upcoming, Instant)> {
         let at = |timer, what| self.timers.deadline(timer).map(|at| (what, at));
         match &self.state {
             State::Waiting(_) => at(Timer::Retry, Upcoming::Retry),
@@ -145,19 +158,14 @@ impl Machine {
         }
     }
 
-    /// What is known of the line.
-    pub fn info(&self) -> &Arc<LineInfo> {
+    /// Returns the properties of the line.
+    pub(crate) fn info(&self) -> &Arc<LineInfo> {
         &self.info
     }
 
-    /// The servers that it knows of.
-    pub fn servers(&self) -> &Arc<Servers> {
-        &self.servers
-    }
-
-    /// How many keepalives may be missed in a row before a registration counts as lost.
-    pub fn threshold(&self) -> u32 {
-        match self.service {
+    /// Returns the number of keepalives missed in a row after which a registration is lost.
+    pub(crate) fn threshold(&self) -> u32 {
+        match self.settings.service {
             ServiceIndicator::ContactCenter => KEEPALIVE_THRESHOLD_CONTACT_CENTER,
             _ => KEEPALIVE_THRESHOLD,
         }
@@ -165,95 +173,102 @@ impl Machine {
 
     // --- commands ------------------------------------------------------------------------------
 
-    /// Wants the line registered, from now until [`deregister`](Self::deregister).
-    pub fn register(&mut self, now: Instant) {
+    /// The application wants the line registered, from now until `handle_deregister`.
+    pub(crate) fn handle_register(&mut self, now: Instant) {
         self.wanted = true;
         match &self.state {
-            // What is left of an earlier registration comes first.
-            State::Idle | State::Failed if !self.strays.is_empty() => self.take_up(now),
+            // First end what is left of an earlier registration.
+            State::Idle | State::Failed if !self.orphans.is_empty() => self.adopt_orphan(now),
             State::Idle | State::Failed | State::Waiting(Next::Slow) => {
                 self.begin(now, Connecting::Requested);
             }
-            // It is on its way, or begins again once everything has been given up.
+            // It is under way, or begins again when the deregistration has ended.
             _ => {}
         }
     }
 
-    /// As [`register`](Self::register), going on where another run of the program was `age` ago.
-    pub fn resume(&mut self, now: Instant, failover: Failover, age: Duration) {
+    /// As `handle_register`, from the state that an earlier run of the program saved `age` ago.
+    pub(crate) fn handle_resume(&mut self, now: Instant, failover: Failover, age: Duration) {
         self.saved = true;
-        let resting = matches!(self.state, State::Idle) && self.strays.is_empty();
+        let resting = matches!(self.state, State::Idle) && self.orphans.is_empty();
         if !resting || age > FAILOVER_STATE_MAX_AGE || self.servers.is_empty() {
             self.forget();
-            return self.register(now);
+            return self.handle_register(now);
         }
         self.wanted = true;
         self.emit(LineEvent::Connecting { reason: Connecting::Requested });
-        self.go_on(now, failover, age);
+        self.resume_search(now, failover, age);
     }
 
-    /// Tells the machine whom to ask about calls.
-    pub fn set_calls(&mut self, calls: Arc<dyn CallActivity>) {
+    /// Sets the source of whether calls are active.
+    pub(crate) fn set_call_activity(&mut self, calls: Arc<dyn CallActivity>) {
         self.calls = Some(calls);
     }
 
-    // --- what happened -------------------------------------------------------------------------
+    // --- answers and events --------------------------------------------------------------------
 
     /// The answer to [`Action::Register`].
-    pub fn handle_registration(
+    pub(crate) fn handle_registration(
         &mut self,
         now: Instant,
         op: Op,
         answer: Result<Registration, Refusal>,
     ) {
-        if let Some(stray) = self.stray(op) {
-            return self.stray_registered(now, stray, answer);
+        if let Some(orphan) = self.take_orphan(op) {
+            return self.on_orphan_registered(now, orphan, answer);
         }
         match std::mem::take(&mut self.state) {
-            State::Trying(trying) if trying.op == op => self.tried(now, *trying, answer),
-            State::Registered(active) if active.asks_primary(op) => {
-                self.primary_answered(now, active, answer);
+            State::Registering(attempt) if attempt.op == op => {
+                self.on_registration(now, *attempt, answer);
             }
-            State::Moving(moving) if moving.left && moving.op == op => {
-                self.moved(now, *moving, answer);
+            State::Registered(active) if active.awaits_primary(op) => {
+                self.on_primary_registration(now, active, answer);
+            }
+            State::Moving(moving) if moving.backup_deleted && moving.op == op => {
+                self.on_move_registration(now, *moving, answer);
             }
             other => self.state = other,
         }
     }
 
     /// The answer to [`Action::Keepalive`].
-    pub fn handle_keepalive(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
+    pub(crate) fn handle_keepalive(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
         match std::mem::take(&mut self.state) {
-            State::Registered(active) if active.asking.is_some_and(|(asked, _)| asked == op) => {
-                self.kept_alive(now, active, answer);
+            State::Registered(active) if active.keepalive.is_some_and(|(asked, _)| asked == op) => {
+                self.on_keepalive_answer(now, active, answer);
             }
             other => self.state = other,
         }
     }
 
     /// The answer to [`Action::Deregister`].
-    pub fn handle_deregistered(&mut self, now: Instant, op: Op, answer: Result<(), HttpError>) {
-        if let Some(stray) = self.stray(op) {
-            return self.stray_deleted(now, stray, answer);
+    pub(crate) fn handle_deregistered(
+        &mut self,
+        now: Instant,
+        op: Op,
+        answer: Result<(), HttpError>,
+    ) {
+        if let Some(orphan) = self.take_orphan(op) {
+            return self.on_orphan_deleted(now, orphan, answer);
         }
         match std::mem::take(&mut self.state) {
-            State::Freeing { op: expected, trying } if expected == op => {
-                self.freed(now, *trying, answer);
+            State::MakingRoom { op: expected, attempt } if expected == op => {
+                self.on_room_made(now, *attempt, answer);
             }
-            State::Moving(moving) if !moving.left && moving.op == op => {
-                self.backup_left(now, moving, answer);
+            State::Moving(moving) if !moving.backup_deleted && moving.op == op => {
+                self.on_backup_deleted(now, moving, answer);
             }
             other => self.state = other,
         }
     }
 
     /// The answer to [`Action::Ping`].
-    pub fn handle_ping(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
-        self.pinged(now, op, answer);
+    pub(crate) fn handle_ping(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
+        self.on_ping_answer(now, op, answer);
     }
 
     /// The answer to [`Action::Rediscover`].
-    pub fn handle_servers(
+    pub(crate) fn handle_servers(
         &mut self,
         now: Instant,
         op: Op,
@@ -261,76 +276,84 @@ impl Machine {
     ) {
         match std::mem::take(&mut self.state) {
             State::Discovering { op: expected, then } if expected == op => {
-                self.discovered(now, then, answer);
+                self.on_servers(now, then, answer);
             }
             other => self.state = other,
         }
     }
 
-    /// The server says that it has dropped the registration; of that device, where it names one.
-    pub fn handle_down(&mut self, _now: Instant, device_id: Option<&str>) {
+    /// The server reports that it dropped the registration; only of that device, if it names one.
+    pub(crate) fn handle_down(&mut self, _now: Instant, device_id: Option<&str>) {
         match std::mem::take(&mut self.state) {
             State::Registered(active)
                 if device_id.is_none_or(|id| id == active.device.device_id) =>
             {
-                self.down(*active);
+                self.on_down(*active);
             }
-            // It was about to be left.
+            // The backup was about to be left.
             State::Moving(moving)
-                if !moving.left
+                if !moving.backup_deleted
                     && device_id.is_none_or(|id| id == moving.backup.device.device_id) =>
             {
                 self.act(Action::Cancel(moving.op));
-                self.down(*moving.backup);
+                self.on_down(*moving.backup);
             }
             other => self.state = other,
         }
     }
 
-    /// Something was heard of the network.
-    pub fn handle_network(&mut self, now: Instant, hint: NetworkHint) {
-        self.hint(now, hint);
+    /// A sign of a change of the network.
+    pub(crate) fn handle_network(&mut self, now: Instant, hint: NetworkHint) {
+        self.on_network(now, hint);
+    }
+
+    /// The user's record has arrived.
+    pub(crate) fn handle_person(&mut self, person: Arc<Person>) {
+        self.info = self.info.with_person(&person);
+        self.person = Some(person);
     }
 
     /// A deadline has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        // A driver wakes a little late; the rhythm of keepalives is that of their deadlines.
-        let beat = self.timers.deadline(Timer::Keepalive).unwrap_or(now);
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        // A driver wakes a little late. Keepalives follow their deadlines, not the wake-ups.
+        let keepalive_due = self.timers.deadline(Timer::Keepalive).unwrap_or(now);
         while let Some(timer) = self.timers.expire(now) {
             match (timer, &self.state) {
                 (Timer::Retry, State::Waiting(next)) => {
                     let next = *next;
-                    self.waited(now, next);
+                    self.on_retry_timer(now, next);
                 }
                 (Timer::Retry, State::Discovering { op, then }) => {
                     let (op, then) = (*op, *then);
                     self.act(Action::Cancel(op));
-                    self.discovered(now, then, Err(LineError::no_servers()));
+                    self.on_servers(now, then, Err(LineError::no_servers()));
                 }
-                (Timer::Keepalive, State::Registered(_)) => self.keepalive(now, beat),
-                (Timer::Failback, State::Registered(_)) => self.failback(now),
-                (Timer::Leave, State::Leaving(_)) => self.leave_now(now),
-                // A timer of a state that has been left.
+                (Timer::Keepalive, State::Registered(_)) => {
+                    self.on_keepalive_timer(now, keepalive_due)
+                }
+                (Timer::Failback, State::Registered(_)) => self.on_failback_timer(now),
+                (Timer::Deregister, State::Deregistering(_)) => self.on_deregister_timer(now),
+                // A timer of an earlier state.
                 _ => {}
             }
         }
     }
 
-    // --- what to do ----------------------------------------------------------------------------
+    // --- actions and deadline ------------------------------------------------------------------
 
-    /// The next thing to do; call until it answers `None`.
+    /// Returns the next action; call until it returns `None`.
     #[must_use = "an action that is dropped is never carried out"]
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub(crate) fn poll_action(&mut self) -> Option<Action> {
         let action = self.actions.pop_front();
         if action.is_none() && self.actions.capacity() > 0 {
-            // A line idles for hours between two events: it need not hold on to room for them.
+            // A line idles for hours between two events: free the memory.
             self.actions = VecDeque::new();
         }
         action
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout).
-    pub fn poll_timeout(&self) -> Option<Instant> {
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
     }
 
@@ -355,14 +378,14 @@ impl Machine {
         }
     }
 
-    /// The end without success, after an error that trying again would not cure.
+    /// The end without success, after an error that attempt again would not cure.
     pub(super) fn fail(&mut self, error: LineError) {
-        self.rest();
+        self.stop();
         self.emit(LineEvent::Error(error));
     }
 
-    /// Nothing more by itself.
-    pub(super) fn rest(&mut self) {
+    /// Stops: nothing more happens by itself.
+    pub(super) fn stop(&mut self) {
         self.timers.clear();
         self.forget();
         self.inactive();
@@ -370,13 +393,13 @@ impl Machine {
         self.state = State::Failed;
     }
 
-    /// The line is not registered any more.
+    /// Reports that the line is no longer registered.
     pub(super) fn unregistered(&mut self, reason: Unregistered, server: Option<Url>) {
         self.inactive();
         self.emit(LineEvent::Unregistered { reason, server });
     }
 
-    /// Forgets the kept failover state.
+    /// Deletes the saved failover state.
     pub(super) fn forget(&mut self) {
         if std::mem::take(&mut self.saved) {
             self.act(Action::Forget);
@@ -387,9 +410,9 @@ impl Machine {
         self.calls.as_ref().is_some_and(|calls| calls.is_active())
     }
 
-    // --- servers that asked to be left alone ---------------------------------------------------
+    // --- Retry-After ---------------------------------------------------------------------------
 
-    /// Keeps to the server's `Retry-After`; 429 without one means a default.
+    /// Notes the server's `Retry-After`, or the default for a 429 without one.
     pub(super) fn note_busy(&mut self, now: Instant, server: &Url, error: &LineError) {
         let limited = (error.http_status == Some(429)).then_some(RETRY_AFTER_DEFAULT);
         let Some(asked) = error.retry_after.or(limited) else { return };
@@ -397,13 +420,13 @@ impl Machine {
         self.busy.push((server.clone(), now + retry_after(asked)));
     }
 
-    /// How long the server wants to be left alone.
+    /// Returns how long the server must not be asked.
     pub(super) fn busy_for(&self, now: Instant, server: &Url) -> Duration {
         let until = self.busy.iter().find(|(other, _)| other == server);
         until.map_or(Duration::ZERO, |(_, until)| until.saturating_duration_since(now))
     }
 
-    /// How long until one of the servers may be asked; no time at all without any.
+    /// Returns how long until one of the servers may be asked; zero for an empty list.
     pub(super) fn all_busy_for<'a>(
         &self,
         now: Instant,
@@ -413,14 +436,10 @@ impl Machine {
         waits.min().unwrap_or_default()
     }
 
-    // --- requests that go on although the line has moved on ------------------------------------
+    // --- orphans -------------------------------------------------------------------------------
 
-    fn stray(&mut self, op: Op) -> Option<Stray> {
-        let index = self.strays.iter().position(|stray| stray.op == op)?;
-        Some(self.strays.swap_remove(index))
-    }
-
-    pub(super) fn is_asked(stray: &Stray) -> bool {
-        matches!(stray.stage, Stage::Asked)
+    fn take_orphan(&mut self, op: Op) -> Option<Orphan> {
+        let index = self.orphans.iter().position(|orphan| orphan.op == op)?;
+        Some(self.orphans.swap_remove(index))
     }
 }

@@ -1,48 +1,44 @@
-//! A line's registration with Mobius: the policy.
+//! A line's registration with Mobius: the rules, without I/O.
 //!
-//! [`machine::Machine`] decides which server to ask, when to wait, when a registration counts as
-//! lost; it does no I/O and reads no clock. [`timings`] has every constant with its source. The
-//! line's task drives it. What an application may choose is in [`RegistrationPolicy`].
+//! [`machine::Machine`] decides which server to ask, when to wait, and when a registration counts as
+//! lost. It does no I/O and reads no clock; the line's task drives it. The constants are in
+//! [`mobius::timings`](crate::mobius::timings), an application's choices in
+//! [`RegistrationPolicy`](crate::RegistrationPolicy).
 //!
 //! # What a line does
-//! 1. **Looks for a server.** The primaries are asked in order, and again 33 to 42 s later, and
-//!    later, until 114 s have passed; then the backups, and once more after such a wait. A server
-//!    that asked for time (`Retry-After`) is passed over until then; when all primaries did, for
-//!    longer than there is time, the backups come at once.
-//! 2. **Does not give up.** When all have refused, the application hears an `error`, and
-//!    [slowly](RegistrationPolicy::slow_retry) the line goes on: it asks which servers there are,
-//!    and each of them once. Only an error that trying again cannot cure
+//! 1. **Finds a server.** It asks the primaries in order, and again 33 to 42 s later, and later,
+//!    until 114 s have passed; then the backups, and once more after such a wait. A server that sent
+//!    `Retry-After` is skipped until that time has passed. When all primaries sent one that is longer
+//!    than the time left, the backups follow at once.
+//! 2. **Does not give up.** When all have refused, it emits `error` and retries
+//!    [slowly](crate::RegistrationPolicy::slow_retry): it discovers the servers and asks each once.
+//!    Only an error that another attempt cannot cure
 //!    ([`LineError::is_final`](crate::LineError::is_final)) ends it.
-//! 3. **Keeps the registration alive.** A keepalive goes out at the interval that the server told,
-//!    each with the token of the moment. When five in a row (contact center: four) are not answered,
-//!    the registration is lost, and the same server is asked first. A server that has forgotten the
-//!    line (404) is asked again at once.
-//! 4. **Returns to a primary** when a backup has it, at a random time within the rehoming interval:
-//!    the primary takes the line before the backup is left, where the service allows a user two
-//!    registrations. While the line has [calls](CallActivity) it stays where it is.
+//! 3. **Keeps the registration alive.** It sends a keepalive at the server's interval, each with the
+//!    token of the moment. After five in a row without an answer (contact center: four) the
+//!    registration is lost, and the same server is asked first. A server that no longer knows the
+//!    line (404) is asked at once.
+//! 4. **Returns to a primary** from a backup, at a random time within the rehoming interval. It
+//!    registers with the primary before it leaves the backup, where the service allows a user two
+//!    registrations. While the line has [calls](crate::CallActivity) it stays where it is.
 //! 5. **Stays away** when the user registered elsewhere (409 to a keepalive), and when the server
-//!    says that it dropped the registration (`registration.down`), until the application registers.
-//! 6. **Leaves** in every state within [`DEREGISTER_LIMIT`](timings::DEREGISTER_LIMIT), with what
-//!    became of it. What a request under way still brings is given up as well.
+//!    dropped the registration (`registration.down`), until the application registers again.
+//! 6. **Deregisters** in every state within
+//!    [`DEREGISTER_LIMIT`](crate::timings::DEREGISTER_LIMIT), and reports the outcome. A registration
+//!    that a pending request still brings is deleted as well.
 //!
-//! These are the reference client's rules but where they are known to be weak; the tests beside the
-//! machine are named after each such case, and say what is done instead.
+//! These are the reference client's rules, except where those are known to be weak. The tests are
+//! named after each such case and show what is done instead.
 
 mod active;
+mod deregister;
+mod device_limit;
 mod failback;
-mod leave;
-mod limit;
-pub mod machine;
+pub(crate) mod failover;
+mod info;
+pub(crate) mod machine;
 mod network;
-mod policy;
-pub(crate) mod saved;
 mod search;
-mod state;
+pub(crate) mod state;
 #[cfg(test)]
-mod tests;
-pub mod timings;
-
-pub use self::{
-    policy::{CallActivity, DeviceLimit, RegistrationPolicy},
-    saved::Failover,
-};
+pub(crate) mod tests;

@@ -1,9 +1,9 @@
-//! Looking for a server: which one next, and when.
+//! The search for a server: which one next, and when.
 //!
 //! The primaries are asked in order, and again after growing waits, until [`FAILOVER_AFTER`] has
-//! passed; then the backups, twice. After that comes the long wait, a look at which servers there
-//! are, and each of them once; and so on for as long as the line is wanted. A server that asked to
-//! be left alone is passed over until its time has come.
+//! passed; then the backups, twice. After that come the long wait, discovery, and each server once,
+//! for as long as the line is wanted. A server that sent `Retry-After` is skipped until that time
+//! has passed.
 
 use std::{
     sync::Arc,
@@ -13,19 +13,24 @@ use std::{
 use url::Url;
 
 use super::{
-    machine::{Action, Machine, Refusal},
-    saved::Failover,
-    state::{Next, Pass, Round, State, Timer, Trying},
-    timings::{
-        CALLS_POLL, FAILOVER_AFTER, FAILOVER_MIN_WAIT, REDISCOVERY_LIMIT, RETRY_AFTER_MAX,
-        SLOW_RETRY_MIN, SLOW_RETRY_SPREAD, between, retry_interval,
-    },
+    failover::Failover,
+    machine::Machine,
+    state::{Action, Attempt, Next, Pass, Refusal, Round, State, Timer},
 };
 use crate::{
-    config::ServiceIndicator,
-    discovery::Servers,
-    line::{Connecting, LineError, LineErrorType, LineEvent},
-    mobius::Registration,
+    mobius::{
+        timings::{
+            CALLS_POLL, FAILOVER_AFTER, FAILOVER_MIN_WAIT, REDISCOVERY_LIMIT, RETRY_AFTER_MAX,
+            SLOW_RETRY_MIN, SLOW_RETRY_SPREAD, between, retry_interval,
+        },
+        wire::Registration,
+    },
+    model::{
+        config::ServiceIndicator,
+        error::{LineError, LineErrorType},
+        event::{Connecting, LineEvent, Unregistered},
+        servers::Servers,
+    },
 };
 
 impl Machine {
@@ -49,11 +54,11 @@ impl Machine {
         self.ask(now, round, 0);
     }
 
-    /// After a registration was lost: `previous` is the server to begin with, if any.
+    /// Begins after a registration was lost, with the server `previous` if there is one.
     pub(super) fn search_again(&mut self, now: Instant, previous: Option<Url>) {
         self.searching.previous = previous;
         let backups = !self.servers.backup.is_empty();
-        match self.service {
+        match self.settings.service {
             // The contact center does not wait for the primaries.
             ServiceIndicator::ContactCenter if backups => {
                 self.search(now, Round::Backup(Pass::First));
@@ -63,9 +68,9 @@ impl Machine {
         }
     }
 
-    /// Goes on where another run of the program was. The primaries get their chance once, whatever
-    /// was next: they may have come back.
-    pub(super) fn go_on(&mut self, now: Instant, failover: Failover, age: Duration) {
+    /// Continues the search of an earlier run of the program. The primaries are asked once, whatever
+    /// was next: they may be up again.
+    pub(super) fn resume_search(&mut self, now: Instant, failover: Failover, age: Duration) {
         self.search_began(now, failover.elapsed + age);
         if failover.backup {
             self.search_began(now, FAILOVER_AFTER.max(failover.elapsed + age));
@@ -73,8 +78,8 @@ impl Machine {
         self.ask(now, Round::Primary { attempt: failover.attempt.max(1) }, 0);
     }
 
-    /// What follows a wait.
-    pub(super) fn waited(&mut self, now: Instant, next: Next) {
+    /// A wait is over.
+    pub(super) fn on_retry_timer(&mut self, now: Instant, next: Next) {
         match next {
             Next::Round(round) => self.ask(now, round, 0),
             Next::Restart => self.search(now, Round::Primary { attempt: 1 }),
@@ -87,46 +92,52 @@ impl Machine {
         }
     }
 
-    /// The answer of the server that was asked to take the line.
-    pub(super) fn tried(
+    /// The answer to a registration request.
+    pub(super) fn on_registration(
         &mut self,
         now: Instant,
-        trying: Trying,
+        attempt: Attempt,
         answer: Result<Registration, Refusal>,
     ) {
         match answer {
-            Ok(granted) => self.registered(now, trying.server, granted),
-            Err(refusal) => self.refused(now, trying, refusal),
+            Ok(granted) => self.enter_registered(now, attempt.server, granted),
+            Err(refusal) => self.on_refused(now, attempt, refusal),
         }
     }
 
-    fn refused(&mut self, now: Instant, trying: Trying, mut refusal: Refusal) {
-        refusal.error = refusal.error.at(&trying.server);
-        self.note_busy(now, &trying.server, &refusal.error);
-        self.act(Action::Disconnect(trying.server.clone()));
+    fn on_refused(&mut self, now: Instant, attempt: Attempt, mut refusal: Refusal) {
+        refusal.error = refusal.error.at(&attempt.server);
+        self.note_busy(now, &attempt.server, &refusal.error);
+        self.act(Action::Disconnect(attempt.server.clone()));
         if refusal.is_device_limit() {
-            return self.limited(now, trying, refusal);
+            return self.on_device_limit(now, attempt, refusal);
         }
         let error = refusal.error;
         if error.is_final() {
             return self.fail(error);
         }
-        self.failed_at(&trying.server, &error);
-        let single = trying.round == Round::Previous || trying.freed;
+        self.failed_at(&attempt.server, &error);
+        let single = attempt.round == Round::Previous || attempt.room_made;
         match error.http_status {
-            Some(429) if single => self.single_is_busy(now, &trying.server),
-            _ => self.ask(now, trying.round, trying.index + 1),
+            Some(429) if single => self.single_is_busy(now, &attempt.server),
+            _ => self.ask(now, attempt.round, attempt.index + 1),
         }
     }
 
-    /// Tells that a server did not take the line.
+    /// Reports that a server refused the line.
     pub(super) fn failed_at(&mut self, server: &Url, error: &LineError) {
         self.searching.last_error = Some(Box::new(error.clone()));
         self.emit(LineEvent::ServerFailed { server: server.clone(), error: error.clone() });
+        // The reference client reports nothing about a server that only asks for a pause.
+        let reports = error.kind != LineErrorType::TooManyRequests;
+        if self.settings.unregistered_per_server && reports {
+            let (reason, server) = (Unregistered::Refused(error.clone()), Some(server.clone()));
+            self.emit(LineEvent::Unregistered { reason, server });
+        }
     }
 
-    /// The one server that was to be asked first has too much to do: it is waited for when that is
-    /// short; otherwise others are asked.
+    /// The one server to ask first sent `Retry-After`. A short pause is waited for; otherwise other
+    /// servers follow.
     fn single_is_busy(&mut self, now: Instant, server: &Url) {
         let wait = self.busy_for(now, server);
         if wait < RETRY_AFTER_MAX {
@@ -138,7 +149,7 @@ impl Machine {
         }
     }
 
-    /// Asks the next server of the round that may be asked, or decides what follows its end.
+    /// Asks the next server of the round that may be asked; at the end decides what follows.
     pub(super) fn ask(&mut self, now: Instant, round: Round, from: usize) {
         self.timers.clear();
         let list = match round {
@@ -160,13 +171,13 @@ impl Machine {
         server: Url,
         round: Round,
         index: usize,
-        freed: bool,
+        room_made: bool,
     ) {
         self.drop_deletions(&server);
         let op = self.op();
         self.sent = Some(now);
         self.act(Action::Register(op, server.clone()));
-        self.state = State::Trying(Box::new(Trying { op, server, round, index, freed }));
+        self.state = State::Registering(Box::new(Attempt { op, server, round, index, room_made }));
     }
 
     /// The end of a list without success.
@@ -181,7 +192,7 @@ impl Machine {
                 self.save(now, 1, true);
                 self.wait(now, wait, Next::Round(Round::Backup(Pass::Second)));
             }
-            // It began with the backups: now it is the primaries' turn.
+            // It began with the backups: the primaries follow.
             Round::Backup(_) if self.searching.primaries_due => {
                 self.search(now, Round::Primary { attempt: 1 });
             }
@@ -196,7 +207,7 @@ impl Machine {
         let left = FAILOVER_AFTER.saturating_sub(self.searching_for(now));
         let wait = retry_interval(attempt, &mut self.random).min(left);
         let busy = self.all_busy_for(now, &self.servers.primary);
-        // All want to be left alone for longer than there is time: that is not waited for.
+        // All asked for a pause that is longer than the time left: do not wait.
         let at_once = self.servers.primary.is_empty() || (busy > wait && busy > left);
         if wait > FAILOVER_MIN_WAIT && !at_once {
             self.save(now, attempt + 1, false);
@@ -214,26 +225,25 @@ impl Machine {
         self.state = State::Waiting(then);
     }
 
-    /// All servers have been tried as often as the protocol has it.
+    /// All servers were tried as often as the protocol says.
     fn give_up(&mut self, now: Instant) {
         let last = self.searching.last_error.take();
         self.no_success(now, LineError::exhausted(last.map(|last| *last)));
     }
 
-    /// The end without success for now: a long wait, and then again.
+    /// Ends without success for now: a long wait, and then another attempt.
     fn no_success(&mut self, now: Instant, error: LineError) {
-        let Some(interval) = self.policy.slow_retry else { return self.fail(error) };
+        let Some(interval) = self.settings.policy.slow_retry else { return self.fail(error) };
         let interval = interval.max(SLOW_RETRY_MIN);
         self.forget();
         self.emit(LineEvent::Error(error));
         let spread = interval / SLOW_RETRY_SPREAD;
         let wait = between(interval.saturating_sub(spread), interval + spread, &mut self.random);
-        let all = self.servers.primary.iter().chain(&self.servers.backup);
-        let busy = self.all_busy_for(now, all);
+        let busy = self.all_busy_for(now, self.servers.all());
         self.wait(now, wait.max(busy), Next::Slow);
     }
 
-    // --- which servers there are ---------------------------------------------------------------
+    // --- discovery -----------------------------------------------------------------------------
 
     fn rediscover(&mut self, now: Instant, then: Round) {
         let op = self.op();
@@ -243,8 +253,8 @@ impl Machine {
         self.state = State::Discovering { op, then };
     }
 
-    /// New lists replace the old ones; without new ones the old ones are as good as it gets.
-    pub(super) fn discovered(
+    /// The answer of discovery. New lists replace the old ones; without an answer the old ones stay.
+    pub(super) fn on_servers(
         &mut self,
         now: Instant,
         then: Round,
@@ -268,7 +278,7 @@ impl Machine {
         }
     }
 
-    // --- what survives a restart ---------------------------------------------------------------
+    // --- saved state ---------------------------------------------------------------------------
 
     fn save(&mut self, now: Instant, attempt: u32, backup: bool) {
         self.saved = true;
@@ -281,7 +291,7 @@ impl Machine {
     }
 
     fn search_began(&mut self, now: Instant, ago: Duration) {
-        // Some clocks begin when the machine does: they know no time before.
+        // Some clocks start with the machine and have no earlier times.
         self.searching.since = now.checked_sub(ago);
     }
 }

@@ -1,4 +1,4 @@
-//! What the machine can be at, and what it asks for.
+//! The states of the machine, and the actions it asks for.
 
 use std::{
     sync::Arc,
@@ -7,103 +7,60 @@ use std::{
 
 use url::Url;
 
-use super::saved::Failover;
+use super::failover::Failover;
 use crate::{
-    line::{LineError, LineEvent, Unregistered},
-    mobius::MobiusDevice,
+    mobius::wire::MobiusDevice,
+    model::{
+        error::LineError,
+        event::{LineEvent, Unregistered},
+    },
 };
 
-/// Names one request, so that late answers of an earlier one are told apart.
+/// Identifies one request, so that a late answer to an earlier one is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Op(pub(super) u32);
+pub(crate) struct Op(pub(super) u32);
 
-/// What the driver has to do.
+/// What the driver has to do. Each request names the input that takes its answer.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub enum Action {
-    /// Register with a server; report [`Machine::handle_registration`](super::machine::Machine::handle_registration).
+pub(crate) enum Action {
+    /// Register with a server; answer with `handle_registration`.
     Register(Op, Url),
-    /// Send a keepalive to the server; report [`Machine::handle_keepalive`](super::machine::Machine::handle_keepalive).
+    /// Send a keepalive to the server; answer with `handle_keepalive`.
     Keepalive(Op, Url, Arc<MobiusDevice>),
-    /// Delete a registration; report [`Machine::handle_deregistered`](super::machine::Machine::handle_deregistered).
+    /// Delete a registration; answer with `handle_deregistered`.
     Deregister(Op, Url, Arc<MobiusDevice>),
-    /// Ask a server whether it is up; report [`Machine::handle_ping`](super::machine::Machine::handle_ping).
+    /// Ask a server whether it is up; answer with `handle_ping`.
     Ping(Op, Url),
-    /// Ask which servers there are; report [`Machine::handle_servers`](super::machine::Machine::handle_servers).
+    /// Discover the servers; answer with `handle_servers`.
     Rediscover(Op),
-    /// Drop this request: its answer is of no use any more.
+    /// Drop this request: its answer is no longer needed.
     Cancel(Op),
-    /// The server is not needed any more: a connection of its own may be closed.
+    /// The server is no longer needed: its connection may be closed.
     Disconnect(Url),
-    /// Keep how far the failover is, for [`Machine::resume`](super::machine::Machine::resume).
+    /// Save the state of the failover, for `handle_resume`.
     Save(Failover),
-    /// Forget what was kept.
+    /// Delete the saved state.
     Forget,
-    /// Tell the subscribers.
+    /// Emit an event.
     Emit(Box<LineEvent>),
-}
-
-/// Where a line's registration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum LineState {
-    /// Not registered, and not meant to be.
-    #[default]
-    Idle,
-    /// A server is being asked.
-    Connecting,
-    /// Waiting before servers are asked again, also after all of them have refused.
-    Waiting,
-    /// Registered.
-    Registered,
-    /// Giving up the registration.
-    Deregistering,
-    /// Given up for good; [`Line::register`](crate::Line::register) tries again.
-    Failed,
-}
-
-/// What a line will do by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Upcoming {
-    /// Send a keepalive.
-    Keepalive,
-    /// Ask the servers again.
-    Retry,
-    /// See whether a primary takes the line back from a backup.
-    Failback,
-}
-
-/// What is heard of the network, from the event socket or from the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum NetworkHint {
-    /// The event socket is gone.
-    Offline,
-    /// The event socket is there (again).
-    Online,
-    /// The host says that the network has changed.
-    Changed,
-    /// The host, or its clock, says that the machine was asleep.
-    Resumed,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The end of a wait, or of the patience with a request for the servers.
+    /// The end of a wait, or of the time allowed for discovery.
     Retry,
     /// The next keepalive.
     Keepalive,
-    /// The next look for a primary.
+    /// The next attempt to return to a primary.
     Failback,
-    /// The end of the time for giving up.
-    Leave,
+    /// The end of the time allowed for deregistering.
+    Deregister,
 }
 
-/// Which servers are being gone through.
+/// The list of servers that is being tried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Round {
-    /// One server before all others: that of a lost registration.
+    /// The server of a lost registration, before all others.
     Previous,
     /// The primaries, for the n-th time.
     Primary { attempt: u32 },
@@ -113,14 +70,14 @@ pub(super) enum Round {
     Slow { backup: bool },
 }
 
-/// Which of the rounds of the backups it is.
+/// Which round of the backups it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pass {
     /// The first of two.
     First,
     /// The second of two.
     Second,
-    /// The only one, because the previous server asked to be left alone for long. The primaries follow.
+    /// The only one, because the previous server asked for a long pause. The primaries follow.
     Only,
 }
 
@@ -129,11 +86,11 @@ pub(super) enum Pass {
 pub(super) enum Next {
     /// That round.
     Round(Round),
-    /// A new search, after the time that the previous server asked for.
+    /// A new search, after the pause that the previous server asked for.
     Restart,
-    /// A look at whether the calls have ended that the search waits for.
+    /// A check whether the calls that the search waits for have ended.
     Calls,
-    /// Asking for the servers, and then each of them once.
+    /// Discovery, and then each server once.
     Slow,
 }
 
@@ -141,50 +98,50 @@ pub(super) enum Next {
 pub(super) enum State {
     #[default]
     Idle,
-    /// Which servers there are is being asked, before that round.
+    /// The servers are being discovered, before that round.
     Discovering {
         op: Op,
         then: Round,
     },
-    /// A server is being asked to take the line.
-    Trying(Box<Trying>),
-    /// The server's list of the user's devices is full: one of them is being deleted.
-    Freeing {
+    /// A registration request is under way.
+    Registering(Box<Attempt>),
+    /// The user has as many devices as allowed, and one of them is being deleted.
+    MakingRoom {
         op: Op,
-        trying: Box<Trying>,
+        attempt: Box<Attempt>,
     },
     Waiting(Next),
     Registered(Box<Active>),
-    /// Between the backup, which is being left, and the primary that takes no second registration.
+    /// Between a backup that is being left and a primary that accepts no second registration.
     Moving(Box<Moving>),
-    /// Until nothing is left to give up.
-    Leaving(Box<Leaving>),
+    /// Until nothing is left to delete.
+    Deregistering(Box<Deregistering>),
     Failed,
 }
 
-/// What is known of the present search for a server.
+/// The present search for a server.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     /// When it began.
     pub(super) since: Option<Instant>,
-    /// Whether the primaries are still to come, because it began with the backups.
+    /// Whether the primaries still have to be tried, because it began with the backups.
     pub(super) primaries_due: bool,
     /// The server of a lost registration.
     pub(super) previous: Option<Url>,
-    /// What the last server answered that did not take the line.
+    /// Why the last server refused.
     pub(super) last_error: Option<Box<LineError>>,
 }
 
-/// A registration that is asked for.
+/// A registration request.
 #[derive(Debug)]
-pub(super) struct Trying {
+pub(super) struct Attempt {
     pub(super) op: Op,
     pub(super) server: Url,
     pub(super) round: Round,
-    /// The place in the round's list.
+    /// The index in the round's list.
     pub(super) index: usize,
     /// Whether another device was deleted to make room.
-    pub(super) freed: bool,
+    pub(super) room_made: bool,
 }
 
 /// A registration in force.
@@ -197,68 +154,68 @@ pub(super) struct Active {
     pub(super) rehoming: (Duration, Duration),
     /// Keepalives missed in a row.
     pub(super) missed: u32,
-    /// Whether the application believes that keepalives are not answered.
-    pub(super) troubled: bool,
-    /// The keepalive that is not answered yet, and when it was due.
-    pub(super) asking: Option<(Op, Instant)>,
-    /// When the keepalive was due that is sent earlier because of what was heard of the network.
-    pub(super) beat: Option<Instant>,
+    /// Whether `reconnecting` was the last that the application heard of keepalives.
+    pub(super) reconnecting: bool,
+    /// The keepalive without an answer yet, and when it was due.
+    pub(super) keepalive: Option<(Op, Instant)>,
+    /// The regular time of a keepalive that a network hint moved forward.
+    pub(super) regular_keepalive: Option<Instant>,
     pub(super) failback: Option<Failback>,
 }
 
-/// How far a failback is while the backup still has the line.
+/// A failback, while the backup still has the line.
 #[derive(Debug)]
 pub(super) enum Failback {
     /// A primary is asked whether it is up.
     Pinging { op: Op, index: usize },
-    /// A primary is asked to take the line.
-    Asking { op: Op, server: Url, index: usize },
+    /// A registration request to a primary is under way.
+    Registering { op: Op, server: Url, index: usize },
 }
 
-/// A failback to a primary that takes no second registration.
+/// A failback to a primary that accepts no second registration.
 #[derive(Debug)]
 pub(super) struct Moving {
     pub(super) op: Op,
     pub(super) primary: Url,
-    /// Whether the backup has been left: then the primary is being asked.
-    pub(super) left: bool,
+    /// Whether the backup's registration is deleted. Then the request to the primary is under way.
+    pub(super) backup_deleted: bool,
     pub(super) backup: Box<Active>,
 }
 
 #[derive(Debug)]
-pub(super) struct Leaving {
-    /// What to tell at the end.
+pub(super) struct Deregistering {
+    /// The reason to report at the end.
     pub(super) outcome: Unregistered,
-    /// The server of what is given up.
+    /// The server of the registration that is deleted.
     pub(super) server: Option<Url>,
-    /// Whether the application is waiting to hear.
-    pub(super) tell: bool,
+    /// Whether the end is reported to the application.
+    pub(super) report: bool,
 }
 
-/// A request that goes on although the line has moved on: what it brings, or is about, is given up.
+/// A request that goes on after the line has moved on. The registration that it brings, or is about,
+/// gets deleted.
 #[derive(Debug)]
-pub(super) struct Stray {
+pub(super) struct Orphan {
     pub(super) op: Op,
     pub(super) server: Url,
-    pub(super) stage: Stage,
+    pub(super) stage: OrphanStage,
 }
 
 #[derive(Debug)]
-pub(super) enum Stage {
-    /// A registration that nobody wants any more is not answered yet.
-    Asked,
+pub(super) enum OrphanStage {
+    /// A registration request without an answer yet. The registration is no longer wanted.
+    Registering,
     /// A registration is being deleted.
     Deleting { device: Arc<MobiusDevice>, retried: bool },
 }
 
-/// A registration that was refused.
+/// A refused registration.
 #[derive(Debug, Clone)]
-#[non_exhaustive]
-pub struct Refusal {
+pub(crate) struct Refusal {
     /// Why.
-    pub error: LineError,
+    pub(crate) error: LineError,
     /// With a device limit: the devices that the server lists, and whether each is this client's.
-    pub devices: Vec<(MobiusDevice, bool)>,
+    pub(crate) devices: Vec<(MobiusDevice, bool)>,
 }
 
 impl From<LineError> for Refusal {
@@ -274,9 +231,16 @@ impl Refusal {
     }
 }
 
+impl Orphan {
+    /// Whether it is a registration request without an answer yet.
+    pub(super) fn is_registering(&self) -> bool {
+        matches!(self.stage, OrphanStage::Registering)
+    }
+}
+
 impl Active {
-    /// Whether a failback waits for the answer to this request for registration.
-    pub(super) fn asks_primary(&self, op: Op) -> bool {
-        matches!(&self.failback, Some(Failback::Asking { op: asked, .. }) if *asked == op)
+    /// Whether a failback waits for the answer to this registration request.
+    pub(super) fn awaits_primary(&self, op: Op) -> bool {
+        matches!(&self.failback, Some(Failback::Registering { op: asked, .. }) if *asked == op)
     }
 }

@@ -12,31 +12,42 @@ use std::{
 use url::Url;
 use webex_core::{HttpError, ServiceError};
 
-use crate::{
-    ServiceIndicator,
-    discovery::Servers,
-    line::{LineError, LineEvent, Unregistered},
-    mobius::{MobiusDevice, Registration},
+pub(crate) use crate::{
+    mobius::{
+        timings::*,
+        transport::NetworkHint,
+        wire::{MobiusDevice, Registration},
+    },
+    model::{
+        config::ServiceIndicator,
+        error::{LineError, LineErrorType},
+        event::{Connecting, LineEvent, Unregistered},
+        info::LineStatus,
+        policy::{CallActivity, DeviceLimit, RegistrationPolicy},
+        servers::Servers,
+        state::{LineState, Upcoming},
+    },
     registration::{
-        CallActivity, Failover, RegistrationPolicy,
-        machine::{Action, LineState, Machine, Refusal},
+        failover::Failover,
+        machine::{Machine, Settings},
+        state::{Action, Op, Refusal},
     },
 };
 
-pub(super) fn secs(seconds: u64) -> Duration {
+pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-pub(super) fn url(text: &str) -> Url {
+pub(crate) fn url(text: &str) -> Url {
     Url::parse(text).unwrap()
 }
 
 /// What the machine is told when a server answers with this status, and in a 403 with this code.
-pub(super) fn refused(status: u16, code: Option<i64>, retry_after: Option<u64>) -> HttpError {
+pub(crate) fn refused(status: u16, code: Option<i64>, retry_after: Option<u64>) -> HttpError {
     refused_with(status, code, retry_after, String::new())
 }
 
-pub(super) fn refused_with(
+pub(crate) fn refused_with(
     status: u16,
     code: Option<i64>,
     retry_after: Option<u64>,
@@ -53,37 +64,37 @@ pub(super) fn refused_with(
     }))
 }
 
-pub(super) fn http(status: u16) -> HttpError {
+pub(crate) fn http(status: u16) -> HttpError {
     refused(status, None, None)
 }
 
-pub(super) fn error(status: u16) -> LineError {
+pub(crate) fn error(status: u16) -> LineError {
     http(status).into()
 }
 
 /// 429 that names a time.
-pub(super) fn busy(seconds: u64) -> LineError {
+pub(crate) fn busy(seconds: u64) -> LineError {
     refused(429, None, Some(seconds)).into()
 }
 
 /// No answer at all.
-pub(super) fn unreachable() -> HttpError {
+pub(crate) fn unreachable() -> HttpError {
     HttpError::Network { host: "m".to_owned(), reason: "refused".to_owned() }
 }
 
-pub(super) fn device(id: &str) -> MobiusDevice {
+pub(crate) fn device(id: &str) -> MobiusDevice {
     let uri = format!("https://other/calling/web/devices/{id}");
     serde_json::from_value(serde_json::json!({"deviceId": id, "uri": uri})).unwrap()
 }
 
 /// 403 with code 101 that lists these devices; `true` marks those of this client.
-pub(super) fn full(devices: &[(&str, bool)]) -> Refusal {
+pub(crate) fn full(devices: &[(&str, bool)]) -> Refusal {
     let error = refused(403, Some(101), None).into();
     let devices = devices.iter().map(|(id, ours)| (device(id), *ours)).collect();
     Refusal { error, devices }
 }
 
-pub(super) fn granted(keepalive_s: u64) -> Registration {
+pub(crate) fn granted(keepalive_s: u64) -> Registration {
     let json = format!(
         r#"{{"device":{{"deviceId":"d","uri":"https://p1/devices/d","addresses":["sip:a@b"]}},
             "keepaliveInterval":{keepalive_s},"rehomingIntervalMin":10,"rehomingIntervalMax":20}}"#
@@ -92,17 +103,17 @@ pub(super) fn granted(keepalive_s: u64) -> Registration {
 }
 
 /// The bounds in [`granted`].
-pub(super) const REHOMING: std::ops::RangeInclusive<Duration> =
+pub(crate) const REHOMING: std::ops::RangeInclusive<Duration> =
     Duration::from_secs(600)..=Duration::from_secs(1200);
 
-pub(super) fn servers(primaries: usize, backups: usize) -> Servers {
+pub(crate) fn servers(primaries: usize, backups: usize) -> Servers {
     let list = |kind: char, count| (1..=count).map(move |n| url(&format!("https://{kind}{n}/")));
     Servers { primary: list('p', primaries).collect(), backup: list('b', backups).collect() }
 }
 
 /// Calls that the test begins and ends.
 #[derive(Debug, Default)]
-pub(super) struct Calls(AtomicBool);
+pub(crate) struct Calls(AtomicBool);
 
 impl CallActivity for Calls {
     fn is_active(&self) -> bool {
@@ -111,26 +122,26 @@ impl CallActivity for Calls {
 }
 
 impl Calls {
-    pub(super) fn set(&self, active: bool) {
+    pub(crate) fn set(&self, active: bool) {
         self.0.store(active, Ordering::Relaxed);
     }
 }
 
-pub(super) struct Bench {
-    pub(super) machine: Machine,
-    pub(super) start: Instant,
-    pub(super) now: Instant,
-    pub(super) events: Vec<LineEvent>,
+pub(crate) struct Bench {
+    pub(crate) machine: Machine,
+    pub(crate) start: Instant,
+    pub(crate) now: Instant,
+    pub(crate) events: Vec<LineEvent>,
     /// The requests under way, oldest first.
-    pub(super) requests: VecDeque<Action>,
-    /// What is kept for a restart.
-    pub(super) kept: Option<Failover>,
+    pub(crate) requests: VecDeque<Action>,
+    /// The saved state of the failover.
+    pub(crate) saved: Option<Failover>,
     /// Servers that are not needed any more, in order.
-    pub(super) closed: Vec<String>,
+    pub(crate) closed: Vec<String>,
 }
 
 impl Bench {
-    pub(super) fn with(
+    pub(crate) fn with(
         primaries: usize,
         backups: usize,
         service: ServiceIndicator,
@@ -139,32 +150,33 @@ impl Bench {
     ) -> Self {
         let start = Instant::now();
         let servers = Arc::new(servers(primaries, backups));
-        let machine = Machine::new(servers, service, policy, seed);
+        let settings = Settings { service, policy, ..Settings::default() };
+        let machine = Machine::new(servers, settings, seed);
         let (events, requests, closed) = (Vec::new(), VecDeque::new(), Vec::new());
-        Self { machine, start, now: start, events, requests, kept: None, closed }
+        Self { machine, start, now: start, events, requests, saved: None, closed }
     }
 
-    pub(super) fn new(primaries: usize, backups: usize, seed: u64) -> Self {
+    pub(crate) fn new(primaries: usize, backups: usize, seed: u64) -> Self {
         let (service, policy) = (ServiceIndicator::Calling, RegistrationPolicy::default());
         Self::with(primaries, backups, service, policy, seed)
     }
 
-    pub(super) fn registering(primaries: usize, backups: usize, seed: u64) -> Self {
+    pub(crate) fn registering(primaries: usize, backups: usize, seed: u64) -> Self {
         let mut bench = Self::new(primaries, backups, seed);
-        bench.machine.register(bench.now);
+        bench.machine.handle_register(bench.now);
         bench
     }
 
     /// One that does not try again by itself when all have refused.
-    pub(super) fn without_slow_retry(primaries: usize, backups: usize, seed: u64) -> Self {
+    pub(crate) fn without_slow_retry(primaries: usize, backups: usize, seed: u64) -> Self {
         let policy = RegistrationPolicy { slow_retry: None, ..RegistrationPolicy::default() };
         let mut bench = Self::with(primaries, backups, ServiceIndicator::Calling, policy, seed);
-        bench.machine.register(bench.now);
+        bench.machine.handle_register(bench.now);
         bench
     }
 
     /// Registered with the only primary.
-    pub(super) fn registered(keepalive_s: u64) -> Self {
+    pub(crate) fn registered(keepalive_s: u64) -> Self {
         let mut bench = Self::registering(1, 0, 1);
         bench.answer(Ok(granted(keepalive_s)));
         assert_eq!(bench.machine.state(), LineState::Registered);
@@ -172,7 +184,7 @@ impl Bench {
     }
 
     /// Registered with the first backup, after the primaries have had their time.
-    pub(super) fn on_backup(primaries: usize, backups: usize, seed: u64) -> Self {
+    pub(crate) fn on_backup(primaries: usize, backups: usize, seed: u64) -> Self {
         let mut bench = Self::registering(primaries, backups, seed);
         while !bench.asked().starts_with('b') {
             bench.answer(Err(error(503)));
@@ -187,12 +199,12 @@ impl Bench {
     }
 
     /// Takes what the machine wants done.
-    pub(super) fn pump(&mut self) {
+    pub(crate) fn pump(&mut self) {
         while let Some(action) = self.machine.poll_action() {
             match action {
                 Action::Emit(event) => self.events.push(*event),
-                Action::Save(failover) => self.kept = Some(failover),
-                Action::Forget => self.kept = None,
+                Action::Save(failover) => self.saved = Some(failover),
+                Action::Forget => self.saved = None,
                 Action::Disconnect(server) => self.closed.push(host(&server)),
                 Action::Cancel(op) => self.requests.retain(|request| op_of(request) != op),
                 request => self.requests.push_back(request),
@@ -201,13 +213,13 @@ impl Bench {
     }
 
     /// The oldest request under way.
-    pub(super) fn request(&mut self) -> Action {
+    pub(crate) fn request(&mut self) -> Action {
         self.pump();
         self.requests.pop_front().expect("a request is under way")
     }
 
     /// The server that is asked to take the line.
-    pub(super) fn asked(&mut self) -> String {
+    pub(crate) fn asked(&mut self) -> String {
         self.pump();
         match self.requests.front() {
             Some(Action::Register(_, server)) => host(server),
@@ -216,11 +228,11 @@ impl Bench {
     }
 
     /// Answers the registration under way; tells the server it was for.
-    pub(super) fn answer(&mut self, answer: Result<Registration, LineError>) -> String {
+    pub(crate) fn answer(&mut self, answer: Result<Registration, LineError>) -> String {
         self.refuse(answer.map_err(Refusal::from))
     }
 
-    pub(super) fn refuse(&mut self, answer: Result<Registration, Refusal>) -> String {
+    pub(crate) fn refuse(&mut self, answer: Result<Registration, Refusal>) -> String {
         let request = self.request();
         let Action::Register(op, server) = request else { panic!("{request:?}") };
         self.machine.handle_registration(self.now, op, answer);
@@ -228,7 +240,7 @@ impl Bench {
         host(&server)
     }
 
-    pub(super) fn answer_keepalive(&mut self, answer: Result<(), LineError>) -> String {
+    pub(crate) fn answer_keepalive(&mut self, answer: Result<(), LineError>) -> String {
         let request = self.request();
         let Action::Keepalive(op, server, _) = request else { panic!("{request:?}") };
         self.machine.handle_keepalive(self.now, op, answer);
@@ -237,7 +249,7 @@ impl Bench {
     }
 
     /// Answers the deletion under way; tells the server and the device.
-    pub(super) fn answer_deletion(&mut self, answer: Result<(), HttpError>) -> (String, String) {
+    pub(crate) fn answer_deletion(&mut self, answer: Result<(), HttpError>) -> (String, String) {
         let request = self.request();
         let Action::Deregister(op, server, device) = request else { panic!("{request:?}") };
         self.machine.handle_deregistered(self.now, op, answer);
@@ -245,7 +257,7 @@ impl Bench {
         (host(&server), device.device_id.clone())
     }
 
-    pub(super) fn answer_ping(&mut self, answer: Result<(), LineError>) -> String {
+    pub(crate) fn answer_ping(&mut self, answer: Result<(), LineError>) -> String {
         let request = self.request();
         let Action::Ping(op, server) = request else { panic!("{request:?}") };
         self.machine.handle_ping(self.now, op, answer);
@@ -253,7 +265,7 @@ impl Bench {
         host(&server)
     }
 
-    pub(super) fn answer_servers(&mut self, answer: Result<Servers, LineError>) {
+    pub(crate) fn answer_servers(&mut self, answer: Result<Servers, LineError>) {
         let request = self.request();
         let Action::Rediscover(op) = request else { panic!("{request:?}") };
         self.machine.handle_servers(self.now, op, answer.map(Arc::new));
@@ -261,7 +273,7 @@ impl Bench {
     }
 
     /// Sleeps to the next deadline; says how long that took.
-    pub(super) fn sleep(&mut self) -> Duration {
+    pub(crate) fn sleep(&mut self) -> Duration {
         let deadline = self.machine.poll_timeout().expect("a deadline");
         let slept = deadline.duration_since(self.now);
         self.now = deadline;
@@ -271,7 +283,7 @@ impl Bench {
     }
 
     /// Sleeps through keepalives, which are answered, to what else comes; says how long that took.
-    pub(super) fn sleep_on(&mut self) -> Duration {
+    pub(crate) fn sleep_on(&mut self) -> Duration {
         let from = self.now;
         loop {
             self.sleep();
@@ -283,14 +295,14 @@ impl Bench {
         }
     }
 
-    pub(super) fn pass(&mut self, time: Duration) {
+    pub(crate) fn pass(&mut self, time: Duration) {
         self.now += time;
         self.machine.handle_timeout(self.now);
         self.pump();
     }
 
     /// Lets so many keepalives in a row be missed.
-    pub(super) fn miss(&mut self, count: u32) {
+    pub(crate) fn miss(&mut self, count: u32) {
         for _ in 0..count {
             self.sleep();
             self.answer_keepalive(Err(error(503)));
@@ -298,25 +310,25 @@ impl Bench {
     }
 
     /// No request is under way.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         self.pump();
         self.requests.is_empty()
     }
 
     /// Names of the events since the last look.
-    pub(super) fn names(&mut self) -> Vec<&'static str> {
+    pub(crate) fn names(&mut self) -> Vec<&'static str> {
         self.pump();
         self.events.drain(..).map(|event| event.name()).collect()
     }
 
     /// The same without what the reference client does not tell.
-    pub(super) fn documented_names(&mut self) -> Vec<&'static str> {
+    pub(crate) fn documented_names(&mut self) -> Vec<&'static str> {
         let names = self.names().into_iter();
         names.filter(|name| *name != "keepalive_missed").collect()
     }
 
     /// How the last `unregistered` came about.
-    pub(super) fn outcome(&mut self) -> &Unregistered {
+    pub(crate) fn outcome(&mut self) -> &Unregistered {
         self.pump();
         let mut events = self.events.iter().rev();
         let outcome = events.find_map(|event| match event {
@@ -326,16 +338,16 @@ impl Bench {
         outcome.expect("an unregistered")
     }
 
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
     }
 }
 
-pub(super) fn host(server: &Url) -> String {
+pub(crate) fn host(server: &Url) -> String {
     server.host_str().unwrap().to_owned()
 }
 
-fn op_of(request: &Action) -> crate::registration::machine::Op {
+fn op_of(request: &Action) -> Op {
     match request {
         Action::Register(op, _)
         | Action::Keepalive(op, ..)

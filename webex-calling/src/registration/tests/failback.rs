@@ -3,13 +3,6 @@
 use std::sync::Arc;
 
 use super::bench::*;
-use crate::{
-    LineEvent, LineState, Unregistered,
-    registration::{
-        machine::{Action, Upcoming},
-        timings::*,
-    },
-};
 
 #[test]
 fn a_primary_takes_the_line_before_the_backup_is_left() {
@@ -51,7 +44,7 @@ fn without_a_primary_that_is_up_the_backup_keeps_the_line() {
 fn calls_put_a_failback_off() {
     let calls = Arc::new(Calls::default());
     let mut bench = Bench::on_backup(1, 1, 1);
-    bench.machine.set_calls(calls.clone());
+    bench.machine.set_call_activity(calls.clone());
     calls.set(true);
     bench.sleep_on();
     assert!(bench.is_quiet());
@@ -73,7 +66,7 @@ fn a_call_that_begins_while_the_primary_is_asked_is_not_ended() {
     let calls = Arc::new(Calls::default());
     for refusal in [None, Some(full(&[("d", true)]))] {
         let mut bench = Bench::on_backup(1, 1, 1);
-        bench.machine.set_calls(calls.clone());
+        bench.machine.set_call_activity(calls.clone());
         bench.sleep_on();
         bench.answer_ping(Ok(()));
         calls.set(true);

@@ -3,13 +3,6 @@
 use std::time::Duration;
 
 use super::bench::*;
-use crate::{
-    LineErrorType, LineEvent, LineState, LineStatus, Unregistered,
-    registration::{
-        machine::{Action, NetworkHint, Upcoming},
-        timings::*,
-    },
-};
 
 /// The first keepalive of an interval of 30 s.
 const FIRST: std::ops::RangeInclusive<Duration> = Duration::from_secs(27)..=Duration::from_secs(30);
@@ -106,7 +99,7 @@ fn a_superseded_session_stays_away() {
         bench.machine.handle_network(bench.now, hint);
     }
     assert!(bench.is_quiet() && bench.machine.poll_timeout().is_none());
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
 }
 

@@ -3,13 +3,11 @@
 // A subtraction below zero is a test that fails, which is what tests are for.
 #![allow(clippy::unchecked_time_subtraction)]
 
-mod bench;
+pub(crate) mod bench;
+mod deregister;
 mod failback;
 mod keepalive;
-mod leave;
 mod properties;
 mod rows;
 mod search;
-mod simulation;
-
 mod tables;

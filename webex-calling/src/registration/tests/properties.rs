@@ -3,10 +3,6 @@
 use proptest::prelude::*;
 
 use super::bench::*;
-use crate::{
-    LineState, LineStatus,
-    registration::machine::{Action, NetworkHint},
-};
 
 #[derive(Debug, Clone)]
 enum Input {
@@ -76,8 +72,8 @@ proptest! {
         let mut bench = Bench::new(primaries, backups, seed);
         for input in inputs {
             match input {
-                Input::Register => bench.machine.register(bench.now),
-                Input::Deregister => bench.machine.deregister(bench.now),
+                Input::Register => bench.machine.handle_register(bench.now),
+                Input::Deregister => bench.machine.handle_deregister(bench.now),
                 Input::Answer(status, oldest) => {
                     if !oldest {
                         bench.requests.rotate_right(1.min(bench.requests.len()));
@@ -113,7 +109,7 @@ proptest! {
             prop_assert!(!wanted || matches!(state, LineState::Registered | LineState::Waiting));
         }
         // From wherever it is, it can be ended.
-        bench.machine.deregister(bench.now);
+        bench.machine.handle_deregister(bench.now);
         bench.pump();
         while let Some(deadline) = bench.machine.poll_timeout() {
             bench.pass(deadline.saturating_duration_since(bench.now));

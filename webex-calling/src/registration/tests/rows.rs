@@ -4,16 +4,11 @@
 use std::time::Duration;
 
 use super::bench::*;
-use crate::{
-    Connecting, DeviceLimit, LineErrorType, LineEvent, LineState, RegistrationPolicy,
-    ServiceIndicator,
-    registration::{Failover, timings::*},
-};
 
 /// Registration under way, with another policy.
 fn with_policy(primaries: usize, backups: usize, policy: RegistrationPolicy) -> Bench {
     let mut bench = Bench::with(primaries, backups, ServiceIndicator::Calling, policy, 1);
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     bench
 }
 
@@ -33,7 +28,7 @@ fn row_32_a_deletion_is_repeated_once_and_its_outcome_told() {
         (vec![Err(refused(429, None, Some(1)))], "not_reachable"),
     ] {
         let mut bench = Bench::registered(30);
-        bench.machine.deregister(bench.now);
+        bench.machine.handle_deregister(bench.now);
         for answer in answers {
             assert_eq!(bench.machine.state(), LineState::Deregistering, "{outcome}");
             bench.answer_deletion(answer);
@@ -72,7 +67,7 @@ fn row_33_deregistering_ends_every_timer() {
     let failback = Bench::on_backup(1, 1, 1);
     for mut bench in [primaries, backups, pause, long, failback] {
         assert!(bench.machine.poll_timeout().is_some());
-        bench.machine.deregister(bench.now);
+        bench.machine.handle_deregister(bench.now);
         bench.pump();
         while !bench.requests.is_empty() {
             bench.answer_deletion(Ok(()));
@@ -88,7 +83,7 @@ fn row_33_deregistering_ends_every_timer() {
 #[test]
 fn row_34_deregistering_what_was_never_registered_asks_nobody() {
     let mut bench = Bench::new(1, 1, 1);
-    bench.machine.deregister(bench.now);
+    bench.machine.handle_deregister(bench.now);
     assert!(bench.is_quiet());
     let Some(LineEvent::Unregistered { server, .. }) = bench.events.last() else { panic!() };
     assert_eq!(server, &None);
@@ -155,7 +150,7 @@ fn row_36_after_the_final_failure_comes_a_slow_retry_with_the_servers_of_the_day
     bench.answer(Err(busy(200)));
     assert_eq!(bench.machine.state(), LineState::Failed);
     assert_eq!(bench.machine.poll_timeout(), None);
-    bench.machine.register(bench.now + secs(200));
+    bench.machine.handle_register(bench.now + secs(200));
     assert_eq!(bench.asked(), "p1");
 }
 
@@ -214,13 +209,13 @@ fn row_39_the_contact_center_comes_back_to_the_primaries() {
     let (service, policy) = (ServiceIndicator::ContactCenter, RegistrationPolicy::default());
     for backups in [0, 1] {
         let mut bench = Bench::with(1, backups, service, policy.clone(), 1);
-        bench.machine.register(bench.now);
+        bench.machine.handle_register(bench.now);
         bench.answer(Ok(granted(30)));
         bench.miss(KEEPALIVE_THRESHOLD_CONTACT_CENTER);
-        bench.machine.deregister(bench.now);
+        bench.machine.handle_deregister(bench.now);
         bench.answer(Err(error(503)));
         // Every start is one with the primaries.
-        bench.machine.register(bench.now);
+        bench.machine.handle_register(bench.now);
         assert_eq!(bench.asked(), "p1");
     }
 }
@@ -285,9 +280,9 @@ fn row_42_each_server_has_its_own_time() {
     // Giving up and beginning anew does not forget it either.
     let mut bench = Bench::registering(2, 0, 1);
     assert_eq!(bench.answer(Err(busy(50))), "p1");
-    bench.machine.deregister(bench.now);
+    bench.machine.handle_deregister(bench.now);
     bench.answer(Err(error(503)));
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     assert_eq!(bench.answer(Err(error(503))), "p2");
 }
 
@@ -327,26 +322,26 @@ fn row_43_the_rehoming_interval_is_that_of_the_registration_in_force() {
 #[test]
 fn row_44_an_old_failover_state_is_of_no_use_and_the_primaries_are_always_tried() {
     let mut bench = Bench::new(1, 1, 1);
-    bench.kept = Some(Failover { attempt: 3, elapsed: secs(100), backup: true });
+    bench.saved = Some(Failover { attempt: 3, elapsed: secs(100), backup: true });
     let age = FAILOVER_STATE_MAX_AGE + Duration::from_millis(1);
-    bench.machine.resume(bench.now, bench.kept.unwrap(), age);
+    bench.machine.handle_resume(bench.now, bench.saved.unwrap(), age);
     bench.pump();
-    assert_eq!(bench.kept, None, "forgotten");
+    assert_eq!(bench.saved, None, "forgotten");
     assert_eq!(bench.answer(Err(error(503))), "p1");
     assert!((secs(33)..=secs(42)).contains(&bench.sleep()));
 
     let mut bench = Bench::new(1, 1, 1);
     let young = Failover { attempt: 3, elapsed: secs(100), backup: true };
-    bench.machine.resume(bench.now, young, FAILOVER_STATE_MAX_AGE);
+    bench.machine.handle_resume(bench.now, young, FAILOVER_STATE_MAX_AGE);
     assert_eq!(bench.answer(Err(error(503))), "p1");
     assert_eq!(bench.asked(), "b1");
     // The final failure forgets it.
     bench.answer(Err(error(503)));
-    assert!(bench.kept.is_some());
+    assert!(bench.saved.is_some());
     bench.sleep();
     bench.answer(Err(error(503)));
     assert_eq!(bench.names().last(), Some(&"error"));
-    assert_eq!(bench.kept, None);
+    assert_eq!(bench.saved, None);
 }
 
 #[test]
@@ -418,7 +413,7 @@ fn row_46_what_follows_a_takeover_that_is_refused() {
     assert_eq!(short.asked(), "p1");
     let mut leaving = with_policy(1, 0, policy);
     leaving.refuse(Err(full(&[("x", false)])));
-    leaving.machine.deregister(leaving.now);
+    leaving.machine.handle_deregister(leaving.now);
     assert!(leaving.is_quiet());
     assert_eq!(leaving.outcome().name(), "already_gone");
 }
@@ -480,7 +475,7 @@ fn row_49_every_request_that_fails_ends_in_an_event_or_a_deadline() {
     assert!(bench.machine.upcoming().is_some());
     let mut bench = Bench::registered(30);
     bench.names();
-    bench.machine.deregister(bench.now);
+    bench.machine.handle_deregister(bench.now);
     bench.sleep();
     assert_eq!(bench.names(), ["unregistered"]);
     let mut bench = Bench::on_backup(1, 1, 1);

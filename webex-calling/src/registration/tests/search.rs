@@ -1,17 +1,13 @@
 //! Looking for a server, on virtual time.
 
 use super::bench::*;
-use crate::{
-    LineErrorType, LineEvent, LineState,
-    registration::{Failover, machine::NetworkHint, timings::*},
-};
 
 #[test]
 fn success_is_connecting_then_registered_with_the_documented_properties() {
     let mut bench = Bench::registering(2, 1, 1);
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
     let Some(LineEvent::Registered(info)) = bench.events.last() else { unreachable!() };
-    assert_eq!(info.status, crate::LineStatus::Active);
+    assert_eq!(info.status, LineStatus::Active);
     assert_eq!(info.mobius_device_id.as_deref(), Some("d"));
     assert_eq!(info.sip_addresses, ["sip:a@b"]);
     assert_eq!(info.server, Some(url("https://p1/")));
@@ -77,7 +73,7 @@ fn final_errors_end_it_and_register_begins_anew() {
         bench.machine.handle_network(bench.now, NetworkHint::Changed);
         bench.pass(secs(100_000));
         assert!(bench.is_quiet() && bench.machine.poll_timeout().is_none());
-        bench.machine.register(bench.now);
+        bench.machine.handle_register(bench.now);
         assert_eq!(bench.answer(Ok(granted(30))), "p1");
     }
 }
@@ -87,7 +83,7 @@ fn a_kept_state_is_gone_on_with() {
     let resume = |elapsed, age, backup| {
         let mut bench = Bench::new(2, 1, 1);
         let failover = Failover { attempt: 2, elapsed: secs(elapsed), backup };
-        bench.machine.resume(bench.now, failover, secs(age));
+        bench.machine.handle_resume(bench.now, failover, secs(age));
         bench.answer(Err(error(503)));
         bench.answer(Err(error(503)));
         bench
@@ -101,10 +97,10 @@ fn a_kept_state_is_gone_on_with() {
     assert_eq!(resume(10, 0, true).asked(), "b1");
     // Success removes it.
     let mut bench = Bench::new(1, 0, 1);
-    bench.kept = Some(Failover { attempt: 1, elapsed: secs(1), backup: false });
-    bench.machine.resume(bench.now, bench.kept.unwrap(), secs(1));
+    bench.saved = Some(Failover { attempt: 1, elapsed: secs(1), backup: false });
+    bench.machine.handle_resume(bench.now, bench.saved.unwrap(), secs(1));
     bench.answer(Ok(granted(30)));
-    assert_eq!(bench.kept, None);
+    assert_eq!(bench.saved, None);
     assert_eq!(bench.names(), ["connecting", "registered"]);
 }
 
@@ -133,7 +129,7 @@ fn the_networks_return_cuts_a_wait_short() {
 fn a_search_waits_for_calls_to_end() {
     let mut bench = Bench::registered(30);
     let calls = std::sync::Arc::new(Calls::default());
-    bench.machine.set_calls(calls.clone());
+    bench.machine.set_call_activity(calls.clone());
     calls.set(true);
     bench.miss(KEEPALIVE_THRESHOLD);
     assert_eq!(bench.names().last(), Some(&"unregistered"));

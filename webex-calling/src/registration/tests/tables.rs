@@ -3,10 +3,6 @@
 use std::time::Duration;
 
 use super::bench::*;
-use crate::{
-    DeviceLimit, LineErrorType, LineEvent, LineState, RegistrationPolicy, ServiceIndicator,
-    registration::{Failover, timings::*},
-};
 
 /// §7.8. What is about calls is not here: calls are a later phase.
 #[test]
@@ -170,7 +166,7 @@ fn a_busy_server_is_left_alone_and_its_misses_are_forgotten() {
     bench.miss(4);
     bench.sleep();
     bench.answer_keepalive(Err(busy(1)));
-    assert_eq!(bench.machine.info().status, crate::LineStatus::Inactive);
+    assert_eq!(bench.machine.info().status, LineStatus::Inactive);
 }
 
 /// §7.10, the table of the services: after the threshold, and after 404.
@@ -178,7 +174,7 @@ fn a_busy_server_is_left_alone_and_its_misses_are_forgotten() {
 fn the_contact_center_goes_to_the_backups_at_once() {
     let bench = |service, backups| {
         let mut bench = Bench::with(2, backups, service, RegistrationPolicy::default(), 1);
-        bench.machine.register(bench.now);
+        bench.machine.handle_register(bench.now);
         bench.answer(Ok(granted(30)));
         bench
     };
@@ -240,7 +236,7 @@ fn events_come_in_the_documented_order() {
     let policy =
         RegistrationPolicy { device_limit: DeviceLimit::TakeOver, ..RegistrationPolicy::default() };
     let mut limit = Bench::with(1, 0, ServiceIndicator::Calling, policy, 1);
-    limit.machine.register(limit.now);
+    limit.machine.handle_register(limit.now);
     limit.refuse(Err(full(&[("x", false)])));
     limit.answer_deletion(Ok(()));
     limit.answer(Ok(granted(30)));
@@ -279,7 +275,7 @@ fn events_come_in_the_documented_order() {
 
     let mut leaving = Bench::registered(30);
     leaving.names();
-    leaving.machine.deregister(leaving.now);
+    leaving.machine.handle_deregister(leaving.now);
     leaving.answer_deletion(Ok(()));
     assert_eq!(names(leaving), ["unregistered"]);
 }
@@ -347,7 +343,7 @@ fn the_failover_state_is_kept_at_each_wait_and_removed_at_each_end() {
     let mut bench = Bench::registering(1, 1, 1);
     bench.pass(secs(3));
     bench.answer(Err(error(503)));
-    assert_eq!(bench.kept, Some(Failover { attempt: 2, elapsed: secs(3), backup: false }));
+    assert_eq!(bench.saved, Some(Failover { attempt: 2, elapsed: secs(3), backup: false }));
     while bench.machine.state() == LineState::Waiting {
         bench.sleep();
         if bench.asked() == "p1" {
@@ -355,18 +351,18 @@ fn the_failover_state_is_kept_at_each_wait_and_removed_at_each_end() {
         }
     }
     assert_eq!(bench.answer(Err(error(503))), "b1");
-    let kept = bench.kept.expect("kept");
+    let kept = bench.saved.expect("kept");
     assert!(kept.backup && kept.elapsed == bench.elapsed(), "{kept:?}");
 
     let mut registered = bench;
     registered.sleep();
     registered.answer(Ok(granted(30)));
-    assert_eq!(registered.kept, None);
+    assert_eq!(registered.saved, None);
 
     let mut left = Bench::registering(1, 0, 1);
     left.answer(Err(error(503)));
-    assert!(left.kept.is_some());
-    left.machine.deregister(left.now);
+    assert!(left.saved.is_some());
+    left.machine.handle_deregister(left.now);
     left.pump();
-    assert_eq!(left.kept, None);
+    assert_eq!(left.saved, None);
 }

@@ -8,13 +8,13 @@ use std::{
 
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use tokio::{
     task::JoinHandle,
     time::{sleep, timeout},
 };
 use url::Url;
-use webex_calling::{CallingError, Line, LineError, LineEvent, LineInfo, Unregistered};
+use webex_calling::{CallingError, Line, LineError, LineEvent, LineInfo};
 use webex_core::{
     CatalogError, DeviceConfig, ErrorKind, HttpError, Phase, Request, Subscription, Webex,
     events::Lossy,
@@ -322,49 +322,13 @@ fn learn_all(redactor: &mut Redactor, value: &Value) {
     }
 }
 
-/// What an event of a line tells, without what it tells about the user.
-fn detail(event: &LineEvent) -> Map<String, Value> {
-    let detail = match event {
-        LineEvent::Registered(info) => json!({
-            "server": info.server,
-            "keepalive_s": info.keepalive_interval.map(|i| i.as_secs()),
-            "rehoming_min_s": info.rehoming_interval_min.map(|i| i.as_secs()),
-            "rehoming_max_s": info.rehoming_interval_max.map(|i| i.as_secs()),
-            "sip_addresses": info.sip_addresses.len(),
-        }),
-        LineEvent::Unregistered { reason, server } => json!({
-            "outcome": reason.name(),
-            "reason": match reason {
-                Unregistered::NotReachable(error) => Some(error.to_string()),
-                _ => reason.error().map(ToString::to_string),
-            },
-            "server": server,
-        }),
-        LineEvent::Error(error) => refusal(error),
-        LineEvent::ServerFailed { server, error } => {
-            let mut detail = refusal(error);
-            detail["server"] = json!(server);
-            detail
-        }
-        LineEvent::Reconnecting { missed, of, .. }
-        | LineEvent::KeepaliveMissed { missed, of, .. } => {
-            json!({"missed": missed, "of": of})
-        }
-        LineEvent::Lost(count) => json!({"count": count}),
-        _ => json!({}),
-    };
-    match detail {
-        Value::Object(fields) => fields.into_iter().filter(|(_, value)| !value.is_null()).collect(),
-        _ => Map::new(),
-    }
-}
+/// The keys of a line's event that identify the user.
+const PERSONAL: [&str; 6] =
+    ["lineId", "mobiusDeviceId", "phoneNumber", "extension", "sipAddresses", "voicemail"];
 
-fn refusal(error: &LineError) -> Value {
-    json!({
-        "type": error.documented().kind,
-        "message": error.message,
-        "status": error.http_status,
-        "mobius_code": error.mobius_code,
-        "tracking_id": error.tracking_id,
-    })
+/// The details of a line's event, without those that identify the user.
+fn detail(event: &LineEvent) -> Map<String, Value> {
+    let mut detail = event.to_json();
+    detail.retain(|key, value| !PERSONAL.contains(&key.as_str()) && !value.is_null());
+    detail
 }

@@ -8,58 +8,56 @@ use std::{
 
 use webex_core::SavedState;
 
-use crate::registration::{Failover, saved::SavedFailover};
+use crate::registration::failover::{Failover, SavedFailover};
 
-/// Where the failover state of a line is kept. Without a store, nowhere.
-pub(crate) struct Kept {
+/// Saves the failover state of a line. Without a store it does nothing.
+pub(crate) struct FailoverStore {
     state: SavedState,
     key: String,
     /// The access under way.
-    running: Option<Pin<Box<dyn Future<Output = Found> + Send>>>,
-    /// What is to be written next; an earlier one that has not been written is out of date.
+    running: Option<Pin<Box<dyn Future<Output = Access> + Send>>>,
+    /// The next write. It replaces an earlier one that has not begun.
     next: Option<Write>,
     loaded: bool,
 }
 
-/// A change of what is kept.
 enum Write {
-    Keep(SavedFailover),
-    Forget,
+    Save(SavedFailover),
+    Delete,
 }
 
-/// What an access brought.
-enum Found {
-    /// It was a write.
+/// A finished access.
+enum Access {
     Written,
-    /// What was kept.
     Read(Option<SavedFailover>),
 }
 
-impl Kept {
+impl FailoverStore {
     /// For the user's n-th line.
     pub(crate) fn new(state: &SavedState, line: usize) -> Self {
         let key = format!("line-{line}-failover");
         Self { state: state.clone(), key, running: None, next: None, loaded: false }
     }
 
-    /// Begins to read what is kept, if anything can be; only the first time.
+    /// Begins to read the saved state, the first time and if there is a store. Returns whether it
+    /// did.
     pub(crate) fn load(&mut self) -> bool {
         if self.loaded || !self.state.is_kept() {
             return false;
         }
         self.loaded = true;
         let (state, key) = (self.state.clone(), self.key.clone());
-        self.running = Some(Box::pin(async move { Found::Read(state.load(&key).await) }));
+        self.running = Some(Box::pin(async move { Access::Read(state.load(&key).await) }));
         true
     }
 
-    /// Keeps the state, or forgets it.
+    /// Saves the state; with `None` deletes it.
     pub(crate) fn write(&mut self, failover: Option<Failover>) {
         if self.state.is_kept() {
-            self.next = Some(failover.map_or(Write::Forget, |failover| {
-                Write::Keep(SavedFailover::new(failover, SystemTime::now()))
+            self.next = Some(failover.map_or(Write::Delete, |failover| {
+                Write::Save(SavedFailover::new(failover, SystemTime::now()))
             }));
-            self.go_on();
+            self.begin_write();
         }
     }
 
@@ -68,21 +66,21 @@ impl Kept {
         self.running.is_some()
     }
 
-    /// What was kept, and how old it is, once it has been read; writes in the background.
-    /// Dropping the future loses nothing.
+    /// Waits for the saved state and its age, and writes in the meantime. Dropping the future loses
+    /// nothing.
     pub(crate) async fn next(&mut self) -> Option<(Failover, Duration)> {
         loop {
             let Some(running) = &mut self.running else { return pending().await };
-            let found = running.await;
+            let access = running.await;
             self.running = None;
-            self.go_on();
-            if let Found::Read(found) = found {
-                return found.map(|saved| saved.read(SystemTime::now()));
+            self.begin_write();
+            if let Access::Read(saved) = access {
+                return saved.map(|saved| saved.read(SystemTime::now()));
             }
         }
     }
 
-    fn go_on(&mut self) {
+    fn begin_write(&mut self) {
         if self.running.is_some() {
             return;
         }
@@ -90,10 +88,10 @@ impl Kept {
         let (state, key) = (self.state.clone(), self.key.clone());
         self.running = Some(Box::pin(async move {
             match next {
-                Write::Keep(saved) => state.save(&key, &saved).await,
-                Write::Forget => state.forget(&key).await,
+                Write::Save(saved) => state.save(&key, &saved).await,
+                Write::Delete => state.forget(&key).await,
             }
-            Found::Written
+            Access::Written
         }));
     }
 }

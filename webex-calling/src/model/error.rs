@@ -1,20 +1,23 @@
-//! What can go wrong with a line, in the documented vocabulary and in finer terms.
+//! The errors of a line, in the documented form and in finer terms.
 
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 use url::Url;
 use webex_core::{ErrorKind, HttpError};
+
+use super::object;
 
 /// Kinds of line errors, with the reference client's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum LineErrorType {
-    /// 400: the server finds the request wrong.
+    /// 400: the server rejects the request as invalid.
     BadRequest,
-    /// 401: the token was refused, and no other can be had.
+    /// 401: the token was refused, and no other is available.
     TokenError,
     /// 403: the user may not do this.
     Forbidden,
@@ -24,7 +27,7 @@ pub enum LineErrorType {
     TooManyRequests,
     /// 500.
     ServerError,
-    /// 503, and also: no server took the line.
+    /// 503, or no server accepted the line.
     ServiceUnavailable,
     /// 409 to a keepalive: the user registered elsewhere.
     SessionSuperseded,
@@ -49,19 +52,19 @@ mod code {
 pub struct LineError {
     /// The reference client's type.
     pub kind: LineErrorType,
-    /// What to tell the user.
+    /// A text for the user.
     pub message: String,
-    /// The Mobius server that it is about: a calling base URL.
+    /// The Mobius server concerned: a calling base URL.
     pub server: Option<Url>,
-    /// HTTP status of Mobius' answer, when there was one.
+    /// HTTP status of Mobius' answer, if there was one.
     pub http_status: Option<u16>,
     /// Mobius' own error code, such as 101 (device limit).
     pub mobius_code: Option<i64>,
-    /// Tracking id to quote to Webex support.
+    /// Tracking id to quote to Webex support, if there is one.
     pub tracking_id: Option<String>,
-    /// How long the server asked to wait.
+    /// The time to wait that the server asked for (`Retry-After`).
     pub retry_after: Option<Duration>,
-    /// What the request met.
+    /// Why the request failed.
     #[source]
     pub source: Option<HttpError>,
 }
@@ -78,7 +81,7 @@ pub struct DocumentedError {
     pub msg: String,
 }
 
-/// Reads what a request to Mobius met.
+/// Classifies the failure of a request to Mobius.
 impl From<HttpError> for LineError {
     fn from(error: HttpError) -> Self {
         let service = error.service();
@@ -133,7 +136,7 @@ impl From<HttpError> for LineError {
 }
 
 impl LineError {
-    /// No server took the line, after all were tried as often as the protocol has it.
+    /// No server accepted the line, after all were tried as often as the protocol says.
     pub(crate) fn exhausted(last: Option<LineError>) -> Self {
         let last = last.unwrap_or_else(|| Self::bare(LineErrorType::ServiceUnavailable, ""));
         Self {
@@ -144,7 +147,7 @@ impl LineError {
         }
     }
 
-    /// There is no server to register with.
+    /// No server is known.
     pub(crate) fn no_servers() -> Self {
         Self::bare(
             LineErrorType::ServiceUnavailable,
@@ -152,7 +155,7 @@ impl LineError {
         )
     }
 
-    /// The user registered elsewhere: what 409 means as the answer to a keepalive.
+    /// The user registered elsewhere: the meaning of 409 as the answer to a keepalive.
     pub(crate) fn superseded(self) -> Self {
         Self {
             kind: LineErrorType::SessionSuperseded,
@@ -162,12 +165,12 @@ impl LineError {
         }
     }
 
-    /// The same error, of that server.
+    /// The same error, with the server it came from.
     pub(crate) fn at(self, server: &Url) -> Self {
         Self { server: Some(server.clone()), ..self }
     }
 
-    /// The line's client has been closed.
+    /// The line's client is closed.
     pub(crate) fn closed() -> Self {
         Self::bare(
             LineErrorType::DefaultError,
@@ -175,7 +178,7 @@ impl LineError {
         )
     }
 
-    /// An error without a request behind it.
+    /// An error that no request caused.
     pub(crate) fn bare(kind: LineErrorType, message: &str) -> Self {
         Self {
             kind,
@@ -194,7 +197,7 @@ impl LineError {
         self.http_status == Some(403) && self.mobius_code == Some(code::DEVICE_LIMIT)
     }
 
-    /// Whether trying other servers, or trying again, is of no use.
+    /// Whether neither another server nor another attempt can help.
     pub fn is_final(&self) -> bool {
         match self.kind {
             LineErrorType::BadRequest
@@ -208,7 +211,7 @@ impl LineError {
         }
     }
 
-    /// What to do about it, in the terms of the whole SDK.
+    /// Returns the kind of failure, in the terms of the whole SDK.
     pub fn error_kind(&self) -> ErrorKind {
         match (&self.source, self.kind) {
             (_, LineErrorType::TokenError) => ErrorKind::Unauthorized,
@@ -218,9 +221,9 @@ impl LineError {
         }
     }
 
-    /// The documented form, `{"status","type","msg"}`.
+    /// Returns the documented form, `{"status","type","msg"}`.
     ///
-    /// The documentation knows two types: `tokenError` for a token that is refused and
+    /// The documentation has two types: `tokenError` for a token that is refused, and
     /// `registrationError` for everything else.
     pub fn documented(&self) -> DocumentedError {
         let token = self.kind == LineErrorType::TokenError;
@@ -230,6 +233,22 @@ impl LineError {
             msg: self.message.clone(),
         }
     }
+
+    /// Returns the error as a JSON object: the documented form (`status`, `type`, `msg`) and `kind`;
+    /// where known also `server`, `httpStatus`, `mobiusCode`, `trackingId` and `retryAfterMs`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut json = object(self.documented());
+        let known = [
+            ("kind", Some(json!(self.error_kind().name()))),
+            ("server", self.server.as_ref().map(|server| json!(server))),
+            ("httpStatus", self.http_status.map(|status| json!(status))),
+            ("mobiusCode", self.mobius_code.map(|code| json!(code))),
+            ("trackingId", self.tracking_id.as_ref().map(|id| json!(id))),
+            ("retryAfterMs", self.retry_after.map(|wait| json!(wait.as_millis() as u64))),
+        ];
+        json.extend(known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        json
+    }
 }
 
 // The three documented texts.
@@ -237,3 +256,38 @@ const DEVICE_LIMIT: &str =
     "Device limit exceeded. The user already logged in to a different device.";
 const DEVICE_NOT_FOUND: &str = "Device not found.";
 const TOKEN_EXPIRED: &str = "Token expired. Authentication/Authorization error.";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use webex_core::ServiceError;
+
+    use super::*;
+
+    #[test]
+    fn the_json_is_the_documented_form_with_what_is_known_beside_it() {
+        let answer = HttpError::Status(Arc::new(ServiceError {
+            host: "m".to_owned(),
+            status: 429.try_into().unwrap(),
+            message: None,
+            error_code: Some(7),
+            tracking_id: Some("t".to_owned()),
+            retry_after: Some(Duration::from_millis(1500)),
+            body: Vec::new().into(),
+        }));
+        let error = LineError::from(answer).at(&Url::parse("https://m/").unwrap());
+        let expected = json!({
+            "status": "inactive", "type": "registrationError",
+            "msg": "Too many requests to the calling service.", "kind": "rate_limited",
+            "server": "https://m/", "httpStatus": 429, "mobiusCode": 7, "trackingId": "t",
+            "retryAfterMs": 1500,
+        });
+        assert_eq!(Value::Object(error.to_json()), expected);
+        let bare = json!({
+            "status": "inactive", "type": "registrationError", "kind": "server",
+            "msg": "No calling servers are known. Contact your administrator if this persists.",
+        });
+        assert_eq!(Value::Object(LineError::no_servers().to_json()), bare);
+    }
+}

@@ -1,40 +1,41 @@
-//! What can go wrong with a calling client, and how it tells.
+//! The errors and events of a calling client.
 
 use serde::Serialize;
+use serde_json::{Map, Value, json};
 use thiserror::Error;
 use webex_core::{CatalogError, ErrorKind, HttpError, LinkError, events::Lossy};
 
-use crate::config::ConfigError;
+use super::{config::ConfigError, object};
 
-/// Why there is no calling client, or why it could not do what was asked.
+/// Why a calling client could not be made, or could not do what was asked.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum CallingError {
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The service catalog is missing.
+    /// The service catalog is not available.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The device could not be had, or not be given up.
+    /// The device could not be registered or deleted.
     #[error(transparent)]
     Link(#[from] LinkError),
-    /// The catalog names no calling servers: the user does not have Webex Calling.
-    #[error("the service catalog names no calling servers: the user has no Webex Calling")]
+    /// The catalog lists no calling servers: the user does not have Webex Calling.
+    #[error("the service catalog lists no calling servers: the user has no Webex Calling")]
     NoClusters,
-    /// No cluster told which servers to use.
-    #[error("no calling cluster told which servers to use: {0}")]
+    /// Mobius discovery failed at all clusters.
+    #[error("no calling cluster answered which servers to use: {0}")]
     Discovery(#[source] HttpError),
-    /// No calling server told which devices the user has.
-    #[error("no calling server told the user's devices: {0}")]
+    /// No calling server listed the user's devices.
+    #[error("no calling server listed the user's devices: {0}")]
     Devices(#[source] HttpError),
-    /// The client has been deregistered; make a new one.
+    /// The client was deregistered. Make a new one.
     #[error("the calling client has been closed; make a new one")]
     Closed,
 }
 
 impl CallingError {
-    /// What to do about it.
+    /// Returns the kind of failure, which says what to do.
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Config(_) => ErrorKind::Configuration,
@@ -47,23 +48,32 @@ impl CallingError {
     }
 }
 
-/// What a calling client tells of itself; lines have events of their own.
+/// An event of a calling client. Lines have events of their own.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum CallingEvent {
-    /// `callingClient:error`: where the user is, or which servers that means, could not be told.
-    /// The client goes on with what it knows.
+    /// `callingClient:error`: region discovery or Mobius discovery failed. The client goes on with
+    /// what it knows.
     Error(CallingClientError),
-    /// This reader was too slow; so many events were dropped.
+    /// `events:lost`: this reader was too slow, and this many events were dropped.
     Lost(u64),
 }
 
 impl CallingEvent {
-    /// The documented name.
+    /// Returns the documented name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Error(_) => "callingClient:error",
             Self::Lost(_) => "events:lost",
+        }
+    }
+
+    /// Returns the details as a JSON object: what the C interface and the command line show. The
+    /// keys are in `docs/events.md`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        match self {
+            Self::Error(error) => error.to_json(),
+            Self::Lost(count) => object(json!({ "lost": count })),
         }
     }
 }
@@ -79,22 +89,22 @@ impl Lossy for CallingEvent {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum CallingClientErrorType {
-    /// 401: the token was refused, and no other can be had.
+    /// 401: the token was refused, and no other is available.
     TokenError,
     /// 500: the service failed.
     ServerError,
-    /// Anything else, no answer included.
+    /// Anything else, including no answer.
     DefaultError,
 }
 
-/// What the client was about when something went wrong.
+/// The step of discovery that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DiscoveryStep {
-    /// Asking where the user is.
+    /// Region discovery: where the user is.
     Region,
-    /// Asking which servers to use.
+    /// Mobius discovery: which servers to use.
     Servers,
 }
 
@@ -109,25 +119,43 @@ pub struct CallingClientError {
     pub kind: CallingClientErrorType,
     /// What happened.
     pub message: String,
-    /// What the client was about.
+    /// The step that failed.
     #[serde(rename = "context", serialize_with = "context")]
     pub step: DiscoveryStep,
     /// Always `inactive`.
     pub status: &'static str,
-    /// HTTP status of the answer, when there was one.
+    /// HTTP status of the answer, if there was one.
     #[serde(skip)]
     pub http_status: Option<u16>,
-    /// Tracking id to quote to Webex support.
+    /// Tracking id to quote to Webex support, if there is one.
     #[serde(skip)]
     pub tracking_id: Option<String>,
-    /// What the request met.
+    /// Why the request failed.
     #[source]
     #[serde(skip)]
     pub source: Option<HttpError>,
 }
 
 impl CallingClientError {
-    /// Reads what a request of discovery met.
+    /// Returns the kind of failure, in the terms of the whole SDK.
+    pub fn error_kind(&self) -> ErrorKind {
+        self.source.as_ref().map_or(ErrorKind::Forbidden, HttpError::kind)
+    }
+
+    /// Returns the error as a JSON object: the reference client's form (`message`, `type`, `status`,
+    /// `context`) and `kind`; where known also `httpStatus` and `trackingId`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut json = object(self);
+        let known = [
+            ("kind", Some(json!(self.error_kind().name()))),
+            ("httpStatus", self.http_status.map(|status| json!(status))),
+            ("trackingId", self.tracking_id.as_ref().map(|id| json!(id))),
+        ];
+        json.extend(known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+        json
+    }
+
+    /// Classifies the failure of a discovery request.
     pub(crate) fn from_http(step: DiscoveryStep, error: HttpError) -> Self {
         let kind = match error.status() {
             Some(401) => CallingClientErrorType::TokenError,
@@ -150,7 +178,7 @@ impl CallingClientError {
         }
     }
 
-    /// The catalog names no cluster.
+    /// The catalog lists no cluster.
     pub(crate) fn no_clusters() -> Self {
         Self {
             kind: CallingClientErrorType::DefaultError,
@@ -172,4 +200,31 @@ fn context<S: serde::Serializer>(step: &DiscoveryStep, to: S) -> Result<S::Ok, S
         step: DiscoveryStep,
     }
     Context { step: *step }.serialize(to)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn the_json_is_the_reference_clients_form_with_what_is_known_beside_it() {
+        let timeout = HttpError::Timeout { host: "m".to_owned(), after: Duration::from_secs(5) };
+        let error = CallingClientError::from_http(DiscoveryStep::Region, timeout);
+        let event = CallingEvent::Error(error);
+        let expected = json!({
+            "message": "The region is not known: m did not answer within 5 s",
+            "type": "default_error", "status": "inactive", "context": {"step": "region"},
+            "kind": "timeout",
+        });
+        assert_eq!((event.name(), event.to_json().into()), ("callingClient:error", expected));
+        let none = CallingClientError::no_clusters().to_json();
+        assert_eq!(
+            (&none["kind"], &none["context"]),
+            (&json!("forbidden"), &json!({"step": "servers"}))
+        );
+        let lost = CallingEvent::Lost(3);
+        assert_eq!((lost.name(), lost.to_json().into()), ("events:lost", json!({"lost": 3})));
+    }
 }

@@ -14,14 +14,12 @@ use url::Url;
 use webex_core::{HttpError, REQUEST_TIMEOUT};
 
 use super::{
-    super::bench::{refused, refused_with, secs, unreachable, url},
+    super::requests::Rediscover,
     rules::{Kind, Rules},
 };
 use crate::{
-    discovery::Servers,
-    line::{LineError, requests::Rediscover},
-    mobius::{MobiusDevice, MobiusEvents, MobiusFuture, MobiusTransport, Registration},
-    registration::timings::{KEEPALIVE_TIMEOUT, PING_TIMEOUT},
+    mobius::transport::{MobiusEvents, MobiusFuture, MobiusTransport},
+    registration::tests::bench::{self, *},
 };
 
 /// How a server behaves.
@@ -91,7 +89,7 @@ pub(super) struct World {
 
 impl World {
     pub(super) fn new(primaries: usize, backups: usize, mut random: fastrand::Rng) -> Self {
-        let lists = super::super::bench::servers(primaries, backups);
+        let lists = bench::servers(primaries, backups);
         let all = lists.primary.iter().chain(&lists.backup).cloned();
         let servers = all.map(|url| Server {
             url,
@@ -216,7 +214,6 @@ impl World {
                 self.next_id = self.next_id.max(id);
                 let device = Self::device(&request.server, id);
                 Ok(Some(Registration {
-                    user_id: None,
                     device,
                     keepalive_interval: Some(interval),
                     call_keepalive_interval: None,
@@ -329,7 +326,7 @@ impl Wire {
             known.filter(|held| held.id == id).for_each(|held| held.told = Told::Deleting);
         }
         let request = Request { kind, server: server.clone(), id, limit };
-        Sent { world: Arc::clone(&self.0), request, since: now, stage: Stage::Going(arrives) }
+        Sent { world: Arc::clone(&self.0), request, since: now, stage: OrphanStage::Going(arrives) }
     }
 
     fn unit(&self, kind: Kind, server: &Url, id: &str, limit: Duration) -> MobiusFuture<()> {
@@ -338,7 +335,7 @@ impl Wire {
     }
 }
 
-enum Stage {
+enum OrphanStage {
     Going(Instant),
     Coming(Instant, Option<Box<Result<Option<Registration>, HttpError>>>),
 }
@@ -348,7 +345,7 @@ struct Sent {
     world: Arc<Mutex<World>>,
     request: Request,
     since: Instant,
-    stage: Stage,
+    stage: OrphanStage,
 }
 
 impl Future for Sent {
@@ -357,7 +354,7 @@ impl Future for Sent {
     fn poll(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let mut world = this.world.lock();
-        if let Stage::Going(at) = this.stage {
+        if let OrphanStage::Going(at) = this.stage {
             if world.now < at {
                 return Poll::Pending;
             }
@@ -373,9 +370,9 @@ impl Future for Sent {
             let at =
                 if heard { world.now + world.delay() } else { this.since + this.request.limit };
             world.wakes.push(at);
-            this.stage = Stage::Coming(at, Some(Box::new(answer)));
+            this.stage = OrphanStage::Coming(at, Some(Box::new(answer)));
         }
-        let Stage::Coming(at, answer) = &mut this.stage else { return Poll::Pending };
+        let OrphanStage::Coming(at, answer) = &mut this.stage else { return Poll::Pending };
         if world.now < *at {
             return Poll::Pending;
         }

@@ -1,4 +1,4 @@
-//! How to use calling.
+//! Configuration of a calling client and its lines.
 
 use std::{fmt, str::FromStr};
 
@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use thiserror::Error;
 
-use crate::registration::RegistrationPolicy;
+use super::policy::RegistrationPolicy;
 
-/// Which calling service the user has.
+/// A calling service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -16,14 +16,14 @@ pub enum ServiceIndicator {
     /// Webex Calling.
     #[default]
     Calling,
-    /// Webex Contact Center; needs a domain.
+    /// Webex Contact Center. Needs a domain.
     ContactCenter,
     /// Calling as a guest.
     GuestCalling,
 }
 
 impl ServiceIndicator {
-    /// Every indicator there is.
+    /// All indicators.
     pub const ALL: [Self; 3] = [Self::Calling, Self::ContactCenter, Self::GuestCalling];
 
     /// The name on the wire: `calling`, `contactcenter` or `guestcalling`.
@@ -62,7 +62,7 @@ impl FromStr for ServiceIndicator {
     }
 }
 
-/// Which service a line is registered for, as Mobius is told.
+/// The service that a line is registered for, as sent to Mobius.
 ///
 /// ```
 /// use webex_calling::{ServiceData, ServiceIndicator};
@@ -77,14 +77,14 @@ impl FromStr for ServiceIndicator {
 pub struct ServiceData {
     /// The service.
     pub indicator: ServiceIndicator,
-    /// Service domain, passed through; a DNS-like name. Default: empty.
+    /// Service domain, a DNS-like name, sent as it is. Default: empty.
     pub domain: String,
-    /// An opaque token that Mobius knows a guest by. Default: none.
+    /// An opaque token that identifies a guest to Mobius. Default: none.
     pub jwe: Option<SecretString>,
 }
 
 impl ServiceData {
-    /// The contact center of a domain.
+    /// Service data for the contact center of a domain.
     pub fn contact_center(domain: impl Into<String>) -> Self {
         Self {
             indicator: ServiceIndicator::ContactCenter,
@@ -93,17 +93,17 @@ impl ServiceData {
         }
     }
 
-    /// Calling as the guest of a token.
+    /// Service data for the guest that a token identifies.
     pub fn guest(jwe: impl Into<SecretString>) -> Self {
         Self { indicator: ServiceIndicator::GuestCalling, jwe: Some(jwe.into()), ..Self::default() }
     }
 
-    /// Whether Mobius takes both for the same service of a user.
+    /// Whether both are the same service to Mobius.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.indicator, &self.domain) == (other.indicator, &other.domain)
     }
 
-    /// Checks the domain, as the reference client does.
+    /// Checks the domain by the reference client's rule.
     ///
     /// # Errors
     /// [`ConfigError::Domain`] or [`ConfigError::DomainMissing`].
@@ -116,7 +116,7 @@ impl ServiceData {
         }
     }
 
-    /// The form on the wire. It shows the secret, so that it is for requests only.
+    /// The form on the wire. It holds the secret in clear text: use it in requests only.
     pub(crate) fn on_the_wire(&self) -> impl Serialize + '_ {
         OnTheWire(self)
     }
@@ -151,20 +151,20 @@ impl Serialize for OnTheWire<'_> {
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CallingConfig {
-    /// Which service to register for. Default: Webex Calling.
+    /// The service to register for. Default: Webex Calling.
     pub service: ServiceData,
-    /// Region and country, when they are known: saves asking for them. Default: asked for.
+    /// Region and country, if known: region discovery is then skipped. Default: discovered.
     pub location: Option<Location>,
-    /// Whether a line also says `unregistered` for each server that did not take it, as the
-    /// reference client does: after the `server_failed` of a first registration, with the reason
-    /// [`Unregistered::Refused`](crate::Unregistered::Refused). For applications that
-    /// count them. Default: no, because a line that was not registered cannot cease to be.
+    /// Whether a line also emits `unregistered` for each server that refuses it, as the reference
+    /// client does. It follows `server_failed`, with the reason
+    /// [`Unregistered::Refused`](crate::Unregistered::Refused). Default: no, because the line was
+    /// not registered.
     pub unregistered_per_server: bool,
-    /// How lines are registered, where there is a choice.
+    /// Choices about how lines are registered.
     pub registration: RegistrationPolicy,
 }
 
-/// Where the user is, as Mobius wants to know it.
+/// Where the user is, in the terms of Mobius discovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location {
     /// Region code, such as `US-EAST`.
@@ -180,16 +180,16 @@ pub enum ConfigError {
     /// There is no such service.
     #[error("there is no service `{0}`: it is one of calling, contactcenter, guestcalling")]
     Indicator(String),
-    /// The service domain is not a domain.
+    /// The service domain is not a domain name.
     #[error("the service domain `{0}` is not a domain name")]
     Domain(String),
     /// The contact center needs a domain.
     #[error("the service `contactcenter` needs a service domain")]
     DomainMissing,
-    /// One of region and country is empty; only both together tell where the user is.
+    /// Region or country is empty. Mobius discovery needs both.
     #[error("a location needs a region and a country")]
     Location,
-    /// The client has a line for this service; Mobius would take two for one.
+    /// The client already has a line for this service. Mobius cannot tell two apart.
     #[error("this client has a line for the service `{0}` already")]
     ServiceTaken(ServiceIndicator),
 }
@@ -208,8 +208,8 @@ impl CallingConfig {
     }
 }
 
-/// Letters and digits in parts joined by single `-` or `.`, the last part 2 to 6 letters: the
-/// reference client's rule.
+/// The reference client's rule: labels of letters and digits, joined by single `-` or `.`; the last
+/// one has 2 to 6 letters.
 fn is_domain(domain: &str) -> bool {
     let Some((_, top)) = domain.rsplit_once('.') else { return false };
     let is_word = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric());

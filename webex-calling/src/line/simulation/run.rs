@@ -13,22 +13,11 @@ use parking_lot::Mutex;
 use webex_core::REQUEST_TIMEOUT;
 
 use super::{
-    super::bench::{Calls, secs},
+    super::requests::{Answer, Requests},
     rules::Quiet,
     world::{Mode, Wire, World},
 };
-use crate::{
-    CallActivity, DeviceLimit, LineError, LineEvent, LineState, RegistrationPolicy,
-    ServiceIndicator, Unregistered,
-    line::requests::{News, Requests},
-    registration::{
-        machine::{Action, Machine, NetworkHint, Upcoming},
-        timings::{
-            DEREGISTER_LIMIT, FAILOVER_AFTER, KEEPALIVE_THRESHOLD, KEEPALIVE_TIMEOUT,
-            REDISCOVERY_LIMIT, RETRY_AFTER_MAX, SLOW_RETRY,
-        },
-    },
-};
+use crate::registration::tests::bench::*;
 
 /// The longest `Retry-After` of these servers.
 const LONGEST_PAUSE: Duration = Duration::from_secs(150);
@@ -109,13 +98,14 @@ impl Run {
             slow_retry: random.bool().then_some(SLOW_RETRY),
         };
         let service = ServiceIndicator::ALL[random.usize(0..3)];
+        let settings = Settings { service, policy, ..Settings::default() };
         let world = World::new(primaries, backups, random.fork());
         let start = world.now;
         // Some begin without servers.
         let servers = if random.u8(..) < 16 { Arc::default() } else { Arc::clone(&world.lists) };
-        let mut machine = Machine::new(servers, service, policy, random.u64(..));
+        let mut machine = Machine::new(servers, settings, random.u64(..));
         let calls = Arc::new(Calls::default());
-        machine.set_calls(calls.clone());
+        machine.set_call_activity(calls.clone());
         let world = Arc::new(Mutex::new(world));
         let wire = Arc::new(Wire(Arc::clone(&world)));
         let requests = Requests::new(wire.clone(), wire);
@@ -155,7 +145,7 @@ impl Run {
     fn register(&mut self) {
         self.say(|| "register()".to_owned());
         self.world.lock().rules.begin();
-        self.machine.register(self.now());
+        self.machine.handle_register(self.now());
     }
 
     fn deregister(&mut self) {
@@ -163,7 +153,7 @@ impl Run {
         self.world.lock().rules.nudge();
         let now = self.now();
         self.leaving.get_or_insert(now);
-        self.machine.deregister(now);
+        self.machine.handle_deregister(now);
     }
 
     // --- what goes wrong -----------------------------------------------------------------------
@@ -415,7 +405,7 @@ impl Run {
             }
             let Poll::Ready(news) = self.requests.poll(&mut context) else { break };
             let now = self.now();
-            if let (_, News::Registration(Err(error))) = &news
+            if let (_, Answer::Registration(Err(error))) = &news
                 && self.machine.state() == LineState::Registered
             {
                 self.barred |= LineError::from(error.clone()).is_final();
@@ -486,7 +476,7 @@ impl Run {
             LineEvent::KeepaliveMissed { .. } => count(&counts.missed),
             LineEvent::Reconnected { .. } => count(&counts.reconnected),
             LineEvent::Error(error) if error.is_final() => count(&counts.final_errors),
-            LineEvent::Connecting { reason: crate::Connecting::Retry } => {
+            LineEvent::Connecting { reason: Connecting::Retry } => {
                 count(&counts.slow_retries);
             }
             LineEvent::Unregistered { reason, server } => match reason {

@@ -8,8 +8,7 @@ use std::{
 use url::Url;
 use webex_core::HttpError;
 
-use super::super::bench::secs;
-use crate::registration::timings::{HINT_GAP, KEEPALIVE_SPREAD, RETRY_AFTER_DEFAULT, retry_after};
+use crate::registration::tests::bench::*;
 
 /// What a request is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +207,7 @@ impl Rules {
 #[test]
 fn the_rules_object() {
     let now = Instant::now();
-    let server = super::super::bench::url("https://p1/");
+    let server = url("https://p1/");
     let fresh = || Rules::new(now, secs(30));
     let broken = |rules: Rules| rules.violation.is_some();
 
@@ -228,7 +227,7 @@ fn the_rules_object() {
     assert!(broken(unconnected));
 
     let mut hasty = fresh();
-    let busy = super::super::bench::refused(429, None, Some(9));
+    let busy = refused(429, None, Some(9));
     hasty.answered(now, Kind::Register, &server, Some(&busy));
     hasty.sent(now + secs(8), Kind::Register, &server, true);
     assert!(broken(hasty));

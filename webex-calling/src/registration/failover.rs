@@ -1,10 +1,9 @@
-//! How far a failover is, across a restart.
+//! The state of a failover, across a restart.
 //!
-//! A line that was looking for a server goes on where it was: without this, a program that is
-//! restarted again and again would never come to the backups. What is kept is read once, when the
-//! line is first registered; a state that is older than
-//! [`FAILOVER_STATE_MAX_AGE`](super::timings::FAILOVER_STATE_MAX_AGE) is of no use. It is forgotten
-//! when the line is registered, deregistered or given up.
+//! A search for a server continues where it was; otherwise a program that restarts again and again
+//! would never reach the backups. The saved state is read once, when the line first registers. A
+//! state older than [`FAILOVER_STATE_MAX_AGE`](crate::timings::FAILOVER_STATE_MAX_AGE) is not used.
+//! It is deleted when the line is registered, deregistered, or fails for good.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,17 +11,16 @@ use serde::{Deserialize, Serialize};
 
 /// How far a search for a server is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Failover {
+pub(crate) struct Failover {
     /// The number of the next round of the primaries.
-    pub attempt: u32,
+    pub(crate) attempt: u32,
     /// How long the search has been going on.
-    pub elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// Whether the backups were next.
-    pub backup: bool,
+    pub(crate) backup: bool,
 }
 
-/// A [`Failover`] as it is kept, with the reference client's names and units.
+/// A [`Failover`] as it is saved, with the reference client's names and units.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct SavedFailover {
@@ -42,7 +40,7 @@ enum ServerType {
 }
 
 impl SavedFailover {
-    /// To be kept, at that time of the wall clock.
+    /// Returns the form to save, at that time of the wall clock.
     pub(crate) fn new(failover: Failover, at: SystemTime) -> Self {
         Self {
             attempt: failover.attempt,
@@ -52,8 +50,8 @@ impl SavedFailover {
         }
     }
 
-    /// What was kept, and how long ago. A time in the future, from a clock that was set back,
-    /// tells nothing: it counts as very old.
+    /// Returns the state and its age. A time in the future, from a clock that was set back, counts as
+    /// very old.
     pub(crate) fn read(&self, at: SystemTime) -> (Failover, Duration) {
         let failover = Failover {
             attempt: self.attempt,
@@ -71,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_kept_in_the_reference_clients_form() {
+    fn is_saved_in_the_reference_clients_form() {
         let at = UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         let failover = Failover { attempt: 2, elapsed: Duration::from_secs(41), backup: false };
         let saved = SavedFailover::new(failover, at);

@@ -1,10 +1,6 @@
 //! Giving up, in every state, on virtual time.
 
 use super::bench::*;
-use crate::{
-    LineState, LineStatus,
-    registration::{machine::Action, timings::DEREGISTER_LIMIT},
-};
 
 /// At rest, told once, and nothing under way.
 fn is_over(bench: &mut Bench, outcome: &str) {
@@ -19,7 +15,7 @@ fn is_over(bench: &mut Bench, outcome: &str) {
 
 fn leave(bench: &mut Bench) {
     bench.names();
-    bench.machine.deregister(bench.now);
+    bench.machine.handle_deregister(bench.now);
     bench.pump();
 }
 
@@ -147,7 +143,7 @@ fn a_failback_is_given_up_with_both_its_ends() {
 fn registering_meanwhile_begins_anew_afterwards() {
     let mut bench = Bench::registered(30);
     leave(&mut bench);
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     bench.answer_deletion(Ok(()));
     bench.answer(Ok(granted(30)));
     assert_eq!(bench.names(), ["unregistered", "connecting", "registered"]);
@@ -155,8 +151,8 @@ fn registering_meanwhile_begins_anew_afterwards() {
     // And giving up again before that is giving up.
     let mut bench = Bench::registered(30);
     leave(&mut bench);
-    bench.machine.register(bench.now);
-    bench.machine.deregister(bench.now);
+    bench.machine.handle_register(bench.now);
+    bench.machine.handle_deregister(bench.now);
     bench.answer_deletion(Ok(()));
     is_over(&mut bench, "deleted");
 }
@@ -166,7 +162,7 @@ fn registering_after_the_limit_takes_up_the_registration_still_under_way() {
     let mut bench = Bench::registering(2, 0, 1);
     leave(&mut bench);
     bench.sleep();
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     bench.pump();
     assert_eq!(bench.requests.len(), 1, "not a second one");
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
@@ -177,7 +173,7 @@ fn registering_after_the_limit_takes_up_the_registration_still_under_way() {
     let mut bench = Bench::registering(2, 0, 1);
     leave(&mut bench);
     bench.sleep();
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     bench.answer(Err(unreachable().into()));
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
 }
@@ -188,7 +184,7 @@ fn registering_while_a_late_registration_is_deleted_waits_for_that() {
     leave(&mut bench);
     bench.sleep();
     bench.answer(Ok(granted(30)));
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     assert_eq!(bench.machine.state(), LineState::Connecting);
     bench.answer_deletion(Ok(()));
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
@@ -201,6 +197,6 @@ fn what_a_deletion_was_asked_to_wait_for_holds_for_the_next_registration() {
     bench.answer(Ok(granted(30)));
     leave(&mut bench);
     bench.answer_deletion(Err(refused(429, None, Some(20))));
-    bench.machine.register(bench.now);
+    bench.machine.handle_register(bench.now);
     assert_eq!(bench.asked(), "p2");
 }

@@ -1,0 +1,169 @@
+//! Mobius over HTTP, with the user's event socket for what it sends unasked.
+
+use std::sync::Arc;
+
+use futures_util::stream;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use url::Url;
+use webex_core::{
+    ErrorKind, Http, HttpError, Lease, Link, LinkEvent, REQUEST_TIMEOUT, Request, Webex, join,
+    mercury::MercuryEvent,
+};
+
+use super::{
+    timings::{KEEPALIVE_TIMEOUT, PING_TIMEOUT},
+    transport::{MobiusEvent, MobiusEvents, MobiusFuture, MobiusTransport, NetworkHint},
+    wire::{MobiusDevice, RegisterRequest, Registration},
+};
+use crate::model::config::ServiceData;
+
+/// The reference client's user agent on all Mobius requests. The service tells clients apart by it.
+const USER_AGENT: &str = "webex-calling/beta";
+
+/// The path of calling below a Mobius base URL.
+const CALLING: &str = "calling/web/";
+
+/// The transport of one line.
+#[derive(Debug)]
+pub(crate) struct HttpTransport {
+    http: Http,
+    link: Link,
+    lease: Arc<Lease>,
+    service_data: Arc<ServiceData>,
+    client_device_uri: Arc<Mutex<Option<String>>>,
+}
+
+impl HttpTransport {
+    pub(crate) fn new(webex: &Webex, lease: Arc<Lease>, service_data: ServiceData) -> Self {
+        let (http, link) = (webex.http().clone(), webex.link().clone());
+        let (service_data, client_device_uri) = (Arc::new(service_data), Arc::default());
+        Self { http, link, lease, service_data, client_device_uri }
+    }
+}
+
+impl MobiusTransport for HttpTransport {
+    fn register(&self, server: &Url) -> MobiusFuture<Registration> {
+        let url = join(server, "device");
+        let (http, lease) = (self.http.clone(), Arc::clone(&self.lease));
+        let service_data = Arc::clone(&self.service_data);
+        let client_device_uri = Arc::clone(&self.client_device_uri);
+        Box::pin(async move {
+            // The present device: it may have been registered anew since the line was made. Without
+            // one no server can accept the line; the wait must still end.
+            let device = match tokio::time::timeout(REQUEST_TIMEOUT, lease.device()).await {
+                Ok(device) => device.map_err(|e| no_device(e.kind(), e.to_string()))?,
+                Err(_) => return Err(no_device(ErrorKind::Timeout, "not in time".to_owned())),
+            };
+            *client_device_uri.lock() = Some(device.url.to_string());
+            let body = RegisterRequest {
+                user_id: &device.user_id,
+                client_device_uri: device.url.as_str(),
+                service_data: service_data.on_the_wire(),
+            };
+            http.send(mobius(Request::post(url).json(&body))).await?.json()
+        })
+    }
+
+    fn keepalive(&self, _server: &Url, device: &MobiusDevice) -> MobiusFuture<()> {
+        let request = Request::post(join(&device.uri, "status")).timeout(KEEPALIVE_TIMEOUT);
+        self.send(request)
+    }
+
+    fn unregister(&self, server: &Url, device: &MobiusDevice) -> MobiusFuture<()> {
+        let mut request = Request::delete(join(server, &format!("devices/{}", device.device_id)));
+        if let Some(uri) = &device.client_device_uri {
+            request = request.header("cisco-device-url", uri);
+        }
+        self.send(request)
+    }
+
+    fn ping(&self, server: &Url) -> MobiusFuture<()> {
+        let base = server.as_str().strip_suffix(CALLING).and_then(|base| base.parse().ok());
+        let url = join(base.as_ref().unwrap_or(server), "ping");
+        self.send(Request::get(url).timeout(PING_TIMEOUT))
+    }
+
+    fn client_device_uri(&self) -> Option<String> {
+        self.client_device_uri.lock().clone()
+    }
+
+    fn events(&self) -> MobiusEvents {
+        Box::pin(stream::unfold(self.link.subscribe(), |mut link| async move {
+            loop {
+                let event = match link.next().await? {
+                    LinkEvent::Online => Some(MobiusEvent::Network(NetworkHint::Online)),
+                    LinkEvent::Offline => Some(MobiusEvent::Network(NetworkHint::Offline)),
+                    LinkEvent::NetworkChanged => Some(MobiusEvent::Network(NetworkHint::Changed)),
+                    LinkEvent::Resumed => Some(MobiusEvent::Network(NetworkHint::Resumed)),
+                    LinkEvent::Event(event) => registration_down(&event),
+                    _ => None,
+                };
+                if let Some(event) = event {
+                    return Some((event, link));
+                }
+            }
+        }))
+    }
+}
+
+fn no_device(kind: ErrorKind, reason: String) -> HttpError {
+    HttpError::NoDevice { kind, reason }
+}
+
+impl HttpTransport {
+    /// Sends a request whose answer matters only by its status.
+    fn send(&self, request: Request) -> MobiusFuture<()> {
+        let http = self.http.clone();
+        Box::pin(async move { http.send(mobius(request)).await.map(drop) })
+    }
+}
+
+/// The events that report a dropped registration. On Mobius' websocket the name has no namespace.
+const REGISTRATION_DOWN: [&str; 2] = ["registration.down", "mobius.registration.down"];
+
+/// Reads an event of the event socket; `None` for all that do not concern registrations.
+fn registration_down(event: &MercuryEvent) -> Option<MobiusEvent> {
+    #[derive(Deserialize, Default)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Down {
+        device_id: Option<String>,
+        device: Option<Device>,
+    }
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Device {
+        device_id: Option<String>,
+    }
+    if !REGISTRATION_DOWN.contains(&event.event_type.as_str()) {
+        return None;
+    }
+    let down: Down = event.data_as().unwrap_or_default();
+    let device_id = down.device_id.or_else(|| down.device?.device_id);
+    Some(MobiusEvent::RegistrationDown { device_id })
+}
+
+/// Adds the headers of a Mobius request.
+pub(crate) fn mobius(request: Request) -> Request {
+    request.header("spark-user-agent", USER_AGENT)
+}
+
+/// The calling base URL below a Mobius URL: `https://host/api/v1` gives
+/// `https://host/api/v1/calling/web/`.
+pub(crate) fn calling_base(mobius: &Url) -> Url {
+    join(mobius, CALLING)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_have_one_slash() {
+        for base in ["https://m/api/v1", "https://m/api/v1/"] {
+            let base = calling_base(&Url::parse(base).unwrap());
+            assert_eq!(base.as_str(), "https://m/api/v1/calling/web/");
+            assert_eq!(join(&base, "device").as_str(), "https://m/api/v1/calling/web/device");
+        }
+    }
+}
