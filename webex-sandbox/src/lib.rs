@@ -3,50 +3,49 @@
 //! # How it is built
 //!
 //! ```text
-//! server ──► router ──► conduct ──► services ──► state::World ◄── Sandbox (typed control)
-//! (TLS,      (path →    (log,       (one module  (one lock per    control::http (/sandbox)
-//!  HTTP)      operation) faults,     each)         concern)
-//!                        latency)
+//! server ──► exchange ──► services ──► world ◄── control ◄── Sandbox (Rust)
+//! (TLS,      (log, faults, (one module   (state,    (Control)     /sandbox (HTTP)
+//!  HTTP,      latency)      each, with    one lock
+//!  router)                  its routes)   each)
 //! ```
 //!
-//! `router` gives each request its [`Operation`]; `conduct` does to every request what is common to all;
-//! the service's handler answers it from the `World`. Both control surfaces change that same `World`, and
-//! every change wakes [`Sandbox::wait_for`].
+//! The router merges the routes of all services. `exchange` does to every request what is common to all;
+//! the service's handler answers it from the `World`. Both ways in make a [`Control`], which changes that
+//! same `World`, and every change wakes [`Sandbox::wait_for`]. A folder uses only what is to its right, and
+//! `state` and the small files beside it are at the bottom.
 
-mod builder;
-mod conduct;
 mod control;
 mod error;
-mod identity;
+mod exchange;
 mod operation;
 mod redact;
-mod reply;
-mod router;
 mod sandbox;
+mod seconds;
 mod server;
 mod services;
 mod state;
 mod tasks;
-mod tls;
 mod urls;
+mod world;
 
-pub use builder::{
-    Builder, CatalogHost, MobiusInstance, MobiusPolicy, MobiusRole, OAuthPolicy, U2cPolicy,
-    WdmPolicy,
-};
+pub use control::{Control, ControlError, Outcome};
 pub use error::{StartError, WaitTimeout};
-pub use identity::Identity;
 pub use operation::{
     Calliope, ClientLogs, Conversation, Hydra, Locus, Mercury, Metrics, Mobius, OAuth, Operation,
     Other, Region, Service, Target, U2c, UnknownTarget, Wdm,
 };
-pub use sandbox::{Counts, Sandbox};
-pub use services::oauth::OAuthClient;
+pub use sandbox::Sandbox;
+pub use sandbox::builder::Builder;
+pub use sandbox::faults::{FaultBuilder, FaultHandle};
+pub use sandbox::identity::Identity;
+pub use state::clients::OAuthClient;
 pub use state::devices::Device;
-pub use state::faults::{CloseFrame, FaultBuilder, FaultHandle};
-pub use state::instances::{InstanceConduct, Outage};
+pub use state::faults::{Breakage, CloseFrame, Fault};
+pub use state::instances::{InstanceConduct, MobiusInstance, MobiusRole, Outage};
 pub use state::lines::Line;
 pub use state::log::{Request, Requests};
 pub use state::mutations::Mutation;
-pub use state::sockets::{Closed, Socket};
+pub use state::policy::{CatalogHost, MobiusPolicy, OAuthPolicy, Policies, U2cPolicy, WdmPolicy};
+pub use state::sockets::{Closed, Socket, SocketControl};
 pub use state::users::{NewUser, User, UserKind};
+pub use world::Counts;

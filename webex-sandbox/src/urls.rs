@@ -13,11 +13,12 @@
 //! The paths are the same in both styles, but for Mobius and Mercury, whose real paths carry no
 //! service name; `host_rewrite` maps those.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::Request;
 
-use crate::builder::MobiusInstance;
+use crate::state::instances::MobiusInstance;
 
 /// One entry of the service catalog.
 #[derive(Clone, Copy, Debug)]

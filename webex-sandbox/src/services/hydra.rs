@@ -1,10 +1,27 @@
 //! The user's own records: person, meeting preferences, conversation user.
 
+use std::sync::Arc;
+
+use axum::Router;
 use serde_json::json;
 
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::exchange::route::{GET, route};
+use crate::operation::{Conversation, Hydra};
 use crate::state::users::UserKind;
+use crate::world::World;
+
+/// The paths of the service.
+pub(crate) fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/v1/people/me", route(GET, Hydra::me(), me))
+        .route(
+            "/v1/meetingPreferences",
+            route(GET, Hydra::meeting_preferences(), meeting_preferences),
+        )
+        .route("/conversation/api/v1/users", route(GET, Conversation::user(), conversation_user))
+}
 
 /// `GET /v1/people/me`.
 pub(crate) async fn me(call: Call) -> Result<Reply, Reply> {

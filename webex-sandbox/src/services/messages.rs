@@ -1,10 +1,26 @@
 //! What bots ask for: messages, and the organizations they may see.
 
+use std::sync::Arc;
+
+use axum::Router;
 use serde_json::{Value, json};
 
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::exchange::route::{GET, POST, route};
+use crate::operation::{Conversation, Hydra};
 use crate::state::messages::{Message, global_id, local_id};
+use crate::urls::Base;
+use crate::world::World;
+
+/// The paths of the service.
+pub(crate) fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/v1/organizations", route(GET, Hydra::organizations(), organizations))
+        .route("/v1/messages", route(POST, Hydra::post_message(), post))
+        .route("/v1/messages/{message}", route(GET, Hydra::message(), show))
+        .route("/conversation/api/v1/messages/{message}", route(GET, Conversation::message(), show))
+}
 
 /// `GET /v1/messages/{id}`, and the conversation service's own way to the same message.
 pub(crate) async fn show(call: Call) -> Result<Reply, Reply> {
@@ -36,4 +52,35 @@ pub(crate) async fn organizations(call: Call) -> Result<Reply, Reply> {
         "displayName": "Sandbox",
         "created": "2025-01-01T00:00:00.000Z",
     }]})))
+}
+
+/// The `data` of the event that tells of it. The text is not in it: really it is there encrypted.
+pub(crate) fn event(message: &Message, base: &Base) -> Value {
+    let (id, room) = (&message.id, &message.room_id);
+    json!({
+        "eventType": "conversation.activity",
+        "activity": {
+            "id": id,
+            "objectType": "activity",
+            "verb": "post",
+            "url": base.named("conversation", &format!("/activities/{id}")),
+            "published": message.created.to_string(),
+            "actor": {
+                "id": message.person_email,
+                "objectType": "person",
+                "displayName": message.person_email,
+                "emailAddress": message.person_email,
+                "entryUUID": message.person_id,
+                "type": "PERSON",
+            },
+            "object": {"objectType": "comment"},
+            "target": {
+                "id": room,
+                "objectType": "conversation",
+                "url": base.named("conversation", &format!("/conversations/{room}")),
+                "globalId": global_id("ROOM", room),
+                "tags": ["ONE_ON_ONE"],
+            },
+        },
+    })
 }

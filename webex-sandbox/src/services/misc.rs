@@ -1,11 +1,32 @@
 //! Services of which a client needs one answer: region, clusters, loci, metrics, logs.
 
+use std::sync::Arc;
+
+use axum::Router;
 use http::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::exchange::route::{GET, POST, PUT, route};
+use crate::operation::{Calliope, ClientLogs, Locus, Metrics, Region};
+use crate::world::World;
+
+/// The paths of the service.
+pub(crate) fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/v1/region", route(GET, Region::lookup(), region))
+        .route(
+            "/calliope/api/discovery/v1/clusters",
+            route(POST.or(GET), Calliope::clusters(), clusters),
+        )
+        .route("/locus/api/v1/loci", route(GET, Locus::loci(), loci))
+        .route("/metrics/api/v1/clientmetrics", route(POST, Metrics::submit(), accepted))
+        .route("/clientLogs/api/v1/logs/urls", route(POST, ClientLogs::urls(), log_urls))
+        .route("/clientLogs/api/v1/logs/files/{file}", route(PUT, ClientLogs::upload(), accepted))
+        .route("/clientLogs/api/v1/logs/meta", route(POST, ClientLogs::meta(), accepted))
+}
 
 /// `GET /v1/region`: no token needed.
 pub(crate) async fn region(_: Call) -> Result<Reply, Reply> {

@@ -1,25 +1,52 @@
 //! Mobius: registration of Webex Calling lines, on several instances.
 
+use std::sync::Arc;
+
+use axum::Router;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::builder::{MobiusPolicy, MobiusRole, seconds};
-use crate::conduct::Call;
-use crate::reply::Reply;
-use crate::state::expiry::Mortal;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::exchange::route::{DELETE, GET, POST, route};
+use crate::operation::Mobius;
+use crate::seconds;
+use crate::state::expiry::Expiring;
+use crate::state::instances::MobiusRole;
 use crate::state::lines::{Line, LineEntry};
 use crate::state::mutations::Mutation;
+use crate::state::policy::MobiusPolicy;
 use crate::state::users::User;
-use crate::state::{Change, World};
 use crate::urls::Base;
+use crate::world::{Change, World};
 
 /// The user has as many lines as allowed.
 const DEVICE_LIMIT: u32 = 101;
 /// The user may not use Webex Calling from here.
 const NOT_CONFIGURED: u32 = 102;
+
+/// The paths of the service.
+pub(crate) fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/api/v1/calling/web", route(GET, Mobius::discovery(), discovery))
+        .route("/api/v1/calling/web/", route(GET, Mobius::discovery(), discovery))
+        .nest("/mobius/{instance}/api/v1", instance_routes())
+}
+
+/// The paths of one instance.
+fn instance_routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/calling/web", route(GET, Mobius::discovery(), discovery))
+        .route("/calling/web/", route(GET, Mobius::discovery(), discovery))
+        .route("/calling/web/device", route(POST, Mobius::register(), register))
+        .route("/calling/web/devices", route(GET, Mobius::list(), list))
+        .route("/calling/web/devices/{device}", route(DELETE, Mobius::unregister(), unregister))
+        .route("/calling/web/devices/{device}/status", route(POST, Mobius::status(), status))
+        .route("/ping", route(GET, Mobius::ping(), ping))
+}
 
 /// `GET …/calling/web/`: primary and backup servers.
 pub(crate) async fn discovery(call: Call) -> Result<Reply, Reply> {
@@ -104,14 +131,14 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
         superseded: false,
     };
     let reply = registration_json(&call, &line, &policy);
-    let expires = now + policy.line_lifetime();
+    let expires = seconds::after(now, policy.line_lifetime());
     lines.remove(&device_id);
     let interval = policy.keepalive_interval;
-    let keepalive_due = now + interval;
+    let keepalive_due = seconds::after(now, interval);
     lines.insert(LineEntry { line, user: user.clone(), keepalive_due, interval, expires });
     drop(lines);
     if expired_at.is_none_or(|before| expires < before) {
-        call.world.expiry.arm(expires, Mortal::Line(device_id.clone()));
+        call.world.expiry.arm(expires, Expiring::Line(device_id.clone()));
     }
     let user_id = user.id.clone();
     call.world.changed(|| Change::LineRegistered { device_id, instance, user_id });
@@ -143,8 +170,8 @@ pub(crate) async fn status(call: Call) -> Result<Reply, Reply> {
         entry.line.last_seen = Timestamp::now();
         entry.line.keepalives += 1;
         let now = Instant::now();
-        entry.keepalive_due = now + entry.interval;
-        entry.expires = now + lifetime;
+        entry.keepalive_due = seconds::after(now, entry.interval);
+        entry.expires = seconds::after(now, lifetime);
     }
     call.world
         .changed(|| Change::LineKeptAlive { device_id: id.to_owned(), instance: instance.clone() });

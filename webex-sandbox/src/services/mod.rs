@@ -1,5 +1,5 @@
-//! The services, one module each. A handler takes a [`Call`](crate::conduct::Call) and returns a
-//! [`Reply`](crate::reply::Reply).
+//! The services, one module each. A handler takes a [`Call`](crate::exchange::call::Call) and returns a
+//! [`Reply`](crate::exchange::reply::Reply).
 
 pub(crate) mod hydra;
 pub(crate) mod mercury;

@@ -1,19 +1,32 @@
 //! The service catalog, in its `hostmap` and `U2CV2` formats.
 
+use std::sync::Arc;
+
+use axum::Router;
 use serde_json::{Map, Value, json};
 
-use crate::builder::CatalogHost;
-use crate::conduct::Call;
-use crate::reply::Reply;
-use crate::state::World;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::exchange::route::{GET, route};
+use crate::operation::U2c;
 use crate::state::mutations::Mutation;
+use crate::state::policy::CatalogHost;
 use crate::urls::{Base, CATALOG};
+use crate::world::World;
 
 /// Services a client needs before anybody is signed in.
 const LIMITED: [&str; 6] = ["u2c", "hydra", "idbroker", "identity", "metrics", "clientLogs"];
 
 /// Catalog name of the Mercury websocket service.
 const MERCURY: &str = "mercuryConnectionPartition0";
+
+/// The paths of the service.
+pub(crate) fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route("/u2c/api/v1/limited/catalog", route(GET, U2c::limited(), limited))
+        .route("/u2c/api/v1/signin/catalog", route(GET, U2c::signin(), signed_in))
+        .route("/u2c/api/v1/catalog", route(GET, U2c::postauth(), signed_in))
+}
 
 /// `GET …/limited/catalog`: exactly one selector, no token.
 pub(crate) async fn limited(call: Call) -> Result<Reply, Reply> {

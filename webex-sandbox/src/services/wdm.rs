@@ -3,22 +3,40 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use http::StatusCode;
 use http::header::{ETAG, IF_NONE_MATCH};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::exchange::route::{DELETE, GET, POST, PUT, route};
+use crate::operation::Wdm;
 use crate::state::devices::{Device, DeviceEntry};
-use crate::state::expiry::Mortal;
+use crate::state::expiry::Expiring;
 use crate::state::mutations::Mutation;
 use crate::state::users::User;
-use crate::state::{Change, World};
 use crate::urls::Base;
+use crate::world::{Change, World};
 
 /// The text clients compare with to learn that they must make room.
 const EXCESSIVE: &str = "User has excessive device registrations";
+
+/// The paths of the service.
+pub(crate) fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route(
+            "/wdm/api/v1/devices",
+            route(POST, Wdm::register(), register).merge(route(GET, Wdm::list(), list)),
+        )
+        .route(
+            "/wdm/api/v1/devices/{device}",
+            route(PUT, Wdm::refresh(), refresh)
+                .merge(route(DELETE, Wdm::unregister(), unregister))
+                .merge(route(GET, Wdm::show(), show)),
+        )
+}
 
 /// `POST …/devices`.
 pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
@@ -39,7 +57,7 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
             |ttl| lifetime(ttl, policy.durable_lifetime),
             |id| device_url(&call.base, id),
         );
-        call.world.expiry.arm(entry.expires, Mortal::Device(entry.device.id.clone()));
+        call.world.expiry.arm(entry.expires, Expiring::Device(entry.device.id.clone()));
         call.world.changed(|| Change::DeviceRegistered {
             id: entry.device.id.clone(),
             user_id: user.id.clone(),
@@ -64,7 +82,7 @@ pub(crate) async fn refresh(call: Call) -> Result<Reply, Reply> {
         return Err(Reply::not_found("Device"));
     };
     if entry.expires < expired_at {
-        call.world.expiry.arm(entry.expires, Mortal::Device(id.to_owned()));
+        call.world.expiry.arm(entry.expires, Expiring::Device(id.to_owned()));
     }
     call.world.changed(|| Change::DeviceRefreshed { id: id.to_owned(), user_id: user.id.clone() });
     let mut reply = answer(&call, entry);

@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::users::User;
+use crate::seconds;
+use crate::state::timestamps;
+use crate::state::users::User;
 
 /// A registered WDM device, as the sandbox sees it.
 #[derive(Clone, Debug, Serialize)]
@@ -33,10 +35,10 @@ pub struct Device {
     /// How often the device was refreshed (PUT).
     pub refreshes: u64,
     /// When it was registered.
-    #[serde(serialize_with = "super::as_text")]
+    #[serde(serialize_with = "timestamps::as_text")]
     pub created: Timestamp,
     /// When it was last registered or refreshed.
-    #[serde(serialize_with = "super::as_text")]
+    #[serde(serialize_with = "timestamps::as_text")]
     pub modified: Timestamp,
     /// Everything the client sent.
     pub body: Map<String, Value>,
@@ -84,7 +86,11 @@ impl Devices {
             body,
         };
         self.by_user.entry(user.id.clone()).or_default().push(id.clone());
-        let entry = DeviceEntry { device, user: Arc::clone(user), expires: now + lifetime(ttl) };
+        let entry = DeviceEntry {
+            device,
+            user: Arc::clone(user),
+            expires: seconds::after(now, lifetime(ttl)),
+        };
         self.by_id.entry(id).or_insert(entry)
     }
 
@@ -110,7 +116,7 @@ impl Devices {
         device.url = url;
         device.refreshes += 1;
         device.modified = Timestamp::now();
-        entry.expires = now + lifetime(device.ttl);
+        entry.expires = seconds::after(now, lifetime(device.ttl));
         Some(entry)
     }
 

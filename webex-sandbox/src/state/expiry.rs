@@ -6,83 +6,45 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
-
-use super::World;
+use tokio::time::Instant;
 
 /// What may expire.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mortal {
+pub(crate) enum Expiring {
     Device(String),
     Line(String),
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Expiry {
-    heap: Mutex<BinaryHeap<Reverse<(Instant, Mortal)>>>,
-    wake: Notify,
+    heap: Mutex<BinaryHeap<Reverse<(Instant, Expiring)>>>,
+    pub(crate) wake: Notify,
 }
 
 impl Expiry {
-    /// Looks at `mortal` again at `at`.
-    pub(crate) fn arm(&self, at: Instant, mortal: Mortal) {
+    /// Looks at `record` again at `at`.
+    pub(crate) fn arm(&self, at: Instant, record: Expiring) {
         let mut heap = self.heap.lock();
         let is_first = heap.peek().is_none_or(|Reverse((first, _))| at < *first);
-        heap.push(Reverse((at, mortal)));
+        heap.push(Reverse((at, record)));
         if is_first {
             self.wake.notify_one();
         }
     }
 
-    fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.lock().peek().map(|Reverse((at, _))| *at)
     }
 
-    fn pop_due(&self, now: Instant) -> Option<Mortal> {
+    pub(crate) fn pop_due(&self, now: Instant) -> Option<Expiring> {
         let mut heap = self.heap.lock();
         if heap.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            heap.pop().map(|Reverse((_, mortal))| mortal)
+            heap.pop().map(|Reverse((_, record))| record)
         } else {
             None
-        }
-    }
-}
-
-/// Runs for the life of the sandbox.
-pub(crate) async fn run(world: Arc<World>) {
-    loop {
-        bury(&world);
-        let wake = world.expiry.wake.notified();
-        match world.expiry.next() {
-            Some(at) => tokio::select! {
-                () = sleep_until(at) => {}
-                () = wake => {}
-            },
-            None => wake.await,
-        }
-    }
-}
-
-fn bury(world: &Arc<World>) {
-    let now = Instant::now();
-    while let Some(mortal) = world.expiry.pop_due(now) {
-        let expires = match &mortal {
-            Mortal::Device(id) => world.devices.lock().get(id).map(|entry| entry.expires),
-            Mortal::Line(id) => world.lines.lock().get(id).map(|entry| entry.expires),
-        };
-        match (expires, &mortal) {
-            (None, _) => {}
-            (Some(expires), _) if expires > now => world.expiry.arm(expires, mortal),
-            (Some(_), Mortal::Device(id)) => {
-                world.remove_device(id, true);
-            }
-            (Some(_), Mortal::Line(id)) => {
-                world.remove_line(id, true);
-            }
         }
     }
 }

@@ -5,133 +5,27 @@
 //! twice, then 429 once.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use http::StatusCode;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Change, World};
-use crate::builder::seconds;
 use crate::operation::{Operation, Target};
+use crate::seconds;
 
-/// A fault being described; made by [`Sandbox::fail`](crate::Sandbox::fail).
+/// Close codes by which Mercury tells an HTTP status.
+const ALIAS_BASE: u16 = 4000;
+
+/// Scripted misbehaviour: what it applies to, how often, and what happens.
 ///
-/// First narrow it down ([`on`](Self::on), [`for_user`](Self::for_user), [`after`](Self::after)), then
-/// say what happens ([`with`](Self::with), [`refuse`](Self::refuse), …), then how often: it takes
-/// effect with [`once`](Self::once), [`times`](Self::times) or [`always`](Self::always).
-#[derive(Debug)]
-#[must_use = "a fault takes effect with once(), times() or always()"]
-pub struct FaultBuilder<'a> {
-    world: &'a Arc<World>,
-    fault: Fault,
-}
-
-impl<'a> FaultBuilder<'a> {
-    pub(crate) fn new(world: &'a Arc<World>, target: Target) -> Self {
-        Self { world, fault: Fault::new(target) }
-    }
-
-    /// Only at this Mobius instance.
-    pub fn on(mut self, instance: impl Into<String>) -> Self {
-        self.fault.instance = Some(instance.into());
-        self
-    }
-
-    /// Only for requests that carry a live token of this user.
-    pub fn for_user(mut self, user: impl AsRef<str>) -> Self {
-        self.fault.user = Some(user.as_ref().to_owned());
-        self
-    }
-
-    /// Lets the next `requests` that match pass first.
-    pub fn after(mut self, requests: u64) -> Self {
-        self.fault.skip = requests;
-        self
-    }
-
-    /// Answers with this HTTP status. On a Mercury frame: closes with the close code that stands for
-    /// the status (401 → 4401).
-    pub fn with(mut self, status: u16) -> Self {
-        self.fault.status = Some(status);
-        self
-    }
-
-    /// Adds a header to the answer, for example `Retry-After`.
-    pub fn header(mut self, name: impl Into<String>, value: impl fmt::Display) -> Self {
-        self.fault.headers.insert(name.into(), value.to_string());
-        self
-    }
-
-    /// Sets the body of the answer; a JSON string is sent as plain text.
-    pub fn body(mut self, body: Value) -> Self {
-        self.fault.body = Some(body);
-        self
-    }
-
-    /// Answers normally, but with this merge patch (RFC 7386) applied to the JSON of the answer:
-    /// fields are replaced, fields that are `null` in the patch are removed.
-    pub fn merge(mut self, patch: Value) -> Self {
-        self.fault.merge = Some(patch);
-        self
-    }
-
-    /// Waits before anything else happens. Alone: answers normally, only later.
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.fault.delay = delay;
-        self
-    }
-
-    /// Closes without an answer: HTTP/1 closes the connection, HTTP/2 only the stream, Mercury drops
-    /// the socket without a close frame.
-    pub fn refuse(mut self) -> Self {
-        self.fault.breakage = Some(Breakage::Refuse);
-        self
-    }
-
-    /// Resets the whole TCP connection (RST).
-    pub fn reset(mut self) -> Self {
-        self.fault.breakage = Some(Breakage::Reset);
-        self
-    }
-
-    /// Never answers. On a Mercury frame: ignores this frame.
-    pub fn hang(mut self) -> Self {
-        self.fault.breakage = Some(Breakage::Hang);
-        self
-    }
-
-    /// Closes the Mercury socket with this code and reason. At [`connect`](crate::Mercury::connect)
-    /// the upgrade succeeds first.
-    pub fn close(mut self, code: u16, reason: impl Into<String>) -> Self {
-        self.fault.close = Some(CloseFrame { code, reason: reason.into() });
-        self
-    }
-
-    /// Takes effect for the next request that matches.
-    pub fn once(self) -> FaultHandle {
-        self.times(1)
-    }
-
-    /// Takes effect for the next `n` requests that match.
-    pub fn times(mut self, n: u64) -> FaultHandle {
-        self.fault.times = Some(n);
-        self.always()
-    }
-
-    /// Takes effect until cleared.
-    pub fn always(self) -> FaultHandle {
-        FaultHandle::add(self.world, self.fault)
-    }
-}
-
-/// A fault in JSON form, as the control API takes it.
+/// In Rust one is described with [`Sandbox::fail`](crate::Sandbox::fail); this is its JSON form.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub(crate) struct Fault {
+pub struct Fault {
     #[serde(deserialize_with = "target_from_text")]
     pub(crate) target: Target,
     pub(crate) instance: Option<String>,
@@ -179,9 +73,13 @@ impl Default for Fault {
 /// Ways not to answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Breakage {
+#[non_exhaustive]
+pub enum Breakage {
+    /// Close without an answer: HTTP/1 the connection, HTTP/2 the stream, Mercury the socket.
     Refuse,
+    /// Reset the whole TCP connection (RST).
     Reset,
+    /// Never answer.
     Hang,
 }
 
@@ -195,36 +93,10 @@ pub struct CloseFrame {
     pub reason: String,
 }
 
-/// A fault in effect. Dropping the handle leaves the fault in place.
-#[derive(Clone, Debug)]
-pub struct FaultHandle {
-    world: Weak<World>,
-    id: u64,
-    fired: Arc<AtomicU64>,
-}
-
-impl FaultHandle {
-    pub(crate) fn add(world: &Arc<World>, fault: Fault) -> Self {
-        let (id, fired) = world.faults.add(fault);
-        world.changed(|| Change::FaultsChanged);
-        Self { world: Arc::downgrade(world), id, fired }
-    }
-
-    /// Number by which the control API knows it.
-    pub fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// How often it was used.
-    pub fn fired(&self) -> u64 {
-        self.fired.load(Ordering::Acquire)
-    }
-
-    /// Ends it. Harmless when it has ended already.
-    pub fn clear(&self) {
-        if let Some(world) = self.world.upgrade() {
-            world.clear_fault(self.id);
-        }
+impl CloseFrame {
+    /// The close frame that stands for an HTTP status: 401 becomes 4401.
+    pub(crate) fn alias(status: StatusCode, reason: &str) -> Self {
+        Self { code: ALIAS_BASE + status.as_u16(), reason: reason.to_owned() }
     }
 }
 
@@ -266,19 +138,25 @@ impl Faults {
     /// Used-up faults remembered; older ones are forgotten.
     const USED_UP_KEPT: usize = 1_000;
 
-    fn add(&self, fault: Fault) -> (u64, Arc<AtomicU64>) {
+    /// Adds a fault; returns its number.
+    pub(crate) fn add(&self, fault: Fault) -> u64 {
         let mut list = self.list.lock();
         list.last_id += 1;
         let id = list.last_id;
-        let fired = Arc::new(AtomicU64::new(0));
         if list.entries.len() >= Self::USED_UP_KEPT
             && let Some(at) = list.entries.iter().position(|entry| !entry.is_active())
         {
             list.entries.remove(at);
         }
-        list.entries.push(FaultEntry { id, fault, fired: Arc::clone(&fired) });
+        list.entries.push(FaultEntry { id, fault, fired: Arc::default() });
         self.recount(&list);
-        (id, fired)
+        id
+    }
+
+    /// How often a fault was used, as it goes on counting.
+    pub(crate) fn counter(&self, id: u64) -> Option<Arc<AtomicU64>> {
+        let list = self.list.lock();
+        list.entries.iter().find(|entry| entry.id == id).map(|entry| Arc::clone(&entry.fired))
     }
 
     /// The fault for a request, if any; counts it.
@@ -312,7 +190,7 @@ impl Faults {
         None
     }
 
-    fn clear(&self, id: u64) -> bool {
+    pub(crate) fn clear(&self, id: u64) -> bool {
         let mut list = self.list.lock();
         let before = list.entries.len();
         list.entries.retain(|entry| entry.id != id);
@@ -320,7 +198,7 @@ impl Faults {
         list.entries.len() < before
     }
 
-    fn clear_all(&self) {
+    pub(crate) fn clear_all(&self) {
         let mut list = self.list.lock();
         list.entries.clear();
         self.recount(&list);
@@ -343,39 +221,6 @@ impl Faults {
     fn recount(&self, list: &List) {
         let active = list.entries.iter().filter(|entry| entry.is_active()).count();
         self.active.store(active, Ordering::Release);
-    }
-}
-
-impl World {
-    /// The fault for a request or frame, if any.
-    pub(crate) fn fault_for(
-        &self,
-        operation: Operation,
-        instance: Option<&str>,
-        user: Option<&str>,
-    ) -> Option<Fault> {
-        let (id, fault) = self.faults.take(operation, instance, user)?;
-        self.changed(|| Change::FaultFired { id, operation });
-        Some(fault)
-    }
-
-    /// Ends a fault. `false` when there is none of this number.
-    pub(crate) fn clear_fault(&self, id: u64) -> bool {
-        let known = self.faults.clear(id);
-        self.changed(|| Change::FaultsChanged);
-        known
-    }
-
-    /// Ends all faults.
-    pub(crate) fn clear_faults(&self) {
-        self.faults.clear_all();
-        self.changed(|| Change::FaultsChanged);
-    }
-
-    /// Forgets the requests received so far.
-    pub(crate) fn clear_requests(&self) {
-        self.log.clear();
-        self.changed(|| Change::RequestsForgotten);
     }
 }
 

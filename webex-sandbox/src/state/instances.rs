@@ -5,7 +5,75 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::builder::{MobiusInstance, MobiusPolicy, seconds};
+use crate::seconds;
+use crate::state::policy::MobiusPolicy;
+
+/// What a Mobius server is to the clients that discover it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum MobiusRole {
+    /// Listed under `primary`.
+    Primary,
+    /// Listed under `backup`.
+    Backup,
+}
+
+/// One Mobius server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MobiusInstance {
+    /// Name used in paths (`/mobius/{name}/…`), faults and records.
+    pub name: String,
+    /// Host name under which clients with a resolver override reach it.
+    pub host: String,
+    /// What discovery says about it.
+    pub role: MobiusRole,
+    /// Region that discovery reports with it.
+    pub region: String,
+}
+
+impl MobiusInstance {
+    /// A server listed under `primary`.
+    pub fn primary(name: impl Into<String>) -> Self {
+        Self::new(name.into(), MobiusRole::Primary, "US-EAST")
+    }
+
+    /// A server listed under `backup`.
+    pub fn backup(name: impl Into<String>) -> Self {
+        Self::new(name.into(), MobiusRole::Backup, "US-WEST")
+    }
+
+    /// Sets the host name. Default: `mobius-{name}.prod.infra.webex.com`.
+    #[must_use]
+    pub fn with_host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// Sets the region. Default: `US-EAST` for primaries, `US-WEST` for backups.
+    #[must_use]
+    pub fn with_region(mut self, region: impl Into<String>) -> Self {
+        self.region = region.into();
+        self
+    }
+
+    fn new(name: String, role: MobiusRole, region: &str) -> Self {
+        let host = format!("mobius-{name}.prod.infra.webex.com");
+        Self { name, host, role, region: region.to_owned() }
+    }
+
+    /// Two primaries and two backups under host names known from production.
+    pub(crate) fn defaults() -> Vec<Self> {
+        let host = |place: &str| format!("mobius-{place}.prod.infra.webex.com");
+        vec![
+            Self::primary("primary-1").with_host(host("us-east-1")),
+            Self::primary("primary-2").with_host(host("ca-central-1")),
+            Self::backup("backup-1").with_host(host("eu-central-1")),
+            Self::backup("backup-2").with_host(host("ap-southeast-2")),
+        ]
+    }
+}
 
 /// How one Mobius instance behaves. Durations are seconds in JSON.
 ///
@@ -43,7 +111,7 @@ pub struct InstanceConduct {
     /// Whether it forgets lines: the next keepalive finds none, and is answered 404. Default: no.
     pub forgetful: bool,
     /// Period of the keepalive that it tells. Default: that of the policy.
-    #[serde(with = "optional_seconds")]
+    #[serde(with = "seconds::optional")]
     pub keepalive_interval: Option<Duration>,
     /// Earliest return from here to a primary, minutes. Default: that of the policy.
     pub rehoming_interval_min: Option<u32>,
@@ -109,29 +177,5 @@ impl Instance {
             policy.rehoming_interval_max = minutes;
         }
         policy
-    }
-}
-
-/// Durations that may be absent, as a number of seconds or null.
-mod optional_seconds {
-    use std::time::Duration;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    use crate::builder::seconds;
-
-    #[allow(clippy::ref_option)] // serde hands a reference to the field
-    pub(super) fn serialize<S: Serializer>(
-        value: &Option<Duration>,
-        to: S,
-    ) -> Result<S::Ok, S::Error> {
-        value.map(seconds::number).serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<Option<Duration>, D::Error> {
-        let seconds = Option::<f64>::deserialize(from)?;
-        seconds.map(Duration::try_from_secs_f64).transpose().map_err(D::Error::custom)
     }
 }

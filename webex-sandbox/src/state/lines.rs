@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::users::User;
+use crate::state::timestamps;
+use crate::state::users::User;
 
 /// A line registered at a Mobius instance.
 #[derive(Clone, Debug, Serialize)]
@@ -29,10 +30,10 @@ pub struct Line {
     /// `serviceData.domain` of the request.
     pub domain: String,
     /// When it was registered.
-    #[serde(serialize_with = "super::as_text")]
+    #[serde(serialize_with = "timestamps::as_text")]
     pub registered: Timestamp,
     /// When it was registered or last kept alive.
-    #[serde(serialize_with = "super::as_text")]
+    #[serde(serialize_with = "timestamps::as_text")]
     pub last_seen: Timestamp,
     /// How many keepalives were accepted.
     pub keepalives: u64,

@@ -9,21 +9,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::urls::Base;
-
-use super::World;
-use super::sockets::SocketCommand;
-
 /// A message in a space of two.
 #[derive(Debug)]
 pub(crate) struct Message {
     /// A uuid: the id of the activity that tells of it.
     pub(crate) id: String,
-    room_id: String,
-    person_id: String,
-    person_email: String,
-    text: String,
-    created: Timestamp,
+    pub(crate) room_id: String,
+    pub(crate) person_id: String,
+    pub(crate) person_email: String,
+    pub(crate) text: String,
+    pub(crate) created: Timestamp,
 }
 
 impl Message {
@@ -51,37 +46,6 @@ impl Message {
             "created": self.created.to_string(),
         })
     }
-
-    /// The `data` of the event that tells of it. The text is not in it: really it is there encrypted.
-    pub(crate) fn event(&self, base: &Base) -> Value {
-        let (id, room) = (&self.id, &self.room_id);
-        json!({
-            "eventType": "conversation.activity",
-            "activity": {
-                "id": id,
-                "objectType": "activity",
-                "verb": "post",
-                "url": base.named("conversation", &format!("/activities/{id}")),
-                "published": self.created.to_string(),
-                "actor": {
-                    "id": self.person_email,
-                    "objectType": "person",
-                    "displayName": self.person_email,
-                    "emailAddress": self.person_email,
-                    "entryUUID": self.person_id,
-                    "type": "PERSON",
-                },
-                "object": {"objectType": "comment"},
-                "target": {
-                    "id": room,
-                    "objectType": "conversation",
-                    "url": base.named("conversation", &format!("/conversations/{room}")),
-                    "globalId": global_id("ROOM", room),
-                    "tags": ["ONE_ON_ONE"],
-                },
-            },
-        })
-    }
 }
 
 /// All messages by their uuid.
@@ -98,18 +62,6 @@ impl Messages {
     /// By uuid or global id.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Message>> {
         self.0.get(&local_id(id)).cloned()
-    }
-}
-
-impl World {
-    /// Somebody writes to a user; tells how many sockets hear of it.
-    pub(crate) fn write_to(&self, user_id: &str, from: &str, text: &str) -> usize {
-        let author = self.users.lock().by_email(from).map(|user| user.id.clone());
-        let author = author.unwrap_or_else(|| Uuid::new_v4().to_string());
-        let message = self.messages.lock().insert(Message::new(None, (&author, from), text));
-        let sockets = self.sockets.lock().of_user(user_id);
-        let command = || SocketCommand::Message(Arc::clone(&message));
-        sockets.iter().filter(|socket| socket.command(command())).count()
     }
 }
 

@@ -1,19 +1,20 @@
 //! Mercury sockets as the rest of the sandbox sees them: records, and the way to command them.
 //!
 //! Each open socket has a task (`services::mercury::session`) that owns the connection. It keeps its
-//! [`Socket`] record up to date here and obeys the [`SocketCommand`]s it is sent.
+//! [`Socket`] record up to date here and carries out the [`SocketCommand`]s it is sent.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use super::faults::CloseFrame;
-use super::messages::Message;
+use crate::state::faults::CloseFrame;
+use crate::state::messages::Message;
+use crate::state::timestamps;
 
 /// Frames remembered per socket.
 const FRAMES_KEPT: usize = 64;
@@ -42,7 +43,7 @@ pub struct Socket {
     /// Whether the socket was told to answer nothing.
     pub silent: bool,
     /// When it was opened.
-    #[serde(serialize_with = "super::as_text")]
+    #[serde(serialize_with = "timestamps::as_text")]
     pub opened: Timestamp,
     /// Pings received.
     pub pings: u64,
@@ -57,7 +58,7 @@ pub struct Socket {
     /// How it ended; `None` while it is open.
     pub closed: Option<Closed>,
     /// When it ended.
-    #[serde(serialize_with = "super::as_text_or_null")]
+    #[serde(serialize_with = "timestamps::as_text_or_null")]
     pub closed_at: Option<Timestamp>,
 }
 
@@ -74,27 +75,50 @@ pub enum Closed {
     Lost,
 }
 
+/// What a Mercury socket can be told to do.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum SocketControl {
+    /// Send a close frame. Code 1005 sends one without a code, 1006 sends none.
+    Close(CloseFrame),
+    /// End without a close frame.
+    Drop,
+    /// End with a TCP reset.
+    Reset,
+    /// Answer nothing (frames are still read and counted), or answer again.
+    Silence {
+        /// Whether to be silent.
+        on: bool,
+    },
+    /// Answer pings under wrong ids, or under the right ones again.
+    WrongPongs {
+        /// Whether to be wrong.
+        on: bool,
+    },
+    /// Skip sequence numbers before the next frame.
+    SkipSequence {
+        /// How many.
+        by: u64,
+    },
+    /// Send a text frame as it is.
+    Inject {
+        /// The frame.
+        text: String,
+    },
+    /// Announce a shutdown.
+    Shutdown,
+}
+
 /// What a socket's task can be told.
 #[derive(Clone, Debug)]
 pub(crate) enum SocketCommand {
-    Close(CloseFrame),
-    /// End without a close frame; `reset` for a TCP reset.
-    Drop {
-        reset: bool,
-    },
-    Silence(bool),
-    /// Answer pings under another id.
-    WrongPongs(bool),
-    /// Skip this many sequence numbers before the next frame.
-    SkipSequence(u64),
+    /// What the control API tells it.
+    Control(SocketControl),
     /// Send an event with an envelope around this `data`.
     Event(Value),
     /// Send the event that tells of a message.
     Message(Arc<Message>),
-    /// Send this frame as it is.
-    Raw(String),
-    /// Announce a shutdown.
-    Shutdown,
 }
 
 /// One open socket: its record and the sender to its task.

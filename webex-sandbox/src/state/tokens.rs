@@ -10,10 +10,22 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::users::User;
+use crate::seconds;
+use crate::state::users::User;
 
 /// Second field of every token and code.
 const CLUSTER: &str = "SBX1";
+
+/// Scopes of ready-made tokens.
+const USER_SCOPES: [&str; 7] = [
+    "spark:all",
+    "spark:kms",
+    "spark:people_read",
+    "spark:webrtc_calling",
+    "spark:calls_read",
+    "spark:calls_write",
+    "spark:xsi",
+];
 
 /// An access token's meaning.
 #[derive(Clone, Debug)]
@@ -24,6 +36,14 @@ pub(crate) struct Access {
     pub(crate) client_id: Option<String>,
     pub(crate) scopes: Vec<String>,
     pub(crate) expires: Option<Instant>,
+}
+
+impl Access {
+    /// All scopes of a person, no expiry.
+    pub(crate) fn unlimited(user: &Arc<User>) -> Self {
+        let scopes = USER_SCOPES.map(str::to_owned).into();
+        Self { user: Some(Arc::clone(user)), client_id: None, scopes, expires: None }
+    }
 }
 
 /// A refresh token's meaning.
@@ -92,7 +112,7 @@ impl Tokens {
 
     /// Sets the expiry of an access or refresh token to `after` from `now`.
     pub(crate) fn expire(&mut self, token: &str, now: Instant, after: Duration) -> bool {
-        let at = now + after;
+        let at = seconds::after(now, after);
         if let Some(access) = self.access.get_mut(token) {
             access.expires = Some(at);
             true
@@ -110,7 +130,7 @@ impl Tokens {
         let mut count = 0;
         for token in list {
             if let Some(access) = self.access.get_mut(token) {
-                access.expires = Some(now + after);
+                access.expires = Some(seconds::after(now, after));
                 count += 1;
             }
         }

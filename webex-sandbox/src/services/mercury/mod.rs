@@ -4,6 +4,9 @@
 
 mod session;
 
+use std::sync::Arc;
+
+use axum::Router;
 use http::StatusCode;
 use http::header::{
     CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
@@ -13,19 +16,28 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
-use crate::conduct::Call;
-use crate::reply::Reply;
-use crate::state::Change;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::exchange::route::{GET, route};
+use crate::operation::Mercury;
 use crate::state::faults::CloseFrame;
+use crate::world::{Change, World};
 
 use session::{Options, Session};
 
+/// Path of a registration's socket; below `/mercury` where services share an address.
+const REGISTRATION: &str = "/v1/apps/wx2/registrations/{device}/messages";
 /// Frames are small and sockets may be many.
 const READ_BUFFER: usize = 4 * 1024;
 /// Largest frame accepted from a client.
 const MESSAGE_LIMIT: usize = 1024 * 1024;
-/// Close codes by which Mercury tells an HTTP status.
-const ALIAS_BASE: u16 = 4000;
+
+/// The paths of the service.
+pub(crate) fn routes() -> Router<Arc<World>> {
+    Router::new()
+        .route(REGISTRATION, route(GET, Mercury::connect(), connect))
+        .route(&format!("/mercury{REGISTRATION}"), route(GET, Mercury::connect(), connect))
+}
 
 /// `GET …/registrations/{device}/messages` with an upgrade.
 pub(crate) async fn connect(mut call: Call) -> Result<Reply, Reply> {
@@ -85,11 +97,4 @@ pub(crate) async fn connect(mut call: Call) -> Result<Reply, Reply> {
         .header(UPGRADE, "websocket")
         .header(CONNECTION, "Upgrade")
         .header(SEC_WEBSOCKET_ACCEPT, &derive_accept_key(key.as_bytes())))
-}
-
-impl CloseFrame {
-    /// The close frame that stands for an HTTP status: 401 becomes 4401.
-    pub(crate) fn alias(status: StatusCode, reason: &str) -> Self {
-        Self { code: ALIAS_BASE + status.as_u16(), reason: reason.to_owned() }
-    }
 }

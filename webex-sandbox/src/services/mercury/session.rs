@@ -25,15 +25,17 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame as WireClose;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
-use crate::conduct::known_user;
+use crate::exchange::connection::Connection;
+use crate::exchange::reply::merge_patch;
 use crate::operation::{Mercury, Operation};
-use crate::server::Connection;
+use crate::seconds;
+use crate::services::messages;
 use crate::state::faults::{Breakage, CloseFrame, Fault};
 use crate::state::mutations::Mutation;
-use crate::state::sockets::{Closed, SocketCommand, SocketEntry};
+use crate::state::sockets::{Closed, SocketCommand, SocketControl, SocketEntry};
 use crate::state::users::User;
-use crate::state::{Change, World};
 use crate::urls::Base;
+use crate::world::{Change, World};
 
 /// How long the client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -133,7 +135,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn serve(&mut self) -> Closed {
-        let authorization_deadline = Instant::now() + self.world.config.authorization_timeout;
+        let authorization_deadline =
+            seconds::after(Instant::now(), self.world.config.authorization_timeout);
         loop {
             let due = self.outgoing.front().map(|(due, _)| *due);
             let step = tokio::select! {
@@ -206,7 +209,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     fn on_authorization(&mut self, frame: &Value) {
         let token = frame.pointer("/data/token").and_then(Value::as_str).unwrap_or_default();
         let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
-        let user = known_user(&self.world, token);
+        let user = self.world.known_user(token);
         let Some(fault) = self.fault(Mercury::authorize(), user.as_deref()) else { return };
         let device_id = self.entry.read(|socket| socket.device_id.clone());
         let owner = self.world.devices.lock().get(&device_id).map(|entry| Arc::clone(&entry.user));
@@ -255,11 +258,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 let close = CloseFrame { code: 4001, reason: "shutdown".to_owned() };
                 self.world.tasks.spawn(async move {
                     sleep(SWITCHOVER_GRACE).await;
-                    other.command(SocketCommand::Close(close));
+                    other.command(SocketCommand::Control(SocketControl::Close(close)));
                 });
             } else if !self.options.multiple_connections {
-                let reason = "Replaced".to_owned();
-                other.command(SocketCommand::Close(CloseFrame { code: 4000, reason }));
+                let close = CloseFrame { code: 4000, reason: "Replaced".to_owned() };
+                other.command(SocketCommand::Control(SocketControl::Close(close)));
             }
         }
     }
@@ -317,22 +320,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Queues an answer to a frame: it takes the added latency and `extra`.
     fn answer(&mut self, extra: Duration, outgoing: Outgoing) {
-        let due = Instant::now() + self.world.latency.request() + extra;
+        let due =
+            seconds::after(Instant::now(), self.world.latency.request().saturating_add(extra));
         let at = self.outgoing.partition_point(|(other, _)| *other <= due);
         self.outgoing.insert(at, (due, outgoing));
     }
 
     async fn on_command(&mut self, command: SocketCommand) -> Option<Closed> {
         match command {
-            SocketCommand::Close(close) => return Some(self.close(close).await),
-            SocketCommand::Drop { reset } => return self.write(Outgoing::Drop { reset }).await,
-            SocketCommand::Silence(on) => {
-                self.silent = on;
-                self.entry.update(|socket| socket.silent = on);
-                self.world.changed(|| Change::Settings);
-            }
-            SocketCommand::WrongPongs(on) => self.wrong_pongs = on,
-            SocketCommand::SkipSequence(by) => self.sequence += by,
+            SocketCommand::Control(control) => self.on_control(control).await,
             SocketCommand::Event(data) => {
                 let frame = envelope(&data);
                 if self.world.mutations.has(Mutation::DuplicateEvents)
@@ -340,14 +336,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 {
                     return Some(closed);
                 }
-                return self.write(Outgoing::Frame(frame)).await;
+                self.write(Outgoing::Frame(frame)).await
             }
             SocketCommand::Message(message) => {
-                let event = message.event(&self.base);
-                return self.write(Outgoing::Frame(envelope(&event))).await;
+                let event = messages::event(&message, &self.base);
+                self.write(Outgoing::Frame(envelope(&event))).await
             }
-            SocketCommand::Raw(text) => return self.send_text(text).await,
-            SocketCommand::Shutdown => {
+        }
+    }
+
+    async fn on_control(&mut self, control: SocketControl) -> Option<Closed> {
+        match control {
+            SocketControl::Close(close) => return Some(self.close(close).await),
+            SocketControl::Drop => return self.write(Outgoing::Drop { reset: false }).await,
+            SocketControl::Reset => return self.write(Outgoing::Drop { reset: true }).await,
+            SocketControl::Silence { on } => {
+                self.silent = on;
+                self.entry.update(|socket| socket.silent = on);
+                self.world.changed(|| Change::Settings);
+            }
+            SocketControl::WrongPongs { on } => self.wrong_pongs = on,
+            SocketControl::SkipSequence { by } => self.sequence = self.sequence.saturating_add(by),
+            SocketControl::Inject { text } => return self.send_text(text).await,
+            SocketControl::Shutdown => {
                 self.entry.update(|socket| socket.shutting_down = true);
                 let frame = json!({"id": Uuid::new_v4().to_string(), "type": "shutdown"});
                 return self.write(Outgoing::Frame(frame)).await;
@@ -441,7 +452,7 @@ fn envelope(data: &Value) -> Value {
 
 fn patch(frame: &mut Value, fault: &Fault) {
     if let Some(merge) = &fault.merge {
-        crate::reply::merge_patch(frame, merge);
+        merge_patch(frame, merge);
     }
 }
 

@@ -5,8 +5,8 @@ use http::header::CACHE_CONTROL;
 use serde_json::Value;
 
 use super::token::grant;
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
 
 /// `POST /v1/applications/{id}/token` with an administrator's token; every user of the sandbox is one.
 ///

@@ -9,9 +9,11 @@ use url::Url;
 
 use super::form::{Form, error, scopes};
 use super::token::issue;
-use super::{Code, OAuthClient};
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::seconds;
+use crate::state::clients::OAuthClient;
+use crate::state::oauth::Code;
 use crate::state::tokens::Tokens;
 
 /// Longest plain challenge of Meetings integrations.
@@ -110,7 +112,7 @@ fn decide(
         scopes,
         user,
         challenge,
-        expires: now + policy.code_lifetime,
+        expires: seconds::after(now, policy.code_lifetime),
         used: false,
         issued: Vec::new(),
     };

@@ -1,6 +1,5 @@
 //! The device grant: a code is shown here and confirmed elsewhere.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -11,11 +10,11 @@ use uuid::Uuid;
 
 use super::form::{Form, authenticate, error};
 use super::token::grant;
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::seconds;
+use crate::state::oauth::{Decision, DeviceCode};
 use crate::state::tokens::Tokens;
-use crate::state::users::User;
-use crate::state::{Change, World};
 
 /// The grant type of the polling request.
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
@@ -24,25 +23,6 @@ const USER_CODE_LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
 /// How long an expired code is still told to be expired, rather than unknown.
 const REMEMBERED: Duration = Duration::from_mins(5);
-
-/// A device code that waits for its user.
-#[derive(Debug)]
-pub(crate) struct DeviceCode {
-    client_id: String,
-    scopes: Vec<String>,
-    user_code: String,
-    expires: Instant,
-    pub(super) forget_at: Instant,
-    last_poll: Option<Instant>,
-    decision: Decision,
-}
-
-#[derive(Clone, Debug)]
-enum Decision {
-    Pending,
-    Approved(Arc<User>),
-    Denied,
-}
 
 /// `POST /v1/device/authorize`: no client authentication.
 pub(crate) async fn authorize(call: Call) -> Result<Reply, Reply> {
@@ -57,7 +37,7 @@ pub(crate) async fn authorize(call: Call) -> Result<Reply, Reply> {
     }
     let policy = call.world.policies.read().oauth.clone();
     let now = Instant::now();
-    let expires = now + policy.device_code_lifetime;
+    let expires = seconds::after(now, policy.device_code_lifetime);
     let user_code: String =
         (0..8).map(|_| char::from(USER_CODE_LETTERS[fastrand::usize(..20)])).collect();
     let device_code = Tokens::mint(&Uuid::new_v4().to_string());
@@ -138,29 +118,6 @@ pub(crate) async fn verify(call: Call) -> Result<Reply, Reply> {
         Ok(Reply::json(json!({"message": "You can go back to your device."})))
     } else {
         Err(Reply::not_found("The code"))
-    }
-}
-
-impl World {
-    /// Confirms a user code for a user, or denies it. `false` when it is unknown or expired.
-    pub(crate) fn decide_device(&self, user_code: &str, user: Option<Arc<User>>) -> bool {
-        let now = Instant::now();
-        let is_known = {
-            let mut oauth = self.oauth.lock();
-            let code = oauth
-                .device_codes
-                .values_mut()
-                .find(|code| code.user_code == user_code && now < code.expires);
-            match code {
-                Some(code) => {
-                    code.decision = user.map_or(Decision::Denied, Decision::Approved);
-                    true
-                }
-                None => false,
-            }
-        };
-        self.changed(|| Change::Settings);
-        is_known
     }
 }
 

@@ -8,9 +8,9 @@ use http::StatusCode;
 use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::json;
 
-use super::OAuthClient;
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::state::clients::OAuthClient;
 
 /// Parameters of which each occurs at most once.
 pub(super) struct Form(Vec<(String, String)>);

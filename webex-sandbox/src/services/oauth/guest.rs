@@ -13,12 +13,12 @@ use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use tokio::time::Instant;
 
-use super::OAuthClient;
 use super::token::issue;
-use crate::conduct::Call;
-use crate::reply::Reply;
-use crate::state::World;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::state::clients::OAuthClient;
 use crate::state::users::{NewUser, User};
+use crate::world::World;
 
 /// Scope a service app needs to make guests.
 const GUEST_SCOPE: &str = "guest-issuer:write";

@@ -11,14 +11,15 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::OAuthClient;
 use super::form::{Authenticated, Form, authenticate, error};
-use crate::conduct::Call;
-use crate::reply::Reply;
+use crate::exchange::call::Call;
+use crate::exchange::reply::Reply;
+use crate::seconds;
+use crate::state::clients::OAuthClient;
 use crate::state::mutations::Mutation;
 use crate::state::tokens::{Access, Refresh, Tokens};
 use crate::state::users::User;
-use crate::state::{Change, World};
+use crate::world::{Change, World};
 
 /// Scope of client credentials that ask for none.
 const DEFAULT_CLIENT_SCOPE: &str = "webexsquare:admin";
@@ -91,7 +92,7 @@ pub(super) fn issue(
         user: user.cloned(),
         client_id: Some(client.id.clone()),
         scopes,
-        expires: Some(Instant::now() + access_lifetime),
+        expires: Some(seconds::after(Instant::now(), access_lifetime)),
     };
     world.tokens.lock().insert_access(token.clone(), access, policy.token_cap);
     world.changed(|| Change::TokensChanged);
@@ -113,7 +114,7 @@ pub(super) fn grant(
         user: Arc::clone(user),
         client_id: client.id.clone(),
         scopes: scopes.to_vec(),
-        expires: Instant::now() + lifetime,
+        expires: seconds::after(Instant::now(), lifetime),
         access: issued.access.clone(),
     };
     world.tokens.lock().insert_refresh(refresh_token.clone(), refresh);
@@ -226,7 +227,7 @@ fn by_refresh_token(call: &Call, form: &Form) -> Result<Reply, Reply> {
     let mut body = access_json(&issued, &scopes);
     let returned = if policy.rotate_refresh_tokens {
         let next = Tokens::mint(&known.user.org_id);
-        let expires = Instant::now() + lifetime;
+        let expires = seconds::after(Instant::now(), lifetime);
         let refresh = Refresh { access: issued.access.clone(), expires, ..known.clone() };
         let mut tokens = world.tokens.lock();
         tokens.revoke(refresh_token);
@@ -235,7 +236,7 @@ fn by_refresh_token(call: &Call, form: &Form) -> Result<Reply, Reply> {
     } else {
         // A refresh token in regular use keeps living.
         if let Some(refresh) = world.tokens.lock().refresh_mut(refresh_token) {
-            refresh.expires = Instant::now() + lifetime;
+            refresh.expires = seconds::after(Instant::now(), lifetime);
             refresh.access.clone_from(&issued.access);
         }
         refresh_token.to_owned()

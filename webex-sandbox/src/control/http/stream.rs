@@ -10,7 +10,7 @@ use futures_util::{Stream, stream};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;
 
-use crate::state::World;
+use crate::world::World;
 
 /// Each event is JSON with a `kind`; a listener that is too slow is told how many it `missed`.
 pub(crate) async fn events(

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::builder::seconds;
+use crate::seconds;
+use crate::state::policy::OAuthPolicy;
 
 /// A client (integration) known to the authorization server.
 ///
@@ -26,17 +27,17 @@ pub struct OAuthClient {
     pub(crate) id: String,
     /// `None` makes the client public: it proves itself with PKCE only.
     #[serde(default)]
-    pub(super) secret: Option<String>,
+    pub(crate) secret: Option<String>,
     #[serde(default)]
-    pub(super) redirect_uris: Vec<String>,
+    pub(crate) redirect_uris: Vec<String>,
     #[serde(default = "all_scopes")]
-    pub(super) scopes: Vec<String>,
+    pub(crate) scopes: Vec<String>,
     /// Site of a Meetings integration.
     #[serde(default)]
-    pub(super) meetings_site: Option<String>,
+    pub(crate) meetings_site: Option<String>,
     /// Base64 secret with which guest JWTs of this issuer are signed.
     #[serde(default)]
-    pub(super) guest_secret: Option<String>,
+    pub(crate) guest_secret: Option<String>,
     #[serde(default)]
     lifetimes: Option<Lifetimes>,
 }
@@ -110,7 +111,7 @@ impl OAuthClient {
         self
     }
 
-    pub(super) fn sandbox_default() -> Self {
+    pub(crate) fn sandbox_default() -> Self {
         Self::confidential(Self::DEFAULT_ID, Self::DEFAULT_SECRET)
             .redirect_uri(Self::DEFAULT_REDIRECT_URI)
             .redirect_uri("http://localhost:8080/callback")
@@ -119,7 +120,7 @@ impl OAuthClient {
     }
 
     /// Lives of access and refresh tokens.
-    pub(super) fn token_lifetimes(&self, policy: &crate::OAuthPolicy) -> (Duration, Duration) {
+    pub(crate) fn token_lifetimes(&self, policy: &OAuthPolicy) -> (Duration, Duration) {
         self.lifetimes
             .map_or((policy.access_token_lifetime, policy.refresh_token_lifetime), |lifetimes| {
                 (lifetimes.access, lifetimes.refresh)
@@ -127,7 +128,7 @@ impl OAuthClient {
     }
 
     /// Whether it may ask for all of these.
-    pub(super) fn may_use(&self, scopes: &[String]) -> bool {
+    pub(crate) fn may_use(&self, scopes: &[String]) -> bool {
         scopes.iter().all(|scope| self.scopes.contains(scope))
     }
 }

@@ -11,10 +11,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::http::{Refused, Result};
+use super::refused::{Refused, Result};
 use crate::operation::Target;
-use crate::state::World;
 use crate::state::log::{Request, Requests};
+use crate::world::World;
 
 /// Most requests in one answer, unless asked otherwise.
 const DEFAULT_LIMIT: usize = 1_000;

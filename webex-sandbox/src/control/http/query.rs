@@ -9,10 +9,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::change::{CALLS, Call};
+use crate::control::{Control, shape};
 use crate::operation::Target;
 use crate::redact;
-use crate::state::World;
+use crate::state::lines::Line;
 use crate::state::users::User;
+use crate::world::World;
 
 /// Which part of a list is wanted; all of it by default.
 #[derive(Debug, Default, Deserialize)]
@@ -123,7 +126,7 @@ pub(crate) async fn lines(
     #[derive(Serialize)]
     struct Timed<'a> {
         #[serde(flatten)]
-        line: &'a crate::Line,
+        line: &'a Line,
         keepalive_interval_s: f64,
         keepalive_in_s: f64,
         expires_in_s: f64,
@@ -169,6 +172,22 @@ pub(crate) async fn users(
         value["live_tokens"] = tokens.live(&user.id, now).into();
         value
     }))
+}
+
+/// `GET /sandbox/faults`: those used up too, until they are cleared.
+pub(crate) async fn faults(State(world): State<Arc<World>>) -> Json<Value> {
+    Json(world.faults.describe().into())
+}
+
+/// `GET /sandbox/controls`: what can be controlled: what each control takes, and its calls.
+pub(crate) async fn controls() -> Json<Value> {
+    let Value::Object(controls) = shape::of::<Control>() else { return Json(json!({})) };
+    let described = controls.into_iter().map(|(name, takes)| {
+        let calls = CALLS.into_iter().filter(|call| call.control() == name);
+        let calls: Vec<_> = calls.map(Call::line).collect();
+        (name, json!({"takes": takes, "calls": calls}))
+    });
+    Json(Value::Object(described.collect()))
 }
 
 /// Seconds from `now` to `at`, negative when it is past.

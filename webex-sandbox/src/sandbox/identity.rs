@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::services::oauth::OAuthClient;
-use crate::state::users::User;
-use crate::state::{Change, World};
+use crate::control::apply::apply;
+use crate::control::{Control, Outcome};
+use crate::state::clients::OAuthClient;
+use crate::world::World;
 
 /// Control over who signs in and which clients exist; made by
 /// [`Sandbox::identity`](crate::Sandbox::identity).
@@ -33,36 +34,37 @@ pub struct Identity<'a> {
 impl Identity<'_> {
     /// Adds a client, or replaces the one with the same id.
     pub fn add_client(&self, client: OAuthClient) {
-        self.world.oauth.lock().add_client(client);
-        self.world.changed(|| Change::Settings);
+        self.apply(Control::AddClient(client));
     }
 
     /// Sets who signs in at the authorize page when the request has no `login_hint`. `false` when
     /// there is no such user. From the start it is the default user.
     pub fn sign_in_as(&self, user: impl AsRef<str>) -> bool {
-        self.world.sign_in_as(user.as_ref())
+        let refusal = self.world.oauth.lock().consent.refusal.clone();
+        self.apply(Control::SetConsent { user: Some(user.as_ref().to_owned()), refusal })
     }
 
     /// Lets users refuse with this error code until [`agree`](Self::agree).
     pub fn refuse(&self, error: impl Into<String>) {
-        self.world.set_refusal(Some(error.into()));
+        self.apply(Control::SetConsent { user: None, refusal: Some(error.into()) });
     }
 
     /// Lets users agree again.
     pub fn agree(&self) {
-        self.world.set_refusal(None);
+        self.apply(Control::SetConsent { user: None, refusal: None });
     }
 
     /// Confirms the user code of a device grant for a user. `false` when the code or the user is not
     /// known.
     pub fn approve_device(&self, user_code: &str, user: impl AsRef<str>) -> bool {
-        let user = self.world.users.lock().by_id(user.as_ref());
-        user.is_some_and(|user| self.world.decide_device(user_code, Some(user)))
+        let user = Some(user.as_ref().to_owned());
+        self.apply(Control::DecideDevice { user_code: user_code.to_owned(), approve: true, user })
     }
 
     /// Denies the user code of a device grant. `false` when it is not known.
     pub fn deny_device(&self, user_code: &str) -> bool {
-        self.world.decide_device(user_code, None)
+        let user_code = user_code.to_owned();
+        self.apply(Control::DecideDevice { user_code, approve: false, user: None })
     }
 
     /// How many live access tokens a user has.
@@ -72,29 +74,14 @@ impl Identity<'_> {
 
     /// Revokes all access and refresh tokens of a user and says how many there were.
     pub fn revoke_all(&self, user: impl AsRef<str>) -> usize {
-        self.world.revoke_all(user.as_ref())
-    }
-}
-
-impl World {
-    pub(crate) fn sign_in_as(&self, user_id: &str) -> bool {
-        let user: Option<Arc<User>> = self.users.lock().by_id(user_id);
-        let is_known = user.is_some();
-        if is_known {
-            self.oauth.lock().consent.user = user;
-            self.changed(|| Change::Settings);
+        match apply(self.world, Control::RevokeTokens { user: user.as_ref().to_owned() }) {
+            Ok(Outcome::Revoked { revoked }) => revoked,
+            _ => 0,
         }
-        is_known
     }
 
-    pub(crate) fn set_refusal(&self, error: Option<String>) {
-        self.oauth.lock().consent.refusal = error;
-        self.changed(|| Change::Settings);
-    }
-
-    pub(crate) fn revoke_all(&self, user_id: &str) -> usize {
-        let revoked = self.tokens.lock().revoke_user(user_id);
-        self.changed(|| Change::TokensChanged);
-        revoked
+    /// Whether what the control is about exists.
+    fn apply(self, control: Control) -> bool {
+        apply(self.world, control).is_ok()
     }
 }

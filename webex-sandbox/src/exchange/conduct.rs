@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use bytes::Bytes;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE,
@@ -21,17 +20,17 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::sleep;
 
+use crate::exchange::call::{Call, Params};
+use crate::exchange::connection::{Abort, Connection};
+use crate::exchange::reply::{Payload, Reply};
 use crate::operation::{Operation, Other};
 use crate::redact;
-use crate::reply::{Payload, Reply};
-use crate::server::{Abort, Connection};
 use crate::state::faults::{Breakage, Fault};
 use crate::state::instances::Outage;
-use crate::state::log::Arrival;
+use crate::state::log::{Arrival, Request as LoggedRequest};
 use crate::state::mutations::Mutation;
-use crate::state::users::User;
-use crate::state::{Change, Instance, World};
 use crate::urls::Base;
+use crate::world::{Change, World};
 
 /// Largest body accepted.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;
@@ -42,79 +41,6 @@ pub(crate) const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid")
 /// The path on the wire, kept when the router is given another one.
 #[derive(Clone)]
 pub(crate) struct OriginalPath(pub(crate) String);
-
-/// The variable parts of a path, by name.
-pub(crate) type Params = Vec<(String, String)>;
-
-/// A request as its handler sees it.
-pub(crate) struct Call {
-    pub(crate) world: Arc<World>,
-    pub(crate) base: Base,
-    pub(crate) connection: Connection,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
-    /// The bearer token as sent, if any.
-    pub(crate) token: Option<String>,
-    /// The fault taken for this request, for handlers with a life after the answer.
-    pub(crate) fault: Option<Fault>,
-    /// Present when the client asked for an upgrade.
-    pub(crate) upgrade: Option<OnUpgrade>,
-    user: Option<Arc<User>>,
-    params: Params,
-    query: String,
-}
-
-impl Call {
-    /// The user of the token. Operations that need one are not called without.
-    ///
-    /// # Errors
-    /// The 401 answer, for tokens that belong to no person.
-    pub(crate) fn user(&self) -> Result<&Arc<User>, Reply> {
-        self.user.as_ref().ok_or_else(Reply::unauthorized)
-    }
-
-    /// A part of the path, by its name in the route.
-    pub(crate) fn param(&self, name: &str) -> &str {
-        self.params.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
-    }
-
-    /// The query without `?`.
-    pub(crate) fn raw_query(&self) -> &str {
-        &self.query
-    }
-
-    /// A query parameter, decoded.
-    pub(crate) fn query(&self, name: &str) -> Option<String> {
-        pairs(self.query.as_bytes()).find(|(key, _)| key == name).map(|(_, value)| value)
-    }
-
-    /// The JSON object in the body.
-    ///
-    /// # Errors
-    /// The 400 answer.
-    pub(crate) fn object(&self) -> Result<serde_json::Map<String, serde_json::Value>, Reply> {
-        serde_json::from_slice(&self.body)
-            .map_err(|_| Reply::bad_request("The body is not a JSON object."))
-    }
-
-    /// The form fields of the body.
-    pub(crate) fn form(&self) -> Vec<(String, String)> {
-        pairs(&self.body).collect()
-    }
-
-    /// The Mobius instance of the path.
-    ///
-    /// # Errors
-    /// The 404 answer when there is none of that name.
-    pub(crate) fn instance(&self) -> Result<&Instance, Reply> {
-        self.world.instance(self.param("instance")).ok_or_else(|| Reply::not_found("Instance"))
-    }
-
-    /// A header as text.
-    pub(crate) fn header(&self, name: &HeaderName) -> Option<&str> {
-        self.headers.get(name).and_then(|value| value.to_str().ok())
-    }
-}
 
 /// Runs one request through the steps above.
 pub(crate) async fn conduct<H, F>(
@@ -135,10 +61,10 @@ where
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
         // The client went away, or sends without end.
-        return Abort::refuse().into_response();
+        return Abort.into_response();
     };
     let token = bearer(&head.headers).map(str::to_owned);
-    let user = token.as_deref().and_then(|token| known_user(&world, token));
+    let user = token.as_deref().and_then(|token| world.known_user(token));
     let instance =
         params.iter().find(|(name, _)| name == "instance").map(|(_, name)| name.as_str());
     let path = original.map_or_else(|| head.uri.path().to_owned(), |OriginalPath(path)| path);
@@ -161,42 +87,19 @@ where
         },
     );
 
-    if let Some(instance) = instance.and_then(|name| world.instance(name)) {
-        match instance.outage() {
-            Some(Outage::Refuse) => return Abort::refuse().into_response(),
-            Some(Outage::Reset) => {
-                connection.reset();
-                return Abort::refuse().into_response();
-            }
-            Some(Outage::Hang) => std::future::pending().await,
-            None => delay(instance.delay()).await,
-        }
-    }
-    let mut fault =
-        world.fault_for(operation, instance, user.as_ref().map(|user| user.id.as_str()));
-    if let Some(fault) = &fault {
-        if !fault.delay.is_zero() {
-            sleep(fault.delay).await;
-        }
-        match fault.breakage {
-            Some(Breakage::Hang) => std::future::pending().await,
-            Some(Breakage::Refuse) => {
-                return Abort::refuse().into_response();
-            }
-            Some(Breakage::Reset) => {
-                connection.reset();
-                return Abort::refuse().into_response();
-            }
-            None => {}
-        }
-    }
+    let user_id = user.as_ref().map(|user| user.id.as_str());
+    let mut fault = match hold_up(&world, operation, instance, user_id, &connection).await {
+        Ok(fault) => fault,
+        Err(abort) => return abort.into_response(),
+    };
     let tracking_id =
         head.headers.get(TRACKING_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let origin = head.headers.get(ORIGIN).cloned();
     let merge = fault.as_mut().and_then(|fault| fault.merge.take());
     let reply = if let Some(reply) = fault.as_ref().and_then(scripted) {
         reply
-    } else if operation.needs_token() && !token.as_deref().is_some_and(|t| is_live(&world, t)) {
+    } else if operation.needs_token() && !token.as_deref().is_some_and(|token| world.accepts(token))
+    {
         Reply::unauthorized()
     } else {
         let call = Call {
@@ -230,10 +133,46 @@ where
     response
 }
 
+/// What happens before an answer is thought of: an instance that is gone or slow, a fault that delays
+/// or breaks. Returns the fault, for what else it does.
+async fn hold_up(
+    world: &World,
+    operation: Operation,
+    instance: Option<&str>,
+    user: Option<&str>,
+    connection: &Connection,
+) -> Result<Option<Fault>, Abort> {
+    if let Some(instance) = instance.and_then(|name| world.instance(name)) {
+        match instance.outage() {
+            Some(Outage::Refuse) => return Err(Abort),
+            Some(Outage::Reset) => {
+                connection.reset();
+                return Err(Abort);
+            }
+            Some(Outage::Hang) => std::future::pending().await,
+            None => delay(instance.delay()).await,
+        }
+    }
+    let fault = world.fault_for(operation, instance, user);
+    if let Some(fault) = &fault {
+        delay(fault.delay).await;
+        match fault.breakage {
+            Some(Breakage::Hang) => std::future::pending().await,
+            Some(Breakage::Refuse) => return Err(Abort),
+            Some(Breakage::Reset) => {
+                connection.reset();
+                return Err(Abort);
+            }
+            None => {}
+        }
+    }
+    Ok(fault)
+}
+
 /// A request in the log; dropped without an answer it is noted as never answered.
 struct Logged<'a> {
     world: &'a World,
-    request: crate::Request,
+    request: LoggedRequest,
     status: Option<u16>,
 }
 
@@ -302,18 +241,6 @@ pub(crate) async fn delay(latency: Duration) {
     }
 }
 
-/// The user of a live token; with [`Mutation::AcceptAnyToken`] the default user for any other.
-pub(crate) fn known_user(world: &World, token: &str) -> Option<Arc<User>> {
-    world.user_of_token(token).or_else(|| {
-        world.mutations.has(Mutation::AcceptAnyToken).then(|| Arc::clone(&world.default_user))
-    })
-}
-
-fn is_live(world: &World, token: &str) -> bool {
-    world.mutations.has(Mutation::AcceptAnyToken)
-        || world.tokens.lock().access(token, tokio::time::Instant::now()).is_some()
-}
-
 /// The answer a fault prescribes, if it prescribes one.
 fn scripted(fault: &Fault) -> Option<Reply> {
     let status = StatusCode::from_u16(fault.status?).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -348,9 +275,4 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
 
 fn content_type(headers: &HeaderMap) -> &str {
     headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
-}
-
-fn pairs(encoded: &[u8]) -> impl Iterator<Item = (String, String)> {
-    url::form_urlencoded::parse(encoded)
-        .map(|(name, value)| (name.into_owned(), value.into_owned()))
 }

@@ -14,9 +14,9 @@ use http::header::{
 };
 use http::{HeaderMap, StatusCode};
 
-use super::http::Refused;
 use super::query::{self, Shown};
-use crate::state::World;
+use super::refused::Refused;
+use crate::world::World;
 
 /// Nothing but the page's own files and the control API; no inline code, no frames.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -26,17 +26,17 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 const HTML: &str = "text/html; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 
-const INDEX: &str = include_str!("../page/index.html");
+const INDEX: &str = include_str!("../../page/index.html");
 
 /// Name, content type and text of what the page loads.
 const FILES: [(&str, &str, &str); 7] = [
-    ("page.css", "text/css; charset=utf-8", include_str!("../page/page.css")),
-    ("page.js", SCRIPT, include_str!("../page/page.js")),
-    ("api.js", SCRIPT, include_str!("../page/api.js")),
-    ("faults.js", SCRIPT, include_str!("../page/faults.js")),
-    ("log.js", SCRIPT, include_str!("../page/log.js")),
-    ("table.js", SCRIPT, include_str!("../page/table.js")),
-    ("icon.svg", "image/svg+xml", include_str!("../page/icon.svg")),
+    ("page.css", "text/css; charset=utf-8", include_str!("../../page/page.css")),
+    ("page.js", SCRIPT, include_str!("../../page/page.js")),
+    ("api.js", SCRIPT, include_str!("../../page/api.js")),
+    ("faults.js", SCRIPT, include_str!("../../page/faults.js")),
+    ("log.js", SCRIPT, include_str!("../../page/log.js")),
+    ("table.js", SCRIPT, include_str!("../../page/table.js")),
+    ("icon.svg", "image/svg+xml", include_str!("../../page/icon.svg")),
 ];
 
 /// `GET /sandbox` and `GET /sandbox/`.

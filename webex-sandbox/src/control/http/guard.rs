@@ -15,9 +15,9 @@ use axum::response::{IntoResponse, Response};
 use http::header::{HeaderName, ORIGIN};
 use http::{Request, StatusCode};
 
-use crate::reply::Reply;
-use crate::state::World;
+use crate::exchange::reply::Reply;
 use crate::urls::Base;
+use crate::world::World;
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

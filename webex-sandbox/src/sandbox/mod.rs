@@ -1,40 +1,44 @@
 //! The typed control API: [`Sandbox`].
+//!
+//! Whatever changes something makes a [`Control`] and has it applied, as the HTTP API does.
+
+pub(crate) mod builder;
+pub(crate) mod faults;
+pub(crate) mod identity;
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use url::Url;
 
-use crate::builder::{
-    Builder, Config, MobiusInstance, MobiusPolicy, OAuthPolicy, U2cPolicy, WdmPolicy,
-};
+use self::builder::Builder;
+use self::faults::FaultBuilder;
+use self::identity::Identity;
+use crate::control::apply::{apply, edit_instance, edit_policies};
+use crate::control::{Control, ControlError, Outcome};
 use crate::error::{StartError, WaitTimeout};
-use crate::identity::Identity;
 use crate::operation::Target;
+use crate::redact;
+use crate::server::{self, router, tls::Tls};
+use crate::state::config::Config;
 use crate::state::devices::Device;
-use crate::state::faults::FaultBuilder;
-use crate::state::instances::InstanceConduct;
+use crate::state::faults::CloseFrame;
+use crate::state::instances::{InstanceConduct, MobiusInstance};
 use crate::state::lines::Line;
 use crate::state::log::Requests;
 use crate::state::mutations::Mutation;
-use crate::state::sockets::{Socket, SocketCommand};
-use crate::state::tokens::{Access, Tokens};
+use crate::state::policy::{MobiusPolicy, OAuthPolicy, U2cPolicy, WdmPolicy};
+use crate::state::sockets::{Socket, SocketControl};
 use crate::state::users::{NewUser, User};
-use crate::state::{Change, World, expiry};
-use crate::tls::Tls;
-use crate::{redact, router, server, urls};
+use crate::world::{Counts, World, expiry};
 
 /// How long [`Sandbox::wait_for`] waits.
 const WAIT: Duration = Duration::from_secs(10);
-
-/// The event that says that Mobius has dropped a registration.
-const REGISTRATION_DOWN: &str = "registration.down";
 
 /// A running stand-in Webex cloud.
 ///
@@ -79,7 +83,7 @@ impl Sandbox {
         Builder::default()
     }
 
-    pub(crate) async fn launch(config: Config) -> Result<Self, StartError> {
+    async fn launch(config: Config) -> Result<Self, StartError> {
         let tls = if config.plain { None } else { Some(Tls::generate(&config.host_names)?) };
         if let (Some(path), Some(tls)) = (&config.ca_file, &tls) {
             std::fs::write(path, &tls.ca_pem)
@@ -140,7 +144,10 @@ impl Sandbox {
 
     /// Adds a user; an e-mail address is description enough.
     pub fn add_user(&self, user: impl Into<NewUser>) -> User {
-        User::clone(&self.world.add_user(user.into()))
+        match self.control(Control::AddUser(user.into())) {
+            Ok(Outcome::User(user)) => user,
+            other => unreachable!("a user can always be added: {other:?}"),
+        }
     }
 
     /// All users, the default one first.
@@ -151,7 +158,10 @@ impl Sandbox {
     /// Makes another access token for a user (given by id), valid for `lifetime` or for ever.
     /// `None` when there is no such user.
     pub fn issue_token(&self, user: impl AsRef<str>, lifetime: Option<Duration>) -> Option<String> {
-        self.world.issue_token(user.as_ref(), lifetime)
+        match self.control(Control::IssueToken { user: user.as_ref().to_owned(), lifetime }) {
+            Ok(Outcome::Token { token }) => Some(token),
+            _ => None,
+        }
     }
 
     /// Lets a token expire now. `false` when it is not known.
@@ -161,12 +171,12 @@ impl Sandbox {
 
     /// Lets a token expire after a while. `false` when it is not known.
     pub fn expire_token_in(&self, token: &str, after: Duration) -> bool {
-        self.world.expire_token(token, after)
+        self.done(Control::ExpireToken { token: token.to_owned(), after })
     }
 
     /// Revokes a token. `false` when it is not known.
     pub fn revoke_token(&self, token: &str) -> bool {
-        self.world.revoke_token(token)
+        self.done(Control::RevokeToken { token: token.to_owned() })
     }
 
     /// Who signs in, and which clients exist.
@@ -213,7 +223,7 @@ impl Sandbox {
 
     /// Forgets the requests received so far.
     pub fn clear_requests(&self) {
-        self.world.clear_requests();
+        self.done(Control::ClearRequests);
     }
 
     /// Waits until `condition` is true, for at most 10 s of tokio's clock.
@@ -278,7 +288,7 @@ impl Sandbox {
 
     /// Ends all faults.
     pub fn clear_faults(&self) {
-        self.world.clear_faults();
+        self.done(Control::ClearFaults);
     }
 
     /// Switches a Mobius instance off: its requests get no answer, their connection (HTTP/1) or
@@ -295,7 +305,7 @@ impl Sandbox {
     /// Changes how a Mobius instance behaves: gone, slow, full, forgetful, with other intervals.
     /// `false` when there is no such instance.
     pub fn instance(&self, name: &str, change: impl FnOnce(&mut InstanceConduct)) -> bool {
-        self.world.change_instance(name, change)
+        edit_instance(&self.world, name, change).is_ok()
     }
 
     /// The Mobius instances.
@@ -305,80 +315,69 @@ impl Sandbox {
 
     /// Switches a deliberate breach of the protocol on or off.
     pub fn mutate(&self, mutation: Mutation, on: bool) {
-        self.world.mutations.set(mutation, on);
-        self.world.changed(|| Change::Settings);
+        self.done(Control::SetMutations([(mutation, on)].into()));
     }
 
     /// Hands out URLs of a service with this authority (`host:port`) from now on: that of a proxy
     /// before the sandbox, so that services have distinct origins. `service` is a name in the
     /// catalog, `mercury` or the name of a Mobius instance. `false` when there is no such service.
     pub fn place(&self, service: &str, authority: &str) -> bool {
-        let Some(host) = urls::host_named(service, &self.world.config.instances) else {
-            return false;
-        };
-        let places = &mut *self.world.places.write();
-        Arc::make_mut(places).insert(host.to_owned(), authority.to_owned());
-        self.world.changed(|| Change::Settings);
-        true
+        let (service, authority) = (service.to_owned(), authority.to_owned());
+        self.done(Control::Place { service, authority })
     }
 
     /// Adds a delay to every HTTP answer, to the websocket upgrade, and to the answer to each client
     /// frame that gets one; once each. Events that the sandbox pushes are not delayed. Requests on
     /// one HTTP/2 connection wait side by side.
     pub fn set_latency(&self, delay: Duration) {
-        self.world.latency.set_request(delay);
-        self.world.changed(|| Change::Settings);
+        self.done(Control::SetLatency { request: Some(delay), connection: None });
     }
 
     /// Adds a delay before each new connection is served.
     pub fn set_connection_latency(&self, delay: Duration) {
-        self.world.latency.set_connection(delay);
-        self.world.changed(|| Change::Settings);
+        self.done(Control::SetLatency { request: None, connection: Some(delay) });
     }
 
     /// Changes the rules of Mobius for what comes.
     pub fn mobius_policy(&self, change: impl FnOnce(&mut MobiusPolicy)) {
-        change(&mut self.world.policies.write().mobius);
-        self.world.changed(|| Change::Settings);
+        edit_policies(&self.world, |policies| change(&mut policies.mobius));
     }
 
     /// Changes the rules of WDM for what comes.
     pub fn wdm_policy(&self, change: impl FnOnce(&mut WdmPolicy)) {
-        change(&mut self.world.policies.write().wdm);
-        self.world.changed(|| Change::Settings);
+        edit_policies(&self.world, |policies| change(&mut policies.wdm));
     }
 
     /// Changes the rules of the service catalog for later requests.
     pub fn u2c_policy(&self, change: impl FnOnce(&mut U2cPolicy)) {
-        change(&mut self.world.policies.write().u2c);
+        edit_policies(&self.world, |policies| change(&mut policies.u2c));
     }
 
     /// Changes the rules of the authorization server for what comes.
     pub fn oauth_policy(&self, change: impl FnOnce(&mut OAuthPolicy)) {
-        change(&mut self.world.policies.write().oauth);
-        self.world.changed(|| Change::Settings);
+        edit_policies(&self.world, |policies| change(&mut policies.oauth));
     }
 
     /// Ends a WDM device as if its time were up. `false` when there is none of this id.
     pub fn expire_device(&self, id: &str) -> bool {
-        self.world.remove_device(id, true)
+        self.done(Control::ExpireDevice { device: id.to_owned() })
     }
 
     /// Makes a device look as if its client had not refreshed it for so long (`modificationTime`). Its
     /// expiry stays. `false` when there is none of this id.
     pub fn age_device(&self, id: &str, by: Duration) -> bool {
-        self.world.devices.lock().age(id, by)
+        self.done(Control::AgeDevice { device: id.to_owned(), unused: by })
     }
 
     /// Ends a line as if its keepalives had stopped. `false` when there is none of this id.
     pub fn expire_line(&self, device_id: &str) -> bool {
-        self.world.remove_line(device_id, true)
+        self.done(Control::ExpireLine { line: device_id.to_owned() })
     }
 
     /// Drops a line and tells its client so by the event `registration.down`. `false` when there is
     /// none of this id.
     pub fn line_down(&self, device_id: &str) -> bool {
-        self.world.line_down(device_id)
+        self.done(Control::DropLine { line: device_id.to_owned() })
     }
 
     // --- sockets ---
@@ -387,56 +386,102 @@ impl Sandbox {
     ///
     /// `data` is what becomes the `data` of the envelope; its `eventType` tells the client what it is.
     pub fn push_event(&self, user: impl AsRef<str>, data: &Value) -> usize {
-        self.world.push_event(user.as_ref(), data)
+        self.sent(Control::PushEvent { user: user.as_ref().to_owned(), data: data.clone() })
     }
 
     /// Lets somebody write to a user; tells how many sockets hear of it. The text is to be had from
     /// `GET /v1/messages/{id}`, as a bot gets it.
     pub fn write_message(&self, user: impl AsRef<str>, from: &str, text: &str) -> usize {
-        self.world.write_to(user.as_ref(), from, text)
+        self.sent(Control::WriteMessage {
+            user: user.as_ref().to_owned(),
+            from: from.to_owned(),
+            text: text.to_owned(),
+        })
     }
 
     /// Closes a socket with a close frame. Code 1005 sends one without a code, 1006 sends none.
     /// `false` when the socket is not open; so for all methods below.
     pub fn close_socket(&self, id: u64, code: u16, reason: &str) -> bool {
-        let close = crate::CloseFrame { code, reason: reason.to_owned() };
-        self.world.command_socket(id, SocketCommand::Close(close))
+        self.socket(id, SocketControl::Close(CloseFrame { code, reason: reason.to_owned() }))
     }
 
     /// Ends a socket without a close frame.
     pub fn drop_socket(&self, id: u64) -> bool {
-        self.world.command_socket(id, SocketCommand::Drop { reset: false })
+        self.socket(id, SocketControl::Drop)
     }
 
     /// Ends a socket with a TCP reset.
     pub fn reset_socket(&self, id: u64) -> bool {
-        self.world.command_socket(id, SocketCommand::Drop { reset: true })
+        self.socket(id, SocketControl::Reset)
     }
 
     /// Lets a socket answer nothing (frames are still read and counted), or answer again.
     pub fn silence_socket(&self, id: u64, on: bool) -> bool {
-        self.world.command_socket(id, SocketCommand::Silence(on))
+        self.socket(id, SocketControl::Silence { on })
     }
 
     /// Lets a socket answer pings under wrong ids, or under the right ones again.
     pub fn wrong_pongs(&self, id: u64, on: bool) -> bool {
-        self.world.command_socket(id, SocketCommand::WrongPongs(on))
+        self.socket(id, SocketControl::WrongPongs { on })
     }
 
     /// Skips sequence numbers before the next frame.
     pub fn skip_sequence(&self, id: u64, by: u64) -> bool {
-        self.world.command_socket(id, SocketCommand::SkipSequence(by))
+        self.socket(id, SocketControl::SkipSequence { by })
     }
 
     /// Sends a text frame as it is: no envelope, no sequence number.
     pub fn inject_frame(&self, id: u64, text: impl Into<String>) -> bool {
-        self.world.command_socket(id, SocketCommand::Raw(text.into()))
+        self.socket(id, SocketControl::Inject { text: text.into() })
     }
 
     /// Announces a shutdown. Half a second after the client has authorized another socket for the same
     /// device, this one is closed with 4001.
     pub fn shutdown_socket(&self, id: u64) -> bool {
-        self.world.command_socket(id, SocketCommand::Shutdown)
+        self.socket(id, SocketControl::Shutdown)
+    }
+
+    // --- any of these ---
+
+    /// Applies a control: what the methods above do, and what the HTTP API takes.
+    ///
+    /// # Errors
+    /// [`ControlError::Unknown`] when what it is about does not exist.
+    pub fn control(&self, control: Control) -> Result<Outcome, ControlError> {
+        apply(&self.world, control)
+    }
+
+    /// Whether what the control is about exists.
+    fn done(&self, control: Control) -> bool {
+        self.control(control).is_ok()
+    }
+
+    fn socket(&self, socket: u64, command: SocketControl) -> bool {
+        self.done(Control::Socket { socket, command })
+    }
+
+    fn sent(&self, control: Control) -> usize {
+        match self.control(control) {
+            Ok(Outcome::Sent { sockets }) => sockets,
+            _ => 0,
+        }
+    }
+}
+
+impl Builder {
+    /// Binds the port and starts serving on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`StartError`] when the address is taken, a file cannot be written, or two Mobius instances
+    /// share a name.
+    pub async fn start(self) -> Result<Sandbox, StartError> {
+        let instances = &self.config.instances;
+        for (at, instance) in instances.iter().enumerate() {
+            if instances[..at].iter().any(|other| other.name == instance.name) {
+                return Err(StartError::Config("two Mobius instances have the same name"));
+            }
+        }
+        Sandbox::launch(self.config).await
     }
 }
 
@@ -449,81 +494,5 @@ impl Drop for Sandbox {
 impl fmt::Debug for Sandbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sandbox").field("origin", &self.origin.as_str()).finish_non_exhaustive()
-    }
-}
-
-/// How much there is of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Counts {
-    /// Users.
-    pub users: usize,
-    /// Registered WDM devices.
-    pub devices: usize,
-    /// Open Mercury sockets.
-    pub sockets: usize,
-    /// Registered lines.
-    pub lines: usize,
-    /// Requests ever received, those forgotten included.
-    pub requests: u64,
-}
-
-impl World {
-    pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            users: self.users.lock().all().count(),
-            devices: self.devices.lock().len(),
-            sockets: self.sockets.lock().len(),
-            lines: self.lines.lock().len(),
-            requests: self.log.total(),
-        }
-    }
-
-    pub(crate) fn issue_token(&self, user_id: &str, lifetime: Option<Duration>) -> Option<String> {
-        let user = self.users.lock().by_id(user_id)?;
-        let token = Tokens::mint(&user.org_id);
-        let expires = lifetime.map(|lifetime| Instant::now() + lifetime);
-        let access = Access { expires, ..Access::unlimited(&user) };
-        let cap = self.policies.read().oauth.token_cap;
-        self.tokens.lock().insert_access(token.clone(), access, cap);
-        self.changed(|| Change::TokensChanged);
-        Some(token)
-    }
-
-    pub(crate) fn expire_token(&self, token: &str, after: Duration) -> bool {
-        let known = self.tokens.lock().expire(token, Instant::now(), after);
-        self.changed(|| Change::TokensChanged);
-        known
-    }
-
-    pub(crate) fn expire_all(&self, user_id: &str, after: Duration) -> usize {
-        let count = self.tokens.lock().expire_user(user_id, Instant::now(), after);
-        self.changed(|| Change::TokensChanged);
-        count
-    }
-
-    pub(crate) fn revoke_token(&self, token: &str) -> bool {
-        let known = self.tokens.lock().revoke(token);
-        self.changed(|| Change::TokensChanged);
-        known
-    }
-
-    pub(crate) fn push_event(&self, user_id: &str, data: &Value) -> usize {
-        let sockets = self.sockets.lock().of_user(user_id);
-        sockets.iter().filter(|socket| socket.command(SocketCommand::Event(data.clone()))).count()
-    }
-
-    /// Drops a line as the real service would, which says so.
-    pub(crate) fn line_down(&self, id: &str) -> bool {
-        let line = self.lines.lock().get(id).map(|entry| entry.line.clone());
-        let Some(line) = line.filter(|_| self.remove_line(id, false)) else { return false };
-        let data = json!({"eventType": REGISTRATION_DOWN, "deviceId": line.device_id});
-        self.push_event(&line.user_id, &data);
-        true
-    }
-
-    pub(crate) fn command_socket(&self, id: u64, command: SocketCommand) -> bool {
-        let entry = self.sockets.lock().get(id);
-        entry.is_some_and(|entry| entry.command(command))
     }
 }

@@ -1,12 +1,10 @@
 //! The port: accepts connections, speaks TLS, HTTP/1.1 and HTTP/2, hands requests to the router.
 
+pub(crate) mod router;
+pub(crate) mod tls;
+
 use std::convert::Infallible;
-use std::fmt;
-use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
@@ -16,73 +14,22 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Notify;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
 
-use crate::conduct::{conduct, delay, is_preflight, preflight};
+use crate::control;
+use crate::exchange::conduct::{conduct, delay, is_preflight, preflight};
+use crate::exchange::connection::{Abort, Connection, Guarded};
 use crate::operation::Other;
-use crate::state::World;
-use crate::{control, router};
+use crate::world::World;
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests a client may have under way on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1_000;
-
-/// The connection a request came on; travels in the request's extensions.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Connection {
-    /// Counted from 1.
-    pub(crate) id: u64,
-    end: Arc<End>,
-}
-
-impl Connection {
-    /// Ends the TCP connection at once, with RST.
-    pub(crate) fn reset(&self) {
-        self.end.reset.store(true, Ordering::Release);
-        self.end.now.notify_one();
-    }
-
-    /// Lets the connection end with RST when it is next closed.
-    pub(crate) fn reset_on_close(&self) {
-        self.end.reset.store(true, Ordering::Release);
-    }
-}
-
-#[derive(Debug, Default)]
-struct End {
-    reset: AtomicBool,
-    now: Notify,
-}
-
-/// Marks a response that is not to be sent.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Abort;
-
-impl Abort {
-    pub(crate) fn refuse() -> Self {
-        Self
-    }
-
-    pub(crate) fn into_response(self) -> Response<Body> {
-        let mut response = Response::new(Body::empty());
-        response.extensions_mut().insert(self);
-        response
-    }
-}
-
-impl fmt::Display for Abort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the sandbox was told not to answer")
-    }
-}
-
-impl std::error::Error for Abort {}
 
 /// Accepts connections until it is dropped.
 pub(crate) async fn accept(
@@ -103,7 +50,7 @@ pub(crate) async fn accept(
             }
         };
         id += 1;
-        let connection = Connection { id, end: Arc::default() };
+        let connection = Connection::new(id);
         let served = serve(Arc::clone(&world), connection, stream, tls.clone(), services.clone());
         world.tasks.spawn(served);
     }
@@ -119,7 +66,7 @@ async fn serve(
     delay(world.latency.connection()).await;
     // Answers are small and each is waited for.
     let _ = stream.set_nodelay(true);
-    let stream = Guarded { stream, end: Arc::clone(&connection.end) };
+    let stream = Guarded::new(stream, &connection);
     match tls {
         None => speak(world, connection, stream, services).await,
         Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
@@ -136,14 +83,14 @@ where
 {
     let mut http = auto::Builder::new(world.tasks.clone());
     http.http2().max_concurrent_streams(MAX_STREAMS);
-    let end = Arc::clone(&connection.end);
+    let ended = connection.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         answer(Arc::clone(&world), connection.clone(), services.clone(), request)
     });
     let serving = http.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::select! {
         biased;
-        () = end.now.notified() => {}
+        () = ended.ended() => {}
         served = serving => {
             if let Err(error) = served {
                 tracing::debug!(%error, "connection ended");
@@ -160,7 +107,7 @@ async fn answer(
 ) -> Result<Response<Body>, Abort> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(connection);
-    let response = if is_preflight(&request) && !control::owns(request.uri().path()) {
+    let response = if is_preflight(&request) && !control::http::owns(request.uri().path()) {
         conduct(world, Other::preflight(), Vec::new(), request, preflight).await
     } else {
         let answered: Result<_, Infallible> =
@@ -173,59 +120,5 @@ async fn answer(
     match response.extensions().get::<Abort>() {
         Some(abort) => Err(*abort),
         None => Ok(response),
-    }
-}
-
-/// A TCP stream that can be told to end with RST.
-struct Guarded {
-    stream: TcpStream,
-    end: Arc<End>,
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        if self.end.reset.load(Ordering::Acquire) {
-            let _ = self.stream.set_zero_linger();
-        }
-    }
-}
-
-impl AsyncRead for Guarded {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Guarded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
 }

@@ -1,0 +1,130 @@
+//! The connection a request came on, and how it can end.
+
+use std::fmt;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use axum::body::Body;
+use http::Response;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+
+/// The connection a request came on; travels in the request's extensions.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Connection {
+    /// Counted from 1.
+    pub(crate) id: u64,
+    end: Arc<End>,
+}
+
+impl Connection {
+    pub(crate) fn new(id: u64) -> Self {
+        Self { id, end: Arc::default() }
+    }
+
+    /// Waits until the connection is to end at once.
+    pub(crate) async fn ended(&self) {
+        self.end.now.notified().await;
+    }
+
+    /// Ends the TCP connection at once, with RST.
+    pub(crate) fn reset(&self) {
+        self.end.reset.store(true, Ordering::Release);
+        self.end.now.notify_one();
+    }
+
+    /// Lets the connection end with RST when it is next closed.
+    pub(crate) fn reset_on_close(&self) {
+        self.end.reset.store(true, Ordering::Release);
+    }
+}
+
+#[derive(Debug, Default)]
+struct End {
+    reset: AtomicBool,
+    now: Notify,
+}
+
+/// Marks a response that is not to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Abort;
+
+impl Abort {
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+impl fmt::Display for Abort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the sandbox was told not to answer")
+    }
+}
+
+impl std::error::Error for Abort {}
+
+/// A TCP stream that can be told to end with RST.
+pub(crate) struct Guarded {
+    stream: TcpStream,
+    end: Arc<End>,
+}
+
+impl Guarded {
+    pub(crate) fn new(stream: TcpStream, connection: &Connection) -> Self {
+        Self { stream, end: Arc::clone(&connection.end) }
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        if self.end.reset.load(Ordering::Acquire) {
+            let _ = self.stream.set_zero_linger();
+        }
+    }
+}
+
+impl AsyncRead for Guarded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Guarded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}

@@ -1,0 +1,57 @@
+//! The router: the routes of all services and of the control API.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use http::{Request, Uri};
+
+use crate::control;
+use crate::exchange::conduct::{OriginalPath, UNKNOWN, conduct, unknown};
+use crate::services::{hydra, mercury, messages, misc, mobius, oauth, u2c, wdm};
+use crate::urls::{Base, host_rewrite};
+use crate::world::World;
+
+/// Merges what the services and the control API serve.
+pub(crate) fn build(world: Arc<World>) -> Router {
+    Router::new()
+        .merge(oauth::routes())
+        .merge(u2c::routes())
+        .merge(wdm::routes())
+        .merge(mercury::routes())
+        .merge(hydra::routes())
+        .merge(messages::routes())
+        .merge(mobius::routes())
+        .merge(misc::routes())
+        .fallback(nobody)
+        .method_not_allowed_fallback(nobody)
+        // After the fallbacks: its calls are not requests of a service.
+        .merge(control::http::routes(&world))
+        .with_state(world)
+}
+
+/// Rewrites the path of requests that name a Mobius instance by host.
+pub(crate) fn address(world: &World, mut request: Request<Body>) -> Request<Body> {
+    let base = Base::of_request(true, &request);
+    let path = request.uri().path();
+    if let Some(to) = host_rewrite(base.host(), path, &world.config.instances) {
+        let original = path.to_owned();
+        let target = match request.uri().query() {
+            Some(query) => format!("{to}?{query}"),
+            None => to,
+        };
+        let mut parts = request.uri().clone().into_parts();
+        parts.path_and_query = target.parse().ok();
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
+            request.extensions_mut().insert(OriginalPath(original));
+        }
+    }
+    request
+}
+
+async fn nobody(State(world): State<Arc<World>>, request: Request<Body>) -> Response {
+    conduct(world, UNKNOWN, Vec::new(), request, unknown).await
+}

@@ -1,0 +1,23 @@
+//! How a sandbox was configured when it started.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::state::instances::MobiusInstance;
+use crate::state::policy::Policies;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Config {
+    pub(crate) listen: SocketAddr,
+    pub(crate) plain: bool,
+    pub(crate) host_names: Vec<String>,
+    pub(crate) ca_file: Option<PathBuf>,
+    pub(crate) request_log: Option<PathBuf>,
+    pub(crate) log_capacity: usize,
+    pub(crate) latency: Duration,
+    pub(crate) connection_latency: Duration,
+    pub(crate) instances: Vec<MobiusInstance>,
+    pub(crate) policies: Policies,
+    pub(crate) authorization_timeout: Duration,
+}
