@@ -1,14 +1,12 @@
 //! Registers a Meetings device and a Calling line, shows the line's events for a while, and leaves.
 //!
 //! ```sh
-//! WEBEX_ACCESS_TOKEN=… cargo run -p webex-tests --example register
+//! WEBEX_ACCESS_TOKEN=… cargo run -p webex-examples --bin register
 //! ```
 
 use std::{env, error::Error, time::Duration};
 
-use webex_calling::{CallingClient, CallingConfig, LineEvent};
-use webex_core::{Credentials, Webex};
-use webex_meetings::Meetings;
+use webex_sdk::{CallingClient, CallingConfig, Credentials, LineEvent, Meetings, Webex};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -1,17 +1,15 @@
 //! Signs in on another device, keeps the tokens, and uses them; the next run needs no sign-in.
 //!
 //! ```sh
-//! WEBEX_CLIENT_ID=… WEBEX_CLIENT_SECRET=… cargo run -p webex-tests --example sign_in
+//! WEBEX_CLIENT_ID=… WEBEX_CLIENT_SECRET=… cargo run -p webex-examples --bin sign_in
 //! ```
 
 use std::{env, error::Error, sync::Arc};
 
-use webex_auth::{
-    Credentials, DeviceState, DirectoryStore, Integration, Scopes, Store, TokenSet, TokenState,
-    Tokens,
+use webex_sdk::{
+    Credentials, DirectoryStore, Integration, Meetings, Scopes, Store, TokenSet, TokenState,
+    Tokens, Transport, Webex, auth::DeviceState,
 };
-use webex_core::{Transport, Webex};
-use webex_meetings::Meetings;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -8,9 +8,11 @@ use std::{
 
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
-use webex_auth::DirectoryStore;
-use webex_core::{Credentials, DeviceConfig, Endpoints, Transport, Webex, WebexBuilder};
 use webex_sandbox::Sandbox;
+use webex_sdk::{
+    auth::DirectoryStore,
+    core::{Credentials, DeviceConfig, Endpoints, Transport, Webex, WebexBuilder},
+};
 
 use crate::{
     exit::Failure,
@@ -154,7 +156,7 @@ impl Cloud {
         let ca = sandbox.ca_pem().unwrap_or_default();
         let transport = Transport::builder()
             .extra_roots_pem(ca.as_bytes())
-            .and_then(webex_core::TransportBuilder::build)
+            .and_then(webex_sdk::core::TransportBuilder::build)
             .map_err(|error| failed(&error))?;
         let token = sandbox.token().to_owned().into();
         let webex = Access { token, endpoints, transport }.build(builder)?;

@@ -2,7 +2,7 @@
 
 use std::{fmt, process::ExitCode};
 
-use webex_core::ErrorKind;
+use webex_sdk::core::ErrorKind;
 
 /// A failure that ends the program.
 #[derive(Debug)]

@@ -4,8 +4,7 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use webex_calling::LineEvent;
-use webex_meetings::MeetingsEvent;
+use webex_sdk::{calling::LineEvent, meetings::MeetingsEvent};
 
 use crate::screen::Screen;
 

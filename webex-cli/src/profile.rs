@@ -8,11 +8,13 @@ use std::{env, fs, path::PathBuf, sync::Arc};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
-use webex_auth::{
-    Credentials, DirectoryStore, Integration, OAuthEndpoints, Store, StoreError, TokenError,
-    TokenSet, Tokens,
+use webex_sdk::{
+    auth::{
+        Credentials, DirectoryStore, Integration, OAuthEndpoints, Store, StoreError, TokenError,
+        TokenSet, Tokens,
+    },
+    core::{Endpoints, Transport, Webex, WebexBuilder},
 };
-use webex_core::{Endpoints, Transport, Webex, WebexBuilder};
 
 use crate::exit::Failure;
 
@@ -220,7 +222,7 @@ pub(crate) async fn stored(store: &DirectoryStore) -> Result<TokenSet, Failure> 
 /// What to do when there is no token.
 pub(crate) fn no_token(error: &TokenError) -> Failure {
     match error {
-        TokenError::Unavailable { .. } => Failure::sdk(webex_core::ErrorKind::Network, error),
+        TokenError::Unavailable { .. } => Failure::sdk(webex_sdk::core::ErrorKind::Network, error),
         _ => Failure::unauthorized("the sign-in is over: run `webex login`"),
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::{task::AbortHandle, time::sleep};
 use url::Url;
-use webex_calling::{Line, LineState, Upcoming};
+use webex_sdk::calling::{Line, LineState, Upcoming};
 
 use crate::{
     output::Output,

@@ -8,14 +8,16 @@ use std::{fs, time::Duration};
 
 use support::{origin, webex};
 use tempfile::TempDir;
-use webex_calling::{CallingClient, CallingConfig, LineEvent};
-use webex_core::{Credentials, Endpoints, ErrorKind, Transport};
-use webex_meetings::Meetings;
+use webex_sdk::{
+    calling::{CallingClient, CallingConfig, LineEvent},
+    core::{Credentials, Endpoints, ErrorKind, Transport},
+    meetings::Meetings,
+};
 use webex_tests::leak::LeakCheck;
 
-fn client(origin: &str, ca: &[u8], token: &str) -> webex_core::Webex {
+fn client(origin: &str, ca: &[u8], token: &str) -> webex_sdk::core::Webex {
     let transport = Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap();
-    webex_core::Webex::builder()
+    webex_sdk::core::Webex::builder()
         .credentials(Credentials::access_token(token))
         .endpoints(Endpoints::at(origin).unwrap())
         .transport(transport)

@@ -11,8 +11,8 @@ use std::{pin::Pin, thread, time::Duration};
 use serde_json::Value;
 use support::{ca_file, register, webex};
 use tempfile::TempDir;
-use webex_calling::timings::FAILOVER_AFTER;
 use webex_sandbox::{Mobius, MobiusInstance, MobiusPolicy, OAuth, OAuthPolicy, Sandbox, Wdm};
+use webex_sdk::calling::timings::FAILOVER_AFTER;
 use webex_tests::{
     process::{Process, event},
     wait::PATIENCE,

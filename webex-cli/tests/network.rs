@@ -64,7 +64,7 @@ async fn a_program_that_was_stopped_finds_out_and_checks_its_connection() {
     webex.signal("STOP");
     // Twice the interval in which it compares its clocks, and a little more.
     tokio::time::sleep(
-        2 * webex_core::link::timings::SLEEP_CHECK_INTERVAL + Duration::from_secs(2),
+        2 * webex_sdk::core::link::timings::SLEEP_CHECK_INTERVAL + Duration::from_secs(2),
     )
     .await;
     let before = sandbox.sockets()[0].pings;

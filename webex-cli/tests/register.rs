@@ -141,7 +141,7 @@ fn a_cloud_that_refuses_or_is_silent_is_unreachable() {
 
     let ended = waiting.end();
     assert_eq!(ended.code(), 4, "{}", ended.stderr);
-    let deadline = webex_core::CONNECT_TIMEOUT;
+    let deadline = webex_sdk::core::CONNECT_TIMEOUT;
     let elapsed = started.elapsed();
     assert!(elapsed < deadline + Duration::from_secs(5), "{elapsed:?}");
     drop(listener);

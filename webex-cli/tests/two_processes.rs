@@ -8,12 +8,12 @@ use jiff::Timestamp;
 use serde_json::Value;
 use support::{origin, webex};
 use tempfile::TempDir;
-use webex_core::{Auth, Credentials, Endpoints, Request, Transport};
+use webex_sdk::core::{Auth, Credentials, Endpoints, Request, Transport};
 
 /// Asks the sandbox's control API.
 async fn control(origin: &str, ca: &[u8], path: &str) -> Value {
     let transport = Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap();
-    let client = webex_core::Webex::builder()
+    let client = webex_sdk::core::Webex::builder()
         .credentials(Credentials::access_token("not-sent"))
         .endpoints(Endpoints::at(origin).unwrap())
         .transport(transport)

@@ -12,7 +12,7 @@ use std::{
 use macro_rules_attribute::apply;
 use parking_lot::Mutex;
 use safer_ffi::{c_char, derive_ReprC};
-use webex_calling::{
+use webex_sdk::calling::{
     CallingClient, CallingConfig, LineState, LineStatus, Location, ServiceIndicator,
 };
 
@@ -377,7 +377,7 @@ impl Calling {
 }
 
 /// A line, as its handle finds it.
-struct Line(webex_calling::Line);
+struct Line(webex_sdk::calling::Line);
 
 impl Object for Line {
     const KIND: Kind = Kind::Line;
@@ -416,6 +416,8 @@ unsafe fn configure(options: &CallingOptions) -> Result<CallingConfig, Failure> 
         }
         _ => return Err(Failure::argument("region", "and `country` belong together")),
     };
-    config.validate().map_err(|error| Failure::from(webex_calling::CallingError::from(error)))?;
+    config
+        .validate()
+        .map_err(|error| Failure::from(webex_sdk::calling::CallingError::from(error)))?;
     Ok(config)
 }

@@ -16,8 +16,10 @@ use macro_rules_attribute::apply;
 use parking_lot::Mutex;
 use safer_ffi::{c_char, derive_ReprC};
 use tokio::sync::{mpsc, oneshot};
-use webex_core::{Credentials, DeviceConfig, Endpoints, Webex};
-use webex_meetings::Meetings;
+use webex_sdk::{
+    core::{Credentials, DeviceConfig, Endpoints, Webex},
+    meetings::Meetings,
+};
 
 use crate::{
     calling::{self, Calling},

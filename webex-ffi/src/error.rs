@@ -14,11 +14,13 @@ use std::{
 use macro_rules_attribute::apply;
 use safer_ffi::c_char;
 use serde_json::{Map, Value, json};
-use webex_calling::{CallingError, LineError};
-use webex_core::{
-    BuildError, CatalogError, ErrorKind, HttpError, InvalidOrigin, LinkError, TransportError,
+use webex_sdk::{
+    calling::{CallingError, LineError},
+    core::{
+        BuildError, CatalogError, ErrorKind, HttpError, InvalidOrigin, LinkError, TransportError,
+    },
+    meetings::MeetingsError,
 };
-use webex_meetings::MeetingsError;
 
 use crate::{macros::export, status::Status};
 

@@ -11,8 +11,10 @@ use std::{
 
 use safer_ffi::{c_char, derive_ReprC};
 use serde_json::{Map, Value, json};
-use webex_calling::{LineEvent, Unregistered};
-use webex_meetings::MeetingsEvent;
+use webex_sdk::{
+    calling::{LineEvent, Unregistered},
+    meetings::MeetingsEvent,
+};
 
 use crate::{
     client::ClientHandle,
@@ -274,8 +276,7 @@ fn object(json: Value) -> Map<String, Value> {
 mod tests {
     use std::time::Duration;
 
-    use webex_calling::Connecting;
-    use webex_core::HttpError;
+    use webex_sdk::{calling::Connecting, core::HttpError};
 
     use super::*;
 

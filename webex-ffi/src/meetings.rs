@@ -2,7 +2,7 @@
 
 use macro_rules_attribute::apply;
 use safer_ffi::derive_ReprC;
-use webex_meetings::{MeetingsError, MeetingsState};
+use webex_sdk::meetings::{MeetingsError, MeetingsState};
 
 use crate::{
     client::{Client, ClientHandle},
@@ -104,7 +104,7 @@ pub unsafe extern "C" fn webex_meetings_state(
 fn begin<F>(
     client: ClientHandle,
     request_id: Option<Out<u64>>,
-    work: impl FnOnce(webex_meetings::Meetings) -> F,
+    work: impl FnOnce(webex_sdk::meetings::Meetings) -> F,
 ) -> Result<(), Failure>
 where
     F: Future<Output = Result<(), MeetingsError>> + Send + 'static,

@@ -24,9 +24,11 @@ use futures_util::{FutureExt, StreamExt, future::select_all, stream::FuturesUnor
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
-use webex_calling::{CallingClient, LineEvent};
-use webex_core::Subscription;
-use webex_meetings::MeetingsEvent;
+use webex_sdk::{
+    calling::{CallingClient, LineEvent},
+    core::Subscription,
+    meetings::MeetingsEvent,
+};
 
 use crate::{
     calling::Calling,

@@ -4,7 +4,7 @@
 use once_cell::sync::{Lazy, OnceCell};
 use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
-use webex_core::Transport;
+use webex_sdk::core::Transport;
 
 use crate::{error::Failure, status::Status};
 

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use macro_rules_attribute::apply;
 use safer_ffi::{c_char, derive_ReprC};
-use webex_core::ErrorKind;
+use webex_sdk::core::ErrorKind;
 
 use crate::macros::export;
 

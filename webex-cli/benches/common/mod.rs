@@ -12,7 +12,7 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use webex_core::{Auth, Credentials, Endpoints, Request, Transport};
+use webex_sdk::core::{Auth, Credentials, Endpoints, Request, Transport};
 use webex_tests::process::Process;
 
 use crate::support::{origin, webex};
@@ -175,10 +175,10 @@ fn runtime_get(origin: &str, ca: &[u8], url: &str) -> Value {
     })
 }
 
-fn client(origin: &str, ca: &[u8], token: &str) -> webex_core::Webex {
+fn client(origin: &str, ca: &[u8], token: &str) -> webex_sdk::core::Webex {
     let transport =
-        Transport::builder().extra_roots_pem(ca).and_then(webex_core::TransportBuilder::build);
-    webex_core::Webex::builder()
+        Transport::builder().extra_roots_pem(ca).and_then(webex_sdk::core::TransportBuilder::build);
+    webex_sdk::core::Webex::builder()
         .credentials(Credentials::access_token(token))
         .endpoints(Endpoints::at(origin).expect("an origin"))
         .transport(transport.expect("a transport"))

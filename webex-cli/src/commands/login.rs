@@ -12,12 +12,14 @@ use std::{
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
-use webex_auth::{
-    Credentials, DevicePrompt, DeviceState, Integration, LoopbackListener, OAuthError, Scope,
-    Scopes, TokenHttp, TokenSet, Tokens, open_browser,
-};
-use webex_core::{Auth, Request, Transport};
 use webex_sandbox::{OAuthClient, Sandbox};
+use webex_sdk::{
+    auth::{
+        Credentials, DevicePrompt, DeviceState, Integration, LoopbackListener, OAuthError, Scope,
+        Scopes, TokenHttp, TokenSet, Tokens, open_browser,
+    },
+    core::{Auth, Request, Transport},
+};
 
 use crate::{
     commands::whoami,
@@ -185,7 +187,7 @@ async fn to_own_sandbox(scopes: Scopes) -> Result<(), Failure> {
     let cloud = CloudChoice::at(origin);
     let transport = Transport::builder()
         .extra_roots_pem(sandbox.ca_pem().unwrap_or_default().as_bytes())
-        .and_then(webex_core::TransportBuilder::build)
+        .and_then(webex_sdk::core::TransportBuilder::build)
         .map_err(|error| failed(&error))?;
     let profile = sandbox_profile(cloud, scopes)?;
     let tokens = by_device(&profile.integration, transport.token_http(), async |prompt| {
@@ -259,7 +261,7 @@ fn loopback(uri: &str) -> Result<(u16, String), Failure> {
 fn refused(error: &OAuthError) -> Failure {
     match error {
         OAuthError::Transport(_) | OAuthError::Http(_) => {
-            Failure::sdk(webex_core::ErrorKind::Network, &chain(error))
+            Failure::sdk(webex_sdk::core::ErrorKind::Network, &chain(error))
         }
         _ => Failure::unauthorized(chain(error)),
     }

@@ -10,9 +10,11 @@ use tokio::{
     task::{AbortHandle, JoinHandle},
     time::timeout,
 };
-use webex_calling::{CallingClient, CallingConfig, DeviceLimit, Line, LineEvent, LineState};
-use webex_core::{Subscription, Webex, events::Lossy};
-use webex_meetings::Meetings;
+use webex_sdk::{
+    calling::{CallingClient, CallingConfig, DeviceLimit, Line, LineEvent, LineState},
+    core::{Subscription, Webex, events::Lossy},
+    meetings::Meetings,
+};
 
 use crate::{
     cloud::{Cloud, CloudArguments},

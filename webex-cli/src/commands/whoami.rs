@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use clap::Args;
 use serde::Deserialize;
 use serde_json::json;
-use webex_core::{Request, Webex};
+use webex_sdk::core::{Request, Webex};
 
 use crate::{
     exit::Failure,

@@ -14,12 +14,14 @@ use tokio::{
     time::{sleep, timeout},
 };
 use url::Url;
-use webex_calling::{CallingError, Line, LineError, LineEvent, LineInfo};
-use webex_core::{
-    CatalogError, DeviceConfig, ErrorKind, HttpError, Phase, Request, Subscription, Webex,
-    events::Lossy,
+use webex_sdk::{
+    calling::{CallingError, Line, LineError, LineEvent, LineInfo},
+    core::{
+        CatalogError, DeviceConfig, ErrorKind, HttpError, Phase, Request, Subscription, Webex,
+        events::Lossy,
+    },
+    meetings::{Meetings, MeetingsError},
 };
-use webex_meetings::{Meetings, MeetingsError};
 
 use super::{record::Recorder, redact::Redactor, report::Left};
 use crate::{cloud::Access, exit::Failure};

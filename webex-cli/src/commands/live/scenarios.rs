@@ -2,9 +2,11 @@
 
 use serde::Deserialize;
 use tokio::time::sleep;
-use webex_calling::{CallingClient, CallingConfig, Line, LineEvent, LineInfo, Unregistered};
-use webex_core::{Auth, Request, Subscription, Webex};
-use webex_meetings::Meetings;
+use webex_sdk::{
+    calling::{CallingClient, CallingConfig, Line, LineEvent, LineInfo, Unregistered},
+    core::{Auth, Request, Subscription, Webex},
+    meetings::Meetings,
+};
 
 use super::{
     record::Entry,
