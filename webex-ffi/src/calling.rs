@@ -9,6 +9,7 @@ use std::{
     sync::{Arc, OnceLock, Weak},
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use macro_rules_attribute::apply;
 use parking_lot::Mutex;
 use safer_ffi::{c_char, derive_ReprC};
@@ -17,13 +18,13 @@ use webex_sdk::calling::{
 };
 
 use crate::{
-    client::{Client, ClientHandle},
+    client::{Child, Client},
     error::{Failure, c_text},
     event::Source,
-    handle::{self, Kind, Object},
+    handle::{self, ClientHandle, Kind, Object},
     macros::export,
     pointer::{self, Out, Versioned},
-    pump::{Command, Listener, Outcome},
+    pump::{Command, Listener},
     status::Status,
 };
 
@@ -129,12 +130,9 @@ pub unsafe extern "C" fn webex_calling_new(
     let webex = client.webex.clone();
     let work = {
         let object = Arc::clone(&object);
-        async move {
-            let outcome = CallingClient::new(&webex, config).await;
-            Outcome::Calling(object, outcome.map_err(Failure::from))
-        }
+        async move { object.ready(CallingClient::new(&webex, config).await?) }
     };
-    let begun = client.adopt(id).and_then(|()| {
+    let begun = client.adopt(id, Arc::clone(&object) as _).and_then(|()| {
         // Written before the event can be delivered, as the request id is.
         calling.write(id);
         client.begin((Source::Calling, id), request_id, work)
@@ -147,7 +145,9 @@ pub unsafe extern "C" fn webex_calling_new(
         }
         Err(failure) => {
             // Gone already when the client was freed at the same moment.
-            let _ = end(id);
+            if let Ok(object) = handle::remove::<Calling>(id) {
+                object.end();
+            }
             Err(failure)
         }
     }
@@ -159,7 +159,12 @@ pub unsafe extern "C" fn webex_calling_new(
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_calling_free(calling: CallingHandle) -> Status {
-    end(calling)
+    let object = handle::remove::<Calling>(calling)?;
+    if let Ok(client) = object.client() {
+        client.disown(calling);
+    }
+    object.end();
+    Ok(())
 }
 
 /// Begins to deregister all lines, and then gives up the user's device unless Meetings still needs
@@ -174,8 +179,10 @@ pub unsafe extern "C" fn webex_calling_deregister(
     let request_id = unsafe { Out::optional(request_id, "request_id") }?;
     let object = handle::get::<Calling>(calling)?;
     let (client, calling_client) = (object.client()?, object.calling_client()?);
-    let work =
-        async move { Outcome::Plain(calling_client.deregister().await.map_err(Failure::from)) };
+    let work = async move {
+        calling_client.deregister().await?;
+        Ok(Vec::new())
+    };
     client.begin((Source::Calling, calling), request_id, work)?;
     Ok(())
 }
@@ -286,28 +293,8 @@ pub unsafe extern "C" fn webex_string_free(text: *mut c_char) {
     }
 }
 
-/// Ends a calling object and its lines.
-pub(crate) fn end(calling: u64) -> Result<(), Failure> {
-    let object = handle::remove::<Calling>(calling)?;
-    let stage = std::mem::replace(&mut *object.stage.lock(), Stage::Ended);
-    if let Stage::Ready { lines, .. } = stage {
-        for line in lines {
-            // Nothing else removes lines.
-            let _ = handle::remove::<Line>(line);
-        }
-    }
-    if let Ok(client) = object.client() {
-        client.disown(calling);
-        client.send(Command::Forget { calling });
-        if let Some(start) = object.start.get() {
-            client.cancel(*start);
-        }
-    }
-    Ok(())
-}
-
 /// A calling object.
-pub(crate) struct Calling {
+struct Calling {
     handle: u64,
     client: Weak<Client>,
     /// The asynchronous call that starts it.
@@ -332,7 +319,7 @@ impl Calling {
     }
 
     /// The start has succeeded: gives the lines their handles, and the pump their events.
-    pub(crate) fn ready(&self, client: CallingClient) -> Result<Vec<Listener>, Failure> {
+    fn ready(&self, client: CallingClient) -> Result<Vec<Listener>, Failure> {
         let mut stage = self.stage.lock();
         if matches!(*stage, Stage::Ended) {
             drop(stage); // before the client, which gives up what it has
@@ -347,14 +334,6 @@ impl Calling {
         }
         *stage = Stage::Ready { client: Arc::new(client), lines };
         Ok(listeners)
-    }
-
-    /// Deregisters, when there is something to deregister.
-    pub(crate) async fn sign_off(&self) -> Result<(), Failure> {
-        match self.calling_client() {
-            Ok(client) => client.deregister().await.map_err(Failure::from),
-            Err(_) => Ok(()),
-        }
     }
 
     fn client(&self) -> Result<Arc<Client>, Failure> {
@@ -373,6 +352,39 @@ impl Calling {
             Stage::Ready { lines, .. } => Ok(lines.clone()),
             _ => Err(not_started()),
         }
+    }
+}
+
+impl Child for Calling {
+    /// Ends the object and its lines: nothing finds them any more.
+    fn end(&self) {
+        // Removed already when C freed it.
+        let _ = handle::remove::<Self>(self.handle);
+        let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Ended);
+        if let Stage::Ready { lines, .. } = stage {
+            for line in lines {
+                // Nothing else removes lines.
+                let _ = handle::remove::<Line>(line);
+            }
+        }
+        if let Ok(client) = self.client() {
+            client.send(Command::Forget { calling: self.handle });
+            if let Some(start) = self.start.get() {
+                client.cancel(*start);
+            }
+        }
+    }
+
+    /// Deregisters, when there is something to deregister.
+    fn sign_off(&self) -> BoxFuture<'static, Result<(), Failure>> {
+        let client = self.calling_client();
+        async move {
+            match client {
+                Ok(client) => client.deregister().await.map_err(Failure::from),
+                Err(_) => Ok(()),
+            }
+        }
+        .boxed()
     }
 }
 

@@ -1,17 +1,19 @@
 //! Clients: one Webex user each, with its Meetings device, its calling objects and its events.
 
 use std::{
+    collections::BTreeMap,
     ffi::c_void,
-    fs,
+    fmt, fs,
     future::Future,
     mem::offset_of,
     sync::{
-        Arc,
+        Arc, Weak,
         mpsc::{RecvTimeoutError, channel},
     },
     time::Duration,
 };
 
+use futures_util::{FutureExt, future::BoxFuture};
 use macro_rules_attribute::apply;
 use parking_lot::Mutex;
 use safer_ffi::{c_char, derive_ReprC};
@@ -22,10 +24,9 @@ use webex_sdk::{
 };
 
 use crate::{
-    calling::{self, Calling},
     error::Failure,
     event::{Event, Source},
-    handle::{self, Kind, Object},
+    handle::{self, ClientHandle, Kind, Object},
     macros::export,
     outbox::{EventCallback, FreeUserData, Outbox, Subscriber, UserData},
     pointer::{self, Out, Versioned, VersionedOut},
@@ -33,9 +34,6 @@ use crate::{
     runtime::{Trust, runtime, transport},
     status::Status,
 };
-
-/// Handle of a client. 0 is none.
-pub type ClientHandle = u64;
 
 /// Handle of a subscription. 0 is none.
 pub type SubscriptionHandle = u64;
@@ -175,9 +173,10 @@ pub unsafe extern "C" fn webex_client_subscribe(
     let out = unsafe { Out::optional(subscription, "subscription") }?;
     let callback = callback.ok_or_else(|| Failure::argument("callback", "is NULL"))?;
     let client = handle::get::<Client>(client)?;
-    let (id, _) = handle::insert(|_| Subscription { client: Arc::clone(&client) })?;
+    let weak = Arc::downgrade(&client);
+    let (id, object) = handle::insert(|handle| Subscription { handle, client: weak })?;
     let begun = client
-        .adopt(id)
+        .adopt(id, object)
         .and_then(|()| client.outbox.subscribe(Subscriber { id, callback, user_data }));
     if let Err(failure) = begun {
         // Gone already when the client was freed at the same moment.
@@ -196,8 +195,11 @@ pub unsafe extern "C" fn webex_client_subscribe(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_unsubscribe(subscription: SubscriptionHandle) -> Status {
     let ended = handle::remove::<Subscription>(subscription)?;
-    ended.client.disown(subscription);
-    ended.client.outbox.unsubscribe(subscription);
+    // A client that is gone has ended its subscriptions.
+    if let Some(client) = ended.client.upgrade() {
+        client.disown(subscription);
+        client.outbox.unsubscribe(subscription);
+    }
     Ok(())
 }
 
@@ -241,8 +243,25 @@ pub(crate) struct Client {
     outbox: Arc<Outbox>,
     open: Arc<OpenCalls>,
     commands: mpsc::UnboundedSender<Command>,
-    /// Handles that end with the client; `None` once it is freed.
-    children: Mutex<Option<Vec<u64>>>,
+    /// What ends with the client, by its handle; `None` once the client is freed.
+    children: Mutex<Option<Children>>,
+}
+
+type Children = BTreeMap<u64, Arc<dyn Child>>;
+
+/// An object of C that ends with its client.
+pub(crate) trait Child: Send + Sync {
+    /// Ends it: its handle becomes invalid, and it stops what it does.
+    fn end(&self);
+
+    /// Gives up what it has in the cloud.
+    fn sign_off(&self) -> BoxFuture<'static, Result<(), Failure>>;
+}
+
+impl fmt::Debug for dyn Child {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Child")
+    }
 }
 
 impl Object for Client {
@@ -264,7 +283,7 @@ impl Client {
                 listeners: vec![Listener::Meetings(meetings.subscribe())],
             };
             runtime.spawn(pump.run());
-            let children = Mutex::new(Some(Vec::new()));
+            let children = Mutex::new(Some(Children::new()));
             Self { handle, webex, meetings, outbox, open, commands, children }
         })?;
         Ok(handle)
@@ -297,36 +316,33 @@ impl Client {
         let _ = self.commands.send(command);
     }
 
-    /// Makes a handle end with this client.
-    pub(crate) fn adopt(&self, child: u64) -> Result<(), Failure> {
-        self.children.lock().as_mut().ok_or_else(Failure::freed)?.push(child);
+    /// Makes an object end with this client.
+    pub(crate) fn adopt(&self, handle: u64, child: Arc<dyn Child>) -> Result<(), Failure> {
+        self.children.lock().as_mut().ok_or_else(Failure::freed)?.insert(handle, child);
         Ok(())
     }
 
-    /// A handle has ended by itself.
-    pub(crate) fn disown(&self, child: u64) {
-        if let Some(children) = self.children.lock().as_mut() {
-            children.retain(|known| *known != child);
-        }
+    /// An object has ended by itself.
+    pub(crate) fn disown(&self, handle: u64) {
+        // Dropped after the lock is let go: it may be the last reference.
+        let _child = self.children.lock().as_mut().and_then(|children| children.remove(&handle));
     }
 
     fn close(&self) {
         self.outbox.close();
         let children = self.children.lock().take().unwrap_or_default();
-        for child in children {
-            // A child is one or the other, or has been freed at the same moment.
-            if calling::end(child).is_err() {
-                let _ = handle::remove::<Subscription>(child);
-            }
+        for child in children.into_values() {
+            child.end();
         }
         self.send(Command::Close);
     }
 
     async fn sign_off(&self) -> Result<(), Failure> {
-        let children = self.children.lock().clone().unwrap_or_default();
+        let children: Vec<_> =
+            self.children.lock().iter().flatten().map(|(_, child)| Arc::clone(child)).collect();
         let mut outcome = Ok(());
-        for calling in children.into_iter().filter_map(|child| handle::get::<Calling>(child).ok()) {
-            outcome = outcome.and(calling.sign_off().await);
+        for child in children {
+            outcome = outcome.and(child.sign_off().await);
         }
         // Lines and Meetings have no order between them but what is made here.
         self.flush().await;
@@ -346,11 +362,23 @@ impl Client {
 
 /// A subscription, as its handle finds it. The callback itself is the dispatcher's.
 struct Subscription {
-    client: Arc<Client>,
+    handle: u64,
+    client: Weak<Client>,
 }
 
 impl Object for Subscription {
     const KIND: Kind = Kind::Subscription;
+}
+
+impl Child for Subscription {
+    fn end(&self) {
+        // Removed already when C ended it. The dispatcher ends with the outbox.
+        let _ = handle::remove::<Self>(self.handle);
+    }
+
+    fn sign_off(&self) -> BoxFuture<'static, Result<(), Failure>> {
+        std::future::ready(Ok(())).boxed()
+    }
 }
 
 /// # Safety

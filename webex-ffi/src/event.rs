@@ -17,8 +17,8 @@ use webex_sdk::{
 };
 
 use crate::{
-    client::ClientHandle,
     error::{Failure, c_text},
+    handle::ClientHandle,
     pointer::Versioned,
     status::Status,
 };

@@ -19,6 +19,9 @@ use parking_lot::RwLock;
 
 use crate::{error::Failure, status::Status};
 
+/// Handle of a client. 0 is none.
+pub type ClientHandle = u64;
+
 /// What a handle stands for. The numbers are part of the handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {

@@ -2,7 +2,7 @@
 //!
 //! The header is made from these modules; `docs/ffi.md` is the contract on one page. In short:
 //!
-//! - Objects are [handles](crate::client::ClientHandle): numbers. A stale or wrong one gives
+//! - Objects are [handles](crate::handle::ClientHandle): numbers. A stale or wrong one gives
 //!   [`Status::InvalidHandle`](status::Status::InvalidHandle), never undefined behaviour.
 //! - A call that may take time returns at once with a request id; an
 //!   [event](event::EventKind::Completed) with the same id tells how it ended.
@@ -22,19 +22,37 @@
 //! NULL where there must be something, texts that are not UTF-8, unknown numbers and misaligned
 //! pointers are refused with a status.
 //!
+//! # Beside the C ABI
+//! A Rust program that links this crate gets the SDK's crates from it ([`webex_auth`],
+//! [`webex_core`], [`webex_meetings`], [`webex_calling`]), so that it shares types and connections
+//! with whatever uses the C functions:
+//!
+//! ```
+//! fn show(info: &webex_ffi::webex_calling::LineInfo) -> Option<&str> {
+//!     info.phone_number.as_deref()
+//! }
+//! // One type, whichever way it was named.
+//! let show: fn(&webex_sdk::LineInfo) -> Option<&str> = show;
+//! # let _ = show;
+//! ```
+//!
 //! # How it is made
 //! ```text
-//!   C ──► export! ──► client, meetings, calling ──► handle (registry)
-//!         (guard)             │                        │
-//!                             ▼                        ▼
-//!                     pump: one task per client ──► outbox ──► dispatcher thread ──► callbacks
+//!   C ──► export! ──► meetings, calling ──► client ──► handle (registry)
+//!         (guard)                             │
+//!                                             ▼
+//!                       pump: one task per client ──► outbox ──► dispatcher thread ──► callbacks
 //! ```
+
+pub use webex_sdk::{
+    auth as webex_auth, calling as webex_calling, core as webex_core, meetings as webex_meetings,
+};
 
 pub mod calling;
 pub mod client;
 pub mod error;
 pub mod event;
-mod handle;
+pub mod handle;
 mod macros;
 pub mod meetings;
 pub mod outbox;

@@ -5,13 +5,12 @@ use safer_ffi::derive_ReprC;
 use webex_sdk::meetings::{MeetingsError, MeetingsState};
 
 use crate::{
-    client::{Client, ClientHandle},
+    client::Client,
     error::Failure,
     event::Source,
-    handle,
+    handle::{self, ClientHandle},
     macros::export,
     pointer::Out,
-    pump::Outcome,
     status::Status,
 };
 
@@ -111,7 +110,10 @@ where
 {
     let client = handle::get::<Client>(client)?;
     let work = work(client.meetings.clone());
-    let work = async move { Outcome::Plain(work.await.map_err(Failure::from)) };
+    let work = async move {
+        work.await?;
+        Ok(Vec::new())
+    };
     client.begin((Source::Meetings, client.handle), request_id, work)?;
     Ok(())
 }

@@ -24,29 +24,21 @@ use futures_util::{FutureExt, StreamExt, future::select_all, stream::FuturesUnor
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
-use webex_sdk::{
-    calling::{CallingClient, LineEvent},
-    core::Subscription,
-    meetings::MeetingsEvent,
-};
+use webex_sdk::{calling::LineEvent, core::Subscription, meetings::MeetingsEvent};
 
 use crate::{
-    calling::Calling,
     error::Failure,
     event::{Message, Source},
     outbox::Outbox,
     status::Status,
 };
 
-/// What an asynchronous call does.
+/// What an asynchronous call does. Its result are streams of events that the pump passes on from
+/// then on; most calls have none.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// What came of it.
-pub(crate) enum Outcome {
-    Plain(Result<(), Failure>),
-    /// The calling client that a calling object waited for.
-    Calling(Arc<Calling>, Result<CallingClient, Failure>),
-}
+/// How a [`Work`] ended.
+pub(crate) type Outcome = Result<Vec<Listener>, Failure>;
 
 /// What the pump is told.
 pub(crate) enum Command {
@@ -145,13 +137,7 @@ impl Pump {
     }
 
     fn finish(&mut self, ended: Ended) {
-        let outcome = match ended.outcome {
-            Outcome::Plain(outcome) => outcome,
-            Outcome::Calling(calling, Ok(client)) => {
-                calling.ready(client).map(|lines| self.listeners.extend(lines))
-            }
-            Outcome::Calling(_, Err(failure)) => Err(failure),
-        };
+        let outcome = ended.outcome.map(|listeners| self.listeners.extend(listeners));
         self.flush();
         self.open.ended(ended.id);
         self.outbox.push(Message::completed(self.client, ended.id, ended.place, &outcome));
@@ -185,10 +171,8 @@ async fn run(call: Call) -> Ended {
     let work = AssertUnwindSafe(work).catch_unwind();
     let outcome = tokio::select! {
         biased;
-        outcome = work => outcome.unwrap_or_else(|_| Outcome::Plain(Err(Failure::panic()))),
-        _ = cancelled => {
-            Outcome::Plain(Err(Failure::new(Status::Cancelled, "the call was cancelled")))
-        }
+        outcome = work => outcome.unwrap_or_else(|_| Err(Failure::panic())),
+        _ = cancelled => Err(Failure::new(Status::Cancelled, "the call was cancelled")),
     };
     Ended { id, place, outcome }
 }

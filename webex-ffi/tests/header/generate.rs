@@ -61,6 +61,7 @@ const SOURCES: &[&str] = &[
     "status.rs",
     "error.rs",
     "event.rs",
+    "handle.rs",
     "outbox.rs",
     "client.rs",
     "meetings.rs",
