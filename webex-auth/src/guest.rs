@@ -21,7 +21,6 @@ use base64::{
 };
 use hmac::{Hmac, KeyInit, Mac};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::json;
 use sha2::Sha256;
 use thiserror::Error;
@@ -91,8 +90,11 @@ impl Guest {
     ) -> Result<TokenSet, OAuthError> {
         let url = self.endpoints.guests.clone();
         let url = url.ok_or(OAuthError::NotConfigured("guest endpoint"))?;
-        let request =
-            TokenRequest::new(url).authorization(SecretString::from(token.authorization())).json(
+        let request = self
+            .endpoints
+            .request(url)
+            .authorization(SecretString::from(token.authorization()))
+            .json(
                 &json!({ "subject": self.subject, "displayName": self.display_name }),
                 Vec::new(),
             );
@@ -213,7 +215,7 @@ impl JwtGuest {
         let url = url.ok_or(OAuthError::NotConfigured("JWT login endpoint"))?;
         let jwt = self.jwts.next().await?;
         // The bare JWT: this endpoint takes no `Bearer`.
-        Ok(obtain(http, TokenRequest::new(url).authorization(jwt)).await?)
+        Ok(obtain(http, self.endpoints.request(url).authorization(jwt)).await?)
     }
 }
 
@@ -269,30 +271,18 @@ const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The answer of both endpoints.
-#[derive(Deserialize)]
-struct GuestAnswer {
-    #[serde(alias = "token", alias = "access_token")]
-    #[serde(rename = "accessToken")]
-    token: SecretString,
-    #[serde(default, rename = "expiresIn", alias = "expires_in")]
-    #[serde(deserialize_with = "wire::number")]
-    expires_in: Option<u64>,
-}
-
+/// Sends a request of either endpoint and reads the answer.
 async fn obtain(http: &dyn TokenHttp, request: TokenRequest) -> Result<TokenSet, OAuthError> {
     let asked = SystemTime::now();
     let reply = wire::send(http, request).await?;
-    let answer: GuestAnswer = serde_json::from_str(reply.body())
-        .map_err(|_| OAuthError::BadAnswer("it is no guest token"))?;
-    let token = AccessToken::parse(answer.token.expose_secret())
-        .map_err(|_| OAuthError::BadAnswer("the guest token is malformed"))?;
+    let fields = wire::fields(&reply)?;
+    let token = wire::access_token(&fields, &["accessToken", "token", "access_token"])?;
     let set = TokenSet::new(token).issued_at(asked);
-    match answer.expires_in {
-        Some(0) => Err(OAuthError::BadAnswer("`expiresIn` is zero")),
-        Some(seconds) => Ok(set.expires_in(Duration::from_secs(seconds))),
-        None => Ok(set),
-    }
+    let life = fields.number("expiresIn").or_else(|| fields.number("expires_in"));
+    Ok(match life {
+        Some(seconds) => set.expires_in(Duration::from_secs(seconds)),
+        None => set,
+    })
 }
 
 #[cfg(test)]

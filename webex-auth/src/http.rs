@@ -6,12 +6,13 @@
 
 use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::redirect;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use url::{Url, form_urlencoded};
 
-use crate::{retry_after, timings};
+use crate::{retry_after, server_text::ServerText, timings};
 
 /// A boxed future, so that the crate's async traits can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -44,6 +45,7 @@ pub struct TokenRequest {
     url: Url,
     authorization: Option<SecretString>,
     body: Body,
+    plain_http: bool,
 }
 
 enum Body {
@@ -54,7 +56,13 @@ enum Body {
 
 impl TokenRequest {
     pub(crate) fn new(url: Url) -> Self {
-        Self { url, authorization: None, body: Body::Empty }
+        Self { url, authorization: None, body: Body::Empty, plain_http: false }
+    }
+
+    /// Lets the request go over plain http to another machine, or not.
+    pub(crate) fn plain_http(mut self, allowed: bool) -> Self {
+        self.plain_http = allowed;
+        self
     }
 
     pub(crate) fn authorization(mut self, value: SecretString) -> Self {
@@ -71,6 +79,10 @@ impl TokenRequest {
     pub(crate) fn json(mut self, body: &serde_json::Value, secrets: Vec<SecretString>) -> Self {
         self.body = Body::Json { text: SecretString::from(body.to_string()), secrets };
         self
+    }
+
+    pub(crate) fn allows_plain_http(&self) -> bool {
+        self.plain_http
     }
 
     /// Where to send it.
@@ -108,7 +120,7 @@ impl TokenRequest {
     }
 
     /// `text` without any secret of this request: servers sometimes quote what they refuse.
-    pub(crate) fn scrub(&self, text: &str) -> String {
+    pub(crate) fn scrub(&self, text: &str) -> ServerText {
         let open = |name: &str| matches!(name, "grant_type" | "client_id" | "scope");
         let sent: Vec<&SecretString> = match &self.body {
             Body::Empty => Vec::new(),
@@ -117,14 +129,17 @@ impl TokenRequest {
             }
             Body::Json { secrets, .. } => secrets.iter().collect(),
         };
-        // Of `Bearer x` the second word, of a bare JWT the whole.
+        // Of `Bearer x` the second word, of a bare JWT the whole; of Basic also what is encoded in it.
         let credentials =
             self.authorization_header().and_then(|value| value.split(' ').next_back());
-        sent.into_iter()
-            .map(ExposeSecret::expose_secret)
-            .chain(credentials)
-            .filter(|secret| !secret.is_empty())
-            .fold(text.to_owned(), |text, secret| text.replace(secret, "[redacted]"))
+        let pair = credentials.and_then(|encoded| STANDARD.decode(encoded).ok());
+        let pair = pair.and_then(|pair| String::from_utf8(pair).ok()).map(SecretString::from);
+        let encoded = pair.as_ref().and_then(|pair| pair.expose_secret().split_once(':'));
+        let secret = encoded
+            .and_then(|(_, secret)| form_urlencoded::parse(secret.as_bytes()).next())
+            .map(|(secret, _)| secret);
+        let all = sent.into_iter().map(ExposeSecret::expose_secret);
+        ServerText::without(text, all.chain(credentials).chain(secret.as_deref()))
     }
 }
 
@@ -157,11 +172,12 @@ impl TokenReply {
         Self { status, retry_after: None, tracking_id: None, body }
     }
 
-    /// Adds the value of a `Retry-After` header: seconds or an HTTP date. An unreadable one counts
-    /// as absent; one of more than an hour as an hour.
+    /// Adds the value of a `Retry-After` header: seconds, or an HTTP date, which counts from `date`,
+    /// the value of the answer's `Date` header. An unreadable one counts as absent; one of more than
+    /// an hour as an hour.
     #[must_use]
-    pub fn with_retry_after(mut self, value: &str) -> Self {
-        self.retry_after = retry_after::parse(value, std::time::SystemTime::now());
+    pub fn with_retry_after(mut self, value: &str, date: Option<&str>) -> Self {
+        self.retry_after = retry_after::parse(value, date, std::time::SystemTime::now());
         self
     }
 
@@ -283,7 +299,8 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransp
     let header = |name: &str| {
         response.headers().get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
     };
-    let (retry_after, tracking_id) = (header("retry-after"), header("trackingid"));
+    let (retry_after, date) = (header("retry-after"), header("date"));
+    let tracking_id = header("trackingid");
     let status = response.status().as_u16();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
@@ -294,7 +311,7 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransp
     }
     let mut reply = TokenReply::new(status, String::from_utf8_lossy(&body));
     if let Some(value) = retry_after {
-        reply = reply.with_retry_after(&value);
+        reply = reply.with_retry_after(&value, date.as_deref());
     }
     if let Some(id) = tracking_id {
         reply = reply.with_tracking_id(id);
@@ -319,7 +336,7 @@ mod tests {
 
     fn request() -> TokenRequest {
         TokenRequest::new("https://auth.example/token".parse().unwrap())
-            .authorization(SecretString::from("Basic c2VjcmV0"))
+            .authorization(SecretString::from("Basic aWQ6czNjcmV0JTI2dmFsdWU="))
             .form(vec![
                 ("grant_type", SecretString::from("refresh_token")),
                 ("refresh_token", SecretString::from("r3fresh&value")),
@@ -337,7 +354,7 @@ mod tests {
     #[test]
     fn nothing_prints_a_secret() {
         let text = format!("{:?} {:?}", request(), TokenReply::new(200, "secret-body"));
-        for secret in ["c2VjcmV0", "r3fresh", "secret-body"] {
+        for secret in ["aWQ6", "r3fresh", "secret-body"] {
             assert!(!text.contains(secret), "{text}");
         }
         assert!(text.contains("refresh_token"), "{text}");
@@ -345,8 +362,11 @@ mod tests {
 
     #[test]
     fn what_a_server_quotes_is_scrubbed() {
-        assert_eq!(request().scrub("bad r3fresh&value"), "bad [redacted]");
-        assert_eq!(request().scrub("who is c2VjcmV0?"), "who is [redacted]?");
-        assert_eq!(request().scrub("refresh_token expired"), "refresh_token expired");
+        let scrub = |text: &str| String::from(request().scrub(text));
+        assert_eq!(scrub("bad r3fresh&value"), "bad [redacted]");
+        assert_eq!(scrub("bad r3fresh%26value"), "bad [redacted]");
+        assert_eq!(scrub("who is aWQ6czNjcmV0JTI2dmFsdWU=?"), "who is [redacted]?");
+        assert_eq!(scrub("secret s3cret&value"), "secret [redacted]");
+        assert_eq!(scrub("refresh_token expired"), "refresh_token expired");
     }
 }

@@ -42,6 +42,7 @@ mod loopback;
 pub mod meetings_xml;
 mod oauth;
 mod org;
+pub mod pasted;
 mod provider;
 mod random;
 pub mod retry_after;
@@ -75,6 +76,7 @@ pub use self::{
     },
     loopback::{LoopbackError, LoopbackListener},
     oauth::{
+        answer::is_page,
         authorize::{
             Authorization, AuthorizationRequest, Authorizations, CodeGrant, Redirect, RedirectError,
         },

@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde_json::json;
 
 use crate::{
-    http::{TokenHttp, TokenRequest},
+    http::TokenHttp,
     oauth::{error::OAuthError, integration::Integration, wire},
     token::AccessToken,
     token_set::TokenSet,
@@ -39,13 +39,15 @@ impl Integration {
         let missing = OAuthError::NotConfigured("service app endpoint");
         let mut url = self.endpoints().applications.clone().ok_or(missing.clone())?;
         url.path_segments_mut().map_err(|()| missing)?.extend([application_id, "token"]);
-        let secret = self.expose_secret().ok_or(OAuthError::NotConfigured("client secret"))?;
+        let secret = self.client().secret()?.ok_or(OAuthError::NotConfigured("client secret"))?;
         let body = json!({
             "clientId": self.client_id(),
             "clientSecret": secret,
             "targetOrgId": org_id,
         });
-        let request = TokenRequest::new(url)
+        let request = self
+            .endpoints()
+            .request(url)
             .authorization(SecretString::from(admin.authorization()))
             .json(&body, vec![SecretString::from(secret)]);
         wire::obtain(http, request, SystemTime::now()).await

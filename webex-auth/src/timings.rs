@@ -30,6 +30,10 @@ pub const PERSISTENCE: Duration = Duration::from_mins(1);
 /// there soon after the network is, and a dead server must not be asked by every request.
 pub const DEMAND_PAUSE: Duration = Duration::from_secs(5);
 
+/// Pause after a 429 of the authorization server that names no usable time; as webex-core's for the
+/// identity services.
+pub const RATE_LIMITED: Duration = Duration::from_mins(1);
+
 /// Longest delay a `Retry-After` can ask for.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
 
@@ -65,6 +69,15 @@ pub const AUTHORIZATION: Duration = Duration::from_mins(10);
 /// Pause between two polls of a device sign-in when the server names none (RFC 8628 §3.5).
 pub const DEVICE_POLL: Duration = Duration::from_secs(5);
 
+/// How long a device code is good when the server does not say: what Webex documents.
+pub const DEVICE_LIFE: Duration = Duration::from_mins(5);
+
+/// Longest life of a device code that is believed. Codes are entered within minutes.
+pub const DEVICE_LIFE_MAX: Duration = Duration::from_hours(24);
+
+/// Longest pause between polls that a server may ask for: with more, the user waits in vain.
+pub const DEVICE_INTERVAL_MAX: Duration = Duration::from_mins(5);
+
 /// Shortest pause between two polls, whatever the server names.
 pub const DEVICE_POLL_MIN: Duration = Duration::from_secs(1);
 
@@ -74,8 +87,18 @@ pub const DEVICE_SLOW_DOWN: Duration = Duration::from_secs(5);
 /// Longest pause between two polls of a device sign-in: a code lives for minutes only.
 pub const DEVICE_POLL_MAX: Duration = Duration::from_mins(1);
 
+/// After the loopback listener could not take a connection (such as without a free descriptor).
+pub const LOOPBACK_ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
 /// How long a browser may take to send the redirect's few hundred bytes.
 pub const LOOPBACK_READ: Duration = Duration::from_secs(10);
+
+/// Life of an access token of a Meetings (XML API) integration where the answer names none: what its
+/// documentation says.
+pub const MEETINGS_ACCESS: Duration = Duration::from_hours(2);
+
+/// Life of its refresh token, which the documented answer does not name.
+pub const MEETINGS_REFRESH: Duration = Duration::from_hours(60 * 24);
 
 /// Life of a JWT made for a guest. It is exchanged at once; the margin is for skewed clocks.
 pub const GUEST_JWT: Duration = Duration::from_hours(1);

@@ -6,11 +6,15 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{
     org::{self, OrgIdError},
+    pasted::{self, PasteError},
     token_error::TokenError,
 };
 
 /// The token type that Webex services use; assumed when the text names none (RFC 6750).
 const BEARER: &str = "Bearer";
+
+/// What stands before the type when a whole header was copied.
+const HEADER: &str = "Authorization:";
 
 /// An OAuth access token.
 ///
@@ -28,11 +32,14 @@ struct Inner {
 }
 
 impl AccessToken {
-    /// Parses a token as people have it: bare, `Bearer x`, `Bearerx`, with surplus white space.
+    /// Parses a token as people have it: bare, `Bearer x`, `Bearerx`, a whole `Authorization` header,
+    /// with surplus white space, and with what is often pasted around one
+    /// ([`pasted::secret`](crate::pasted::secret)).
     ///
     /// # Errors
     /// [`TokenError::Empty`] when nothing is left after trimming, [`TokenError::Malformed`] when the
-    /// rest has characters that no token has (white space inside, control characters, non-ASCII).
+    /// rest has characters that no token has (white space inside, control characters, non-ASCII); it
+    /// names the first one and its place.
     ///
     /// ```
     /// # use webex_auth::AccessToken;
@@ -42,16 +49,13 @@ impl AccessToken {
     /// # Ok::<(), webex_auth::TokenError>(())
     /// ```
     pub fn parse(text: &str) -> Result<Self, TokenError> {
-        let text = text.trim();
-        let bare = match text.get(..BEARER.len()) {
-            Some(head) if head.eq_ignore_ascii_case(BEARER) => text[BEARER.len()..].trim_start(),
-            _ => text,
-        };
-        if bare.is_empty() {
-            return Err(TokenError::Empty);
-        }
-        if !bare.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(TokenError::Malformed);
+        let bare = pasted::unwrapped(text);
+        let bare = after(bare, HEADER).map_or(bare, pasted::unwrapped);
+        let bare = after(bare, BEARER).map_or(bare, pasted::unwrapped);
+        match pasted::check(text, bare) {
+            Ok(()) => {}
+            Err(PasteError::Empty) => return Err(TokenError::Empty),
+            Err(error) => return Err(TokenError::Malformed(error)),
         }
         let authorization = SecretString::from(format!("{BEARER} {bare}"));
         Ok(Self(Arc::new(Inner { authorization, start: BEARER.len() + 1 })))
@@ -77,6 +81,12 @@ impl AccessToken {
     }
 }
 
+/// What follows `word` at the beginning of `text`, in any case.
+fn after<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let head = text.get(..word.len())?;
+    head.eq_ignore_ascii_case(word).then(|| &text[word.len()..])
+}
+
 /// Two tokens are equal when their values are.
 impl PartialEq for AccessToken {
     fn eq(&self, other: &Self) -> bool {
@@ -98,21 +108,35 @@ mod tests {
 
     #[test]
     fn accepts_the_forms_people_paste() {
-        for form in ["abc", "Bearer abc", "bearer abc", "Bearerabc", " Bearer \t abc\n"] {
+        for form in [
+            "abc",
+            "Bearer abc",
+            "bearer abc",
+            "Bearerabc",
+            " Bearer \t abc\n",
+            "authorization: Bearer abc",
+            "\u{feff}WEBEX_ACCESS_TOKEN=\"Bearer abc\"\r\n",
+            "Bearer 'abc'",
+        ] {
             assert_eq!(AccessToken::parse(form).unwrap().authorization(), "Bearer abc", "{form:?}");
         }
     }
 
     #[test]
     fn refuses_what_is_no_token() {
-        for (form, error) in [
-            ("", TokenError::Empty),
-            ("  Bearer ", TokenError::Empty),
-            ("two words", TokenError::Malformed),
-            ("line\r\nbreak", TokenError::Malformed),
-            ("schlüssel", TokenError::Malformed),
-        ] {
+        for (form, error) in [("", TokenError::Empty), ("  Bearer ", TokenError::Empty)] {
             assert_eq!(AccessToken::parse(form).unwrap_err(), error, "{form:?}");
+        }
+        for (form, said) in [
+            ("two words", "a space at character 4"),
+            (" Bearer two words", "a space at character 12"),
+            ("line\r\nbreak", "a line break at character 5"),
+            ("schlüssel", "`ü` (U+00FC) at character 5"),
+        ] {
+            let error = AccessToken::parse(form).unwrap_err();
+            assert!(matches!(error, TokenError::Malformed(_)), "{error}");
+            let error = error.to_string();
+            assert!(error.contains(said) && !error.contains("sign in"), "{error}");
         }
     }
 

@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use crate::pasted::PasteError;
+
 /// Why there is no usable token.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
@@ -9,9 +11,9 @@ pub enum TokenError {
     /// The token is empty.
     #[error("the access token is empty")]
     Empty,
-    /// The token has characters that no token has, or stored tokens are not what was stored.
-    #[error("the access token is malformed: it may hold only visible ASCII characters")]
-    Malformed,
+    /// The token has a character that no token has. Nothing was sent: it was pasted wrong.
+    #[error("the access token is malformed: {0}")]
+    Malformed(PasteError),
     /// The service refused the token and nothing can renew it. The state of the
     /// [`Tokens`](crate::Tokens) says why.
     #[error("the access token was refused and cannot be refreshed: sign in again")]
@@ -20,6 +22,19 @@ pub enum TokenError {
     #[error("there is no access token for now, try later: {reason}")]
     Unavailable {
         /// How renewing failed.
+        reason: String,
+    },
+    /// The authorization server refused the integration (its secret, registration or scopes), not the
+    /// sign-in: the stored tokens are kept.
+    #[error("the integration was refused, correct its configuration: {reason}")]
+    Configuration {
+        /// What the server said.
+        reason: String,
+    },
+    /// The store of the tokens cannot be read or written, or is damaged.
+    #[error("the token store failed: {reason}")]
+    Store {
+        /// How it failed, and what to do.
         reason: String,
     },
     /// Something is missing to make the tokens. Names it.

@@ -171,20 +171,22 @@ impl TokenSet {
     /// Reads what [`to_json`](Self::to_json) wrote.
     ///
     /// # Errors
-    /// [`TokenError::Malformed`] when it is something else.
+    /// [`TokenError::Store`] when it is something else.
     pub fn from_json(json: &str) -> Result<Self, TokenError> {
-        let stored: Stored = serde_json::from_str(json).map_err(|_| TokenError::Malformed)?;
-        if stored.version != 1 {
-            return Err(TokenError::Malformed);
-        }
-        let scopes = stored.scope.map(|scope| scope.parse()).transpose();
-        Ok(Self {
-            access_token: AccessToken::parse(&stored.access_token)?,
+        Self::read(json).ok_or_else(|| TokenError::Store {
+            reason: "it holds no tokens of this program".into(),
+        })
+    }
+
+    fn read(json: &str) -> Option<Self> {
+        let stored: Stored = serde_json::from_str(json).ok().filter(|s: &Stored| s.version == 1)?;
+        Some(Self {
+            access_token: AccessToken::parse(&stored.access_token).ok()?,
             issued: from_ms(stored.issued_ms),
             expires: stored.expires_ms.map(from_ms),
             refresh_token: stored.refresh_token.map(SecretString::from),
             refresh_expires: stored.refresh_expires_ms.map(from_ms),
-            scopes: scopes.map_err(|_| TokenError::Malformed)?,
+            scopes: stored.scope.map(|scope| scope.parse()).transpose().ok()?,
         })
     }
 }

@@ -442,7 +442,7 @@ async fn tokens_that_cannot_be_stored_are_kept_and_stored_later() {
     assert_eq!(token.expose(), access(1), "there is no other");
 
     // While it cannot be stored, its refresh token is not used either.
-    assert!(matches!(tokens.replace(&token).await, Err(TokenError::Unavailable { .. })));
+    assert!(matches!(tokens.replace(&token).await, Err(TokenError::Store { .. })));
     assert_eq!(script.count(), 1);
 
     store.fails.store(false, Ordering::SeqCst);

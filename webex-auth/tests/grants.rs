@@ -344,11 +344,15 @@ async fn error_bodies_of_all_shapes_are_understood() {
 
     let error = refresh(400, json!({ "code": 400_001, "message": "invalid_client" })).await;
     assert!(matches!(error, OAuthError::InvalidClient(_)), "{error}");
-    let error = refresh(400, json!("<html>no JSON</html>")).await;
+    let error = refresh(400, json!({ "message": "no code" })).await;
     assert!(matches!(error, OAuthError::Refused(_)), "{error}");
+    let error = refresh(400, json!("<html>no JSON</html>")).await;
+    assert!(matches!(error, OAuthError::Intercepted(_)) && error.is_transient(), "{error}");
     let error = refresh(500, json!({ "error": "invalid_grant" })).await;
     assert!(matches!(error, OAuthError::Http(_)) && error.is_transient(), "{error}");
     let error = refresh(200, json!("<html>Welcome to our hotel</html>")).await;
+    assert!(matches!(error, OAuthError::Intercepted(_)) && error.is_transient(), "{error}");
+    let error = refresh(200, json!([])).await;
     assert!(matches!(error, OAuthError::BadAnswer(_)) && error.is_transient(), "{error}");
 
     // A server that quotes what it refuses.

@@ -3,12 +3,18 @@
 
 mod common;
 
-use tokio::time::{sleep, timeout};
+use std::sync::Arc;
+
+use secrecy::SecretString;
+use tokio::time::{Instant, sleep, timeout};
 
 use common::{
     HOUR, Script, access, is_valid, leaks, needs_sign_in, refused, start, tokens, wait_for,
 };
-use webex_auth::{Credentials, OAuthError, ReauthReason, TokenError, TokenSet, TokenState, Tokens};
+use webex_auth::{
+    Credentials, DirectoryStore, MemoryStore, OAuthError, ProviderError, ReauthReason, RenewError,
+    Store, TokenError, TokenReply, TokenSet, TokenState, Tokens, timings,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_ready_made_token_that_is_refused_needs_a_new_one_and_is_told_once() {
@@ -67,5 +73,168 @@ async fn after_invalid_grant_the_living_token_can_still_give_things_up() {
         let TokenState::ReauthRequired { reason } = tokens.state() else { panic!() };
         assert!(matches!(reason, ReauthReason::Refused(OAuthError::InvalidGrant(_))), "{reason}");
         assert_eq!(script.count(), 1);
+    }
+}
+
+/// What an answer of the authorization server leads to, for one whose token was refused, and what the
+/// state then says.
+async fn verdict(script: &Arc<Script>) -> (TokenError, TokenState) {
+    let tokens = start(script);
+    let token = tokens.token().await.unwrap();
+    let error = tokens.replace(&token).await.unwrap_err();
+    (error, tokens.state())
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_code_of_the_protocol_has_its_verdict() {
+    let _leaks = leaks();
+    for code in ["invalid_grant", "access_denied", "expired_token"] {
+        let (error, state) = verdict(&Script::new().then(&refused(code))).await;
+        assert_eq!(error, TokenError::Rejected, "{code}");
+        let TokenState::ReauthRequired { reason } = state else { panic!("{code}: {state:?}") };
+        assert!(matches!(reason, ReauthReason::Refused(_)) && reason.is_final(), "{code}");
+    }
+    for code in [
+        "invalid_client",
+        "invalid_request",
+        "invalid_scope",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "unsupported_response_type",
+    ] {
+        let (error, state) = verdict(&Script::new().then(&refused(code))).await;
+        let TokenError::Configuration { reason } = &error else { panic!("{code}: {error}") };
+        assert!(reason.contains(code) && !error.to_string().contains("sign in again"), "{error}");
+        let TokenState::ReauthRequired { reason } = state else { panic!("{code}: {state:?}") };
+        assert!(matches!(reason, ReauthReason::Configuration(_)) && reason.is_final(), "{code}");
+    }
+    for code in ["server_error", "temporarily_unavailable", "slow_down"] {
+        let (error, state) = verdict(&Script::new().then(&refused(code))).await;
+        assert!(matches!(error, TokenError::Unavailable { .. }), "{code}: {error}");
+        assert!(matches!(state, TokenState::Degraded { .. }), "{code}: {state:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_gateway_answers_ends_no_sign_in() {
+    let _leaks = leaks();
+    let page = "<!DOCTYPE html><title>Welcome to our hotel</title>";
+    for (status, body) in [
+        (400, page),
+        (400, ""),
+        (400, r#"{"error":"unheard_of"}"#),
+        (401, page),
+        (401, r#"{"message":"Blocked by policy"}"#),
+        (403, page),
+        (511, page),
+        (302, page),
+        (200, page),
+        (503, page),
+    ] {
+        let script = Script::new().then(&TokenReply::new(status, body));
+        let tokens = start(&script);
+        let state = wait_for(&tokens, |state| {
+            !matches!(state, TokenState::Valid { .. } | TokenState::Refreshing)
+        })
+        .await;
+        assert!(matches!(state, TokenState::Degraded { .. }), "{status} {body}: {state:?}");
+        assert_eq!(tokens.token().await.unwrap().expose(), access(0), "it lives");
+        script.clear().then(&common::granted(1, HOUR));
+        wait_for(&tokens, is_valid).await;
+        assert_eq!(tokens.token().await.unwrap().expose(), access(1), "{status} {body}");
+    }
+    let script = Script::new().then(&TokenReply::new(200, page));
+    let (error, _) = verdict(&script).await;
+    assert!(error.to_string().contains("sign-in page of the network"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_429_without_a_usable_time_is_left_alone_for_a_minute() {
+    let _leaks = leaks();
+    for header in [None, Some("0"), Some("soon"), Some("Sun, 06 Nov 1994 08:49:37 GMT")] {
+        let mut script = Script::new();
+        script = match header {
+            Some(value) => script.then_later(429, value),
+            None => script.then(&TokenReply::new(429, "")),
+        };
+        let tokens = start(&script.then(&common::granted(1, HOUR)));
+        wait_for(&tokens, |state| matches!(state, TokenState::Degraded { .. })).await;
+        tokens.network_changed(); // must not shorten it
+        wait_for(&tokens, is_valid).await;
+        let requests = script.requests();
+        let pause = requests[1].at - requests[0].at;
+        assert!(pause >= timings::RATE_LIMITED && pause < 2 * timings::RATE_LIMITED, "{pause:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_names_no_time_but_zero_is_not_hit_in_a_loop() {
+    let _leaks = leaks();
+    let script = Script::new().then_later(503, "0");
+    let tokens = start(&script);
+    let begun = Instant::now();
+    wait_for(&tokens, needs_sign_in).await;
+    assert!(begun.elapsed() >= HOUR);
+    assert!(script.count() < 30, "{} requests", script.count());
+}
+
+#[tokio::test]
+async fn a_damaged_store_is_its_own_kind() {
+    let _leaks = leaks();
+    let folder = tempfile::tempdir().unwrap();
+    let files = DirectoryStore::new(folder.path().join("tokens"));
+    files.save("ada", tokens(0, HOUR).to_json()).await.unwrap();
+    std::fs::write(files.path().join("ada.secret"), "damaged").unwrap();
+    let foreign = MemoryStore::new();
+    foreign.save("ada", SecretString::from("{}")).await.unwrap();
+    for store in [Arc::new(files) as Arc<dyn Store>, Arc::new(foreign)] {
+        let script = Script::new();
+        let credentials = Credentials::stored(common::integration());
+        let handle = common::with(&script, credentials, Some(Arc::clone(&store)));
+        let error = handle.token().await.unwrap_err();
+        assert!(matches!(error, TokenError::Store { .. }), "{error}");
+        assert!(error.to_string().contains("sign in again"), "{error}");
+        let TokenState::ReauthRequired { reason } = handle.state() else { panic!() };
+        assert!(matches!(reason, ReauthReason::Store(_)), "{reason}");
+        // A new sign-in takes its place.
+        handle.supply(tokens(1, HOUR)).await.unwrap();
+        assert_eq!(handle.token().await.unwrap().expose(), access(1));
+        assert_eq!(script.count(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_cannot_be_read_is_tried_again_and_named() {
+    let _leaks = leaks();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokens");
+    std::fs::write(&path, "a file where the directory should be").unwrap();
+    let store = Arc::new(DirectoryStore::new(path));
+    let credentials = Credentials::stored(common::integration());
+    let handle = common::with(&Script::new(), credentials, Some(store));
+    let error = handle.token().await.unwrap_err();
+    assert!(matches!(error, TokenError::Store { .. }), "{error}");
+    let TokenState::Degraded { error, .. } = handle.state() else { panic!() };
+    assert!(matches!(error, RenewError::Store(_)), "{error}");
+    let supplied = handle.supply(tokens(1, HOUR)).await;
+    assert!(matches!(supplied, Err(TokenError::Store { .. })), "{supplied:?}");
+    assert_eq!(handle.token().await.unwrap().expose(), access(1), "used all the same");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_of_the_applications_own_says_no_for_good_or_for_now() {
+    let _leaks = leaks();
+    for is_final in [false, true] {
+        let credentials = Credentials::provider(move || async move {
+            Err(if is_final {
+                ProviderError::permanent("the user was deleted")
+            } else {
+                ProviderError::temporary("the backend restarts")
+            })
+        });
+        let tokens = Tokens::builder(credentials).build().unwrap();
+        let error = tokens.token().await.unwrap_err();
+        assert_eq!(matches!(error, TokenError::Rejected), is_final, "{error}");
+        assert_eq!(matches!(error, TokenError::Unavailable { .. }), !is_final, "{error}");
     }
 }

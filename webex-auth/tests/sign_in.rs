@@ -271,7 +271,7 @@ async fn a_meetings_sign_in_has_every_documented_parameter_and_field() {
     assert_eq!(signed_in.email(), Some(&*user.email));
     assert_eq!(signed_in.authentication_id(), Some(&*user.email));
     assert_eq!(signed_in.issuer(), Some("https://acme.webex.com"));
-    assert_eq!(signed_in.site_name().as_deref(), Some("acme"));
+    assert_eq!(signed_in.site_name().unwrap().as_str(), "acme");
     assert_eq!((signed_in.site_id(), signed_in.user_id()), (Some(1_000_001), Some(2_000_001)));
     let tokens = signed_in.tokens();
     let life = tokens.expires().unwrap().duration_since(tokens.issued()).unwrap();
@@ -280,7 +280,8 @@ async fn a_meetings_sign_in_has_every_documented_parameter_and_field() {
     assert_eq!(life, Duration::from_hours(60 * 24), "by the answer");
     assert_eq!(tokens.granted().unwrap().to_string(), "all_read setting_modify user_modify");
 
-    let xml = SecurityContext::new("acme", tokens.access_token()).to_message("<bodyContent/>");
+    let xml = SecurityContext::new(&"acme".parse().unwrap(), tokens.access_token())
+        .to_message("<bodyContent/>");
     assert!(xml.expose_secret().contains(tokens.access_token().expose()));
     cloud.leaks.assert_absent("debug", format!("{signed_in:?} {integration:?}"));
 }
@@ -289,7 +290,9 @@ async fn a_meetings_sign_in_has_every_documented_parameter_and_field() {
 async fn a_meetings_refresh_token_is_prefixed_once() {
     let cloud = Cloud::with(|policy| policy.rotate_refresh_tokens = true).await;
     // The site by configuration, and by the issuer of the answer.
-    for integration in [meetings(&cloud).site("acme").build(), meetings(&cloud).build()] {
+    for integration in
+        [meetings(&cloud).site("acme".parse().unwrap()).build(), meetings(&cloud).build()]
+    {
         let grant = cloud.grant(integration.authorization().unwrap()).await.unwrap();
         let signed_in = integration.exchange(&*cloud.http, grant).await.unwrap();
         let bare = cloud.http.last().body["refresh_token"].as_str().unwrap().to_owned();
@@ -305,7 +308,7 @@ async fn a_meetings_refresh_token_is_prefixed_once() {
             assert_eq!(token.matches("acme_").count(), 1, "once");
         }
     }
-    let wrong = meetings(&cloud).site("other").build();
+    let wrong = meetings(&cloud).site("other".parse().unwrap()).build();
     let grant = cloud.grant(wrong.authorization().unwrap()).await.unwrap();
     let tokens = wrong.exchange(&*cloud.http, grant).await.unwrap().into_tokens();
     let error = wrong.refresh(&*cloud.http, &tokens).await.unwrap_err();
@@ -324,7 +327,7 @@ async fn a_meetings_answer_may_have_text_for_numbers_and_no_token_type() {
         "iss": null,
     });
     let _fault = cloud.sandbox.fail(OAuth::token()).merge(patch).once();
-    let integration = meetings(&cloud).site("acme").pkce(PkceMethod::S256).build();
+    let integration = meetings(&cloud).site("acme".parse().unwrap()).pkce(PkceMethod::S256).build();
     let grant = cloud.grant(integration.authorization().unwrap()).await.unwrap();
     let signed_in = integration.exchange(&*cloud.http, grant).await.unwrap();
     assert_eq!(signed_in.user_name(), None);

@@ -223,6 +223,9 @@ pub(crate) async fn stored(store: &DirectoryStore) -> Result<TokenSet, Failure> 
 pub(crate) fn no_token(error: &TokenError) -> Failure {
     match error {
         TokenError::Unavailable { .. } => Failure::sdk(webex_sdk::core::ErrorKind::Network, error),
+        TokenError::Configuration { .. } | TokenError::Store { .. } => {
+            Failure::sdk(webex_sdk::core::ErrorKind::Configuration, error)
+        }
         _ => Failure::unauthorized("the sign-in is over: run `webex login`"),
     }
 }

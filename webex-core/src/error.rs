@@ -11,7 +11,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderMap, StatusCode,
+    header::{DATE, RETRY_AFTER},
+};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -189,7 +192,11 @@ impl HttpError {
 pub(crate) fn token_kind(error: &TokenError) -> ErrorKind {
     match error {
         TokenError::Unavailable { .. } => ErrorKind::Network,
-        TokenError::NotConfigured(_) => ErrorKind::Configuration,
+        TokenError::NotConfigured(_)
+        | TokenError::Configuration { .. }
+        | TokenError::Store { .. }
+        | TokenError::Empty
+        | TokenError::Malformed(_) => ErrorKind::Configuration,
         TokenError::Stopped => ErrorKind::InvalidState,
         _ => ErrorKind::Unauthorized,
     }
@@ -304,7 +311,8 @@ fn shorten(text: &str) -> String {
 
 /// What a `Retry-After` header asks for.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    retry_after::parse(header(headers, RETRY_AFTER.as_str())?, SystemTime::now())
+    let (value, date) = (header(headers, RETRY_AFTER.as_str())?, header(headers, DATE.as_str()));
+    retry_after::parse(value, date, SystemTime::now())
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ pub(super) struct Schedule {
 impl Schedule {
     /// A schedule for the pause and life that the server named.
     pub(super) fn new(interval: Option<Duration>, life: Duration) -> Self {
-        let interval = interval.unwrap_or(timings::DEVICE_POLL).max(timings::DEVICE_POLL_MIN);
+        let interval = interval.unwrap_or(timings::DEVICE_POLL);
+        let interval = interval.clamp(timings::DEVICE_POLL_MIN, timings::DEVICE_INTERVAL_MAX);
         Self { interval, next: interval, expires: life }
     }
 
@@ -54,7 +55,8 @@ impl Schedule {
             }
             OAuthError::AccessDenied(_) => return Verdict::Over(DeviceError::Denied),
             OAuthError::ExpiredToken(_) => return Verdict::Over(DeviceError::Expired),
-            error if error.is_transient() => {
+            // A refusal with a code nobody knows may be a gateway's.
+            error if error.is_transient() || matches!(error, OAuthError::Refused(_)) => {
                 self.widen(self.interval * 2);
                 pause = self.interval.max(error.retry_after().unwrap_or_default());
             }
@@ -80,7 +82,7 @@ mod tests {
 
     fn error(status: u16, body: &str, retry_after: &str) -> OAuthError {
         let request = TokenRequest::new("https://auth.example/".parse().unwrap());
-        let reply = TokenReply::new(status, body).with_retry_after(retry_after);
+        let reply = TokenReply::new(status, body).with_retry_after(retry_after, None);
         OAuthError::from_reply(&request, &reply)
     }
 
@@ -139,6 +141,28 @@ mod tests {
         assert_eq!(verdict(400, r#"{"error":"expired_token"}"#), DeviceError::Expired.to_string());
         assert!(verdict(400, r#"{"error":"invalid_grant"}"#).contains("refused"));
         assert!(verdict(401, r#"{"error":"invalid_client"}"#).contains("refused"));
+    }
+
+    #[test]
+    fn a_gateway_does_not_end_it() {
+        let page = || error(400, "<html>", "");
+        let unknown = error(400, r#"{"error":"unheard_of"}"#, "");
+        assert_eq!(pauses(&[page(), unknown, page()]), [2, 4, 8, 16]);
+    }
+
+    #[test]
+    fn absurd_numbers_are_bounded() {
+        for absurd in [Duration::MAX, s(u64::MAX), s(1 << 40)] {
+            let mut schedule = Schedule::new(Some(absurd), absurd);
+            assert_eq!(schedule.pause(s(0)), Some(timings::DEVICE_INTERVAL_MAX));
+            let lost = OAuthError::Transport(TokenTransportError::Timeout);
+            for _ in 0..100 {
+                assert!(matches!(schedule.handle_error(s(1), lost.clone()), Verdict::Wait));
+            }
+            assert!(schedule.pause(s(1)).unwrap() <= timings::DEVICE_INTERVAL_MAX);
+        }
+        let schedule = Schedule::new(Some(s(0)), s(300));
+        assert_eq!(schedule.pause(s(0)), Some(timings::DEVICE_POLL_MIN));
     }
 
     #[test]

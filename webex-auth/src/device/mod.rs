@@ -30,19 +30,17 @@ use std::{
 
 use futures_util::{Stream, stream};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use tokio::time::{self, Instant};
 use url::Url;
 
 use crate::{
     device::machine::{Schedule, Verdict},
-    http::{BoxFuture, TokenHttp, TokenRequest, TokenTransportError},
+    http::{BoxFuture, TokenHttp, TokenTransportError},
     oauth::{
-        endpoints::ClientAuth,
-        error::OAuthError,
-        integration::{Integration, plain},
-        wire,
+        answer::Fields, client::plain, endpoints::ClientAuth, error::OAuthError,
+        integration::Integration, wire,
     },
+    server_text::ServerText,
     timings,
     token_set::TokenSet,
 };
@@ -142,30 +140,20 @@ impl Integration {
             ("scope", plain(self.scopes().to_string())),
         ];
         let started = Instant::now();
-        let reply = wire::send(&*http, TokenRequest::new(url).form(form)).await?;
-        let answer: DeviceAnswer = serde_json::from_str(reply.body())
-            .map_err(|_| OAuthError::BadAnswer("it is no device code"))?;
-        let life = Duration::from_secs(answer.expires_in.ok_or(EXPIRES_IN)?);
-        let prompt = DevicePrompt {
-            code: answer.user_code,
-            link: answer.verification_uri,
-            link_with_code: answer.verification_uri_complete,
-            life,
-        };
+        let reply = wire::send(&*http, self.endpoints().request(url).form(form)).await?;
+        let answer = DeviceAnswer::read(&wire::fields(&reply)?, self.endpoints().plain_http)?;
         Ok(DeviceSignIn {
             integration: self.clone(),
             http,
             device_code: answer.device_code,
-            prompt,
             started,
-            schedule: Schedule::new(answer.interval.map(Duration::from_secs), life),
+            schedule: Schedule::new(answer.interval, answer.prompt.life),
+            prompt: answer.prompt,
             phase: Phase::Begun,
             poll: None,
         })
     }
 }
-
-const EXPIRES_IN: OAuthError = OAuthError::BadAnswer("`expires_in` is missing");
 
 impl DeviceSignIn {
     /// What to show to the user.
@@ -214,9 +202,14 @@ impl DeviceSignIn {
             }
             Err(error) => error,
         };
-        let lost = matches!(error, OAuthError::Transport(_) | OAuthError::Http(_));
+        let asked = matches!(
+            error,
+            OAuthError::AuthorizationPending(_)
+                | OAuthError::SlowDown(_)
+                | OAuthError::RateLimited(_)
+        );
         Some(match self.schedule.handle_error(self.started.elapsed(), error.clone()) {
-            Verdict::Wait if lost => {
+            Verdict::Wait if !asked => {
                 DeviceState::Unreachable { error, time_left: self.time_left() }
             }
             Verdict::Wait => DeviceState::Waiting { time_left: self.time_left() },
@@ -273,10 +266,11 @@ async fn poll(
         ("device_code", device_code),
     ];
     // Webex wants Basic here, whatever the other endpoints take, and the client id besides.
-    if integration.expose_secret().is_some() {
+    if integration.client().secret.is_some() {
         form.push(("client_id", plain(integration.client_id())));
     }
-    let request = integration.authenticate(TokenRequest::new(url), form, ClientAuth::Basic);
+    let request = integration.endpoints().request(url);
+    let request = integration.client().authenticate(request, form, ClientAuth::Basic)?;
     let poll = wire::obtain(&*http, request, SystemTime::now());
     time::timeout(timings::REQUEST, poll)
         .await
@@ -284,15 +278,77 @@ async fn poll(
 }
 
 /// The answer of the device endpoint (RFC 8628 §3.2).
-#[derive(Deserialize)]
 struct DeviceAnswer {
     device_code: SecretString,
-    user_code: SecretString,
-    #[serde(alias = "verification_url")]
-    verification_uri: Url,
-    verification_uri_complete: Option<Url>,
-    #[serde(default, deserialize_with = "wire::number")]
-    expires_in: Option<u64>,
-    #[serde(default, deserialize_with = "wire::number")]
-    interval: Option<u64>,
+    prompt: DevicePrompt,
+    interval: Option<Duration>,
+}
+
+impl DeviceAnswer {
+    fn read(fields: &Fields<'_>, plain_http: bool) -> Result<Self, OAuthError> {
+        // A link that a user opens, or a program for the user: nothing but a web page will do.
+        let link = |name: &str| {
+            let link: Url = fields.text(name)?.trim().parse().ok()?;
+            wire::check_private(&link, plain_http).ok().map(|()| link)
+        };
+        let missing = OAuthError::BadAnswer("a code or the link is missing");
+        let page = link("verification_uri").or_else(|| link("verification_url"));
+        let life = fields.number("expires_in").map_or(timings::DEVICE_LIFE, Duration::from_secs);
+        Ok(Self {
+            device_code: fields.secret("device_code").ok_or(missing.clone())?,
+            prompt: DevicePrompt {
+                code: fields
+                    .text("user_code")
+                    .map(|code| SecretString::from(String::from(ServerText::new(&code))))
+                    .filter(|code| !code.expose_secret().is_empty())
+                    .ok_or(missing.clone())?,
+                link: page.ok_or(missing)?,
+                link_with_code: link("verification_uri_complete"),
+                life: life.min(timings::DEVICE_LIFE_MAX),
+            },
+            interval: fields.number("interval").map(Duration::from_secs),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str) -> Result<DeviceAnswer, OAuthError> {
+        DeviceAnswer::read(&Fields::parse(json).unwrap(), false)
+    }
+
+    const CODES: &str =
+        r#""device_code":"d","user_code":"u","verification_uri":"https://x.example/""#;
+
+    #[test]
+    fn only_codes_and_link_are_needed() {
+        let answer = read(&format!("{{{CODES}}}")).unwrap();
+        assert_eq!((answer.prompt.life, answer.interval), (timings::DEVICE_LIFE, None));
+        for odd in ["null", "[]", "{}", "true", "\"x\""] {
+            for name in ["expires_in", "interval", "verification_uri_complete", "message"] {
+                let answer = read(&format!("{{{CODES},\"{name}\":{odd}}}")).unwrap();
+                assert_eq!((answer.prompt.life, answer.interval), (timings::DEVICE_LIFE, None));
+                assert_eq!(answer.prompt.link_with_code(), None);
+            }
+            for name in ["device_code", "user_code", "verification_uri"] {
+                let odd = if odd == "\"x\"" { "\"\"" } else { odd };
+                assert!(read(&format!("{{{CODES},\"{name}\":{odd}}}")).is_err(), "{name}: {odd}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_shown_and_opened_is_harmless() {
+        let json =
+            r#"{"device_code":"d","user_code":"A\u001b[2JB\u202e","verification_uri":"LINK"}"#;
+        let prompt = read(&json.replace("LINK", "https://x.example/\\u202ea b")).unwrap().prompt;
+        assert_eq!(prompt.code(), "A\u{fffd}[2JB\u{fffd}");
+        assert!(prompt.link().as_str().is_ascii(), "{}", prompt.link());
+        for link in ["javascript:alert(1)", "file:///etc/passwd", "http://x.example/", "x"] {
+            assert!(read(&json.replace("LINK", link)).is_err(), "{link}");
+        }
+        assert!(read(&json.replace("LINK", "http://localhost:8443/")).is_ok());
+    }
 }

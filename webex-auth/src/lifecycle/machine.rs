@@ -359,7 +359,7 @@ impl Lifecycle {
             Some(failure) => (failure.since, failure.since_wall, failure.attempts + 1),
             None => (at, now.wall, 1),
         };
-        let asked = error.retry_after().map(|delay| delay.max(timings::BACKOFF_MIN));
+        let asked = error.pause().map(|delay| delay.max(timings::BACKOFF_MIN));
         let next = at + asked.unwrap_or_else(|| self.backoff(attempts));
         self.failure =
             Some(Failure { since, since_wall, attempts, error, next, asked: asked.is_some() });

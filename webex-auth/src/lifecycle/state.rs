@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use thiserror::Error;
 
-use crate::{oauth::error::OAuthError, provider::ProviderError, store::error::StoreError};
+use crate::{oauth::error::OAuthError, provider::ProviderError, store::error::StoreError, timings};
 
 /// The state of a user's tokens.
 #[derive(Clone, Debug)]
@@ -37,9 +37,16 @@ pub enum TokenState {
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum ReauthReason {
-    /// The authorization server refused to renew the tokens.
+    /// The authorization server refused to renew the tokens: the sign-in is over.
     #[error("the tokens were not renewed")]
     Refused(#[source] OAuthError),
+    /// The authorization server refused the integration: its secret, registration or scopes. The
+    /// sign-in is not over; once the configuration is corrected, the stored tokens go on.
+    #[error("the integration was refused")]
+    Configuration(#[source] OAuthError),
+    /// The stored tokens are damaged, or not of this program. New ones take their place.
+    #[error("the stored tokens cannot be used")]
+    Store(#[source] StoreError),
     /// The tokens could not be renewed before they expired. Not final: the next request for a token
     /// tries once more, so show it as a network problem first.
     #[error("the tokens could not be renewed before they expired")]
@@ -96,5 +103,12 @@ impl RenewError {
             Self::OAuth(error) => error.retry_after(),
             _ => None,
         }
+    }
+
+    /// How long to leave the server alone, if it wants to be; zero is no usable time.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        let asked = self.retry_after().filter(|pause| !pause.is_zero());
+        let limited = matches!(self, Self::OAuth(OAuthError::RateLimited(_)));
+        asked.or_else(|| limited.then_some(timings::RATE_LIMITED))
     }
 }

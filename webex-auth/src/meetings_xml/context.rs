@@ -4,7 +4,7 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::token::AccessToken;
+use crate::{meetings_xml::site::SiteName, token::AccessToken};
 
 /// Who sends an XML API request: site, user and access token.
 ///
@@ -12,25 +12,25 @@ use crate::token::AccessToken;
 /// use webex_auth::{AccessToken, meetings_xml::SecurityContext};
 ///
 /// let token = AccessToken::parse("abc")?;
-/// let context = SecurityContext::new("acme", &token).web_ex_id("ada & bob");
+/// let context = SecurityContext::new(&"acme.webex.com".parse()?, &token).web_ex_id("ada & bob");
 /// assert_eq!(
 ///     context.to_xml(),
 ///     "<securityContext><siteName>acme</siteName><webExID>ada &amp; bob</webExID>\
 ///      <webExAccessToken>abc</webExAccessToken></securityContext>"
 /// );
-/// # Ok::<(), webex_auth::TokenError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct SecurityContext {
-    site_name: String,
+    site_name: SiteName,
     web_ex_id: Option<String>,
     token: AccessToken,
 }
 
 impl SecurityContext {
-    /// A context for a site (`acme` for `acme.webex.com`).
-    pub fn new(site_name: impl Into<String>, token: &AccessToken) -> Self {
-        Self { site_name: site_name.into(), web_ex_id: None, token: token.clone() }
+    /// A context for a site.
+    pub fn new(site: &SiteName, token: &AccessToken) -> Self {
+        Self { site_name: site.clone(), web_ex_id: None, token: token.clone() }
     }
 
     /// Names the Webex user.
@@ -43,7 +43,7 @@ impl SecurityContext {
     /// The element, without name space prefix, as it stands in `<header>`. A secret.
     pub fn to_xml(&self) -> String {
         let mut xml = String::from("<securityContext>");
-        element(&mut xml, "siteName", &self.site_name);
+        element(&mut xml, "siteName", self.site_name.as_str());
         if let Some(id) = &self.web_ex_id {
             element(&mut xml, "webExID", id);
         }
@@ -75,7 +75,7 @@ const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 impl fmt::Debug for SecurityContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SecurityContext")
-            .field("site_name", &self.site_name)
+            .field("site_name", &self.site_name.as_str())
             .field("web_ex_id", &self.web_ex_id)
             .finish_non_exhaustive()
     }
@@ -107,10 +107,13 @@ mod tests {
     #[test]
     fn nothing_can_break_out_of_an_element() {
         let token = AccessToken::parse("a<b>&\"c'd]]>").unwrap();
-        let xml = SecurityContext::new("a</siteName>\u{0}\r\u{ffff}", &token).to_xml();
+        let site = "acme".parse().unwrap();
+        let xml =
+            SecurityContext::new(&site, &token).web_ex_id("a</webExID>\u{0}\r\u{ffff}").to_xml();
         assert_eq!(
             xml,
-            "<securityContext><siteName>a&lt;/siteName&gt;\u{fffd}&#13;\u{fffd}</siteName>\
+            "<securityContext><siteName>acme</siteName>\
+             <webExID>a&lt;/webExID&gt;\u{fffd}&#13;\u{fffd}</webExID>\
              <webExAccessToken>a&lt;b&gt;&amp;&quot;c&apos;d]]&gt;</webExAccessToken>\
              </securityContext>"
         );
@@ -119,7 +122,7 @@ mod tests {
     #[test]
     fn debug_shows_no_secret() {
         let token = AccessToken::parse("s3cret-value").unwrap();
-        let context = SecurityContext::new("acme", &token);
+        let context = SecurityContext::new(&"acme".parse().unwrap(), &token);
         let text = format!("{context:?} {:?}", context.to_message("<bodyContent/>"));
         assert!(!text.contains("s3cret") && text.contains("acme"), "{text}");
     }

@@ -14,7 +14,7 @@
 //!     .secret(std::env::var("WEBEX_CLIENT_SECRET")?)
 //!     .redirect_uri("https://app.example/callback")
 //!     .scopes([MeetingsScope::AllRead, MeetingsScope::MeetingModify])
-//!     .site("acme")
+//!     .site("acme.webex.com".parse()?)
 //!     .build();
 //! let http = ReqwestHttp::from_builder(reqwest::Client::builder())?;
 //!
@@ -22,33 +22,39 @@
 //! println!("open {}", authorization.url());
 //! let grant = authorization.finish(Redirect::parse(&redirected_to))?;
 //! let signed_in = integration.exchange(&http, grant).await?;
-//! let context = SecurityContext::new("acme", signed_in.tokens().access_token());
+//! let context = SecurityContext::new(&"acme".parse()?, signed_in.tokens().access_token());
 //! # Ok(()) }
 //! ```
 
 mod context;
+mod site;
 
 use std::{collections::BTreeSet, fmt, sync::Arc, time::SystemTime};
 
 use secrecy::SecretString;
-use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
     http::{TokenHttp, TokenRequest},
     oauth::{
+        answer::Fields,
         authorize::{AuthorizationRequest, CodeGrant},
+        client::{Client, Form},
         endpoints::ClientAuth,
         error::OAuthError,
-        integration::{Integration, plain},
         pkce::PkceMethod,
-        wire::{self, TokenAnswer},
+        wire,
     },
     scope::{Scope, Scopes},
+    server_text::ServerText,
+    timings,
     token_set::TokenSet,
 };
 
-pub use self::context::SecurityContext;
+pub use self::{
+    context::SecurityContext,
+    site::{InvalidSite, SiteName},
+};
 
 /// Where users are asked, by Cisco's own sample code. The public page names no address.
 const AUTHORIZE: &str = "https://api.webex.com/v1/oauth2/authorize";
@@ -97,13 +103,12 @@ pub struct MeetingsIntegration(Arc<Config>);
 
 #[derive(Clone)]
 struct Config {
-    client_id: String,
-    secret: Option<SecretString>,
-    redirect_uri: Option<String>,
+    client: Client,
     scopes: BTreeSet<MeetingsScope>,
-    site: Option<String>,
+    site: Option<SiteName>,
     authorize: Url,
     token: Url,
+    plain_http: bool,
     pkce: PkceMethod,
 }
 
@@ -112,13 +117,12 @@ impl MeetingsIntegration {
     /// the site of the answer's issuer, Cisco's endpoints, `plain` PKCE.
     pub fn builder(client_id: impl Into<String>) -> MeetingsIntegrationBuilder {
         MeetingsIntegrationBuilder(Config {
-            client_id: client_id.into(),
-            secret: None,
-            redirect_uri: None,
+            client: Client::new(client_id),
             scopes: BTreeSet::new(),
             site: None,
             authorize: Url::parse(AUTHORIZE).expect("a constant URL"),
             token: Url::parse(TOKEN).expect("a constant URL"),
+            plain_http: false,
             pkce: PkceMethod::Plain,
         })
     }
@@ -126,14 +130,19 @@ impl MeetingsIntegration {
     /// A link for the user's browser.
     ///
     /// # Errors
-    /// [`OAuthError::NotConfigured`] without a redirect URI.
+    /// [`OAuthError::NotConfigured`] without a redirect URI; [`OAuthError::BadSecret`] and
+    /// [`OAuthError::PlainHttp`] when the code could not be exchanged.
     pub fn authorization(&self) -> Result<AuthorizationRequest, OAuthError> {
         let config = &*self.0;
+        config.client.secret()?;
+        for url in [&config.authorize, &config.token] {
+            wire::check_private(url, config.plain_http)?;
+        }
         let scopes: Scopes = config.scopes.iter().copied().map(Scope::from).collect();
         Ok(AuthorizationRequest::new(
             config.authorize.clone(),
-            &config.client_id,
-            self.redirect_uri()?,
+            &config.client.id,
+            config.client.redirect_uri()?,
             scopes,
             Some(config.pkce),
         ))
@@ -149,15 +158,7 @@ impl MeetingsIntegration {
         http: &dyn TokenHttp,
         grant: CodeGrant,
     ) -> Result<MeetingsTokens, OAuthError> {
-        let mut form = vec![
-            ("grant_type", plain("authorization_code")),
-            ("code", grant.code),
-            ("redirect_uri", plain(grant.redirect_uri)),
-        ];
-        if let Some(verifier) = grant.verifier {
-            form.push(("code_verifier", verifier));
-        }
-        self.obtain(http, form, None).await
+        self.obtain(http, Client::code_form(grant), None).await
     }
 
     /// Renews tokens. The refresh token is sent with the site's name in front.
@@ -171,47 +172,47 @@ impl MeetingsIntegration {
         old: &TokenSet,
     ) -> Result<MeetingsTokens, OAuthError> {
         let token = old.expose_refresh_token().ok_or(OAuthError::NotConfigured("refresh token"))?;
-        let form = vec![
-            ("grant_type", plain("refresh_token")),
-            ("refresh_token", self.prefixed(token, None)),
-            ("redirect_uri", plain(self.redirect_uri()?)),
-        ];
+        // This service wants the redirect URI in every request.
+        self.0.client.redirect_uri()?;
+        let form = self.0.client.refresh_form(self.prefixed(token, None));
         self.obtain(http, form, Some(old)).await
     }
 
     async fn obtain(
         &self,
         http: &dyn TokenHttp,
-        form: Vec<(&'static str, SecretString)>,
+        form: Form,
         old: Option<&TokenSet>,
     ) -> Result<MeetingsTokens, OAuthError> {
         let sent_at = SystemTime::now();
-        let mut client = Integration::builder(&self.0.client_id);
-        if let Some(secret) = &self.0.secret {
-            client = client.secret(secret.clone());
-        }
-        let request = TokenRequest::new(self.0.token.clone());
-        let request = client.build().authenticate(request, form, ClientAuth::Form);
+        let request = TokenRequest::new(self.0.token.clone()).plain_http(self.0.plain_http);
+        let request = self.0.client.authenticate(request, form, ClientAuth::Form)?;
         let reply = wire::send(http, request).await?;
-
-        let mut tokens = TokenAnswer::parse(reply.body())?.into_set(sent_at)?;
-        let about: About = serde_json::from_str(reply.body())
-            .map_err(|_| OAuthError::BadAnswer("a field about the user is malformed"))?;
-        // Prefixed here, while the issuer is known: a stored token is sent as it is.
-        if let Some(token) = tokens.expose_refresh_token() {
-            let prefixed = self.prefixed(token, about.iss.as_deref());
-            tokens = tokens.replaced_refresh_token(prefixed);
-        }
-        Ok(MeetingsTokens { tokens: tokens.after(old), about })
+        let fields = wire::fields(&reply)?;
+        let about = About::read(&fields);
+        let tokens = wire::token_set(&fields, sent_at)?;
+        Ok(MeetingsTokens { tokens: self.completed(tokens, &about).after(old), about })
     }
 
-    fn redirect_uri(&self) -> Result<&str, OAuthError> {
-        self.0.redirect_uri.as_deref().ok_or(OAuthError::NotConfigured("redirect URI"))
+    /// Adds what this service documents but does not answer: the lives, and the site's name before the
+    /// refresh token. It is put there here, while the issuer is known: a stored token is sent as it is.
+    fn completed(&self, mut tokens: TokenSet, about: &About) -> TokenSet {
+        if tokens.expires().is_none() {
+            tokens = tokens.expires_in(timings::MEETINGS_ACCESS);
+        }
+        if let Some(token) = tokens.expose_refresh_token() {
+            let prefixed = self.prefixed(token, about.iss.as_ref());
+            tokens = tokens.replaced_refresh_token(prefixed);
+            if tokens.refresh_expires().is_none() {
+                tokens = tokens.refresh_expires_in(timings::MEETINGS_REFRESH);
+            }
+        }
+        tokens
     }
 
     /// The refresh token as it is sent: `{site}_{token}`.
-    fn prefixed(&self, token: &str, issuer: Option<&str>) -> SecretString {
-        let site = self.0.site.clone().or_else(|| issuer.and_then(site_of));
+    fn prefixed(&self, token: &str, issuer: Option<&ServerText>) -> SecretString {
+        let site = self.0.site.clone().or_else(|| issuer?.as_str().parse().ok());
         SecretString::from(match site {
             Some(site) if !token.starts_with(&format!("{site}_")) => format!("{site}_{token}"),
             _ => token.to_owned(),
@@ -222,9 +223,7 @@ impl MeetingsIntegration {
 impl fmt::Debug for MeetingsIntegration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MeetingsIntegration")
-            .field("client_id", &self.0.client_id)
-            .field("secret", &self.0.secret.is_some())
-            .field("redirect_uri", &self.0.redirect_uri)
+            .field("client", &self.0.client)
             .field("scopes", &self.0.scopes)
             .field("site", &self.0.site)
             .finish_non_exhaustive()
@@ -237,15 +236,16 @@ impl fmt::Debug for MeetingsIntegration {
 pub struct MeetingsIntegrationBuilder(Config);
 
 impl MeetingsIntegrationBuilder {
-    /// Sets the client secret. Default: none.
+    /// Sets the client secret; what is often pasted around one is dropped
+    /// ([`pasted::secret`](crate::pasted::secret)). Default: none.
     pub fn secret(mut self, secret: impl Into<SecretString>) -> Self {
-        self.0.secret = Some(secret.into());
+        self.0.client.secret = Some(secret.into());
         self
     }
 
     /// Sets where the browser is redirected to; exactly as registered.
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
-        self.0.redirect_uri = Some(uri.into());
+        self.0.client.redirect_uri = Some(uri.into());
         self
     }
 
@@ -255,10 +255,10 @@ impl MeetingsIntegrationBuilder {
         self
     }
 
-    /// Sets the name of the site: `acme` for `acme.webex.com`. Default: the first part of the
-    /// issuer's host name in the answer.
-    pub fn site(mut self, name: impl Into<String>) -> Self {
-        self.0.site = Some(name.into());
+    /// Sets the site: `"acme.webex.com".parse()?`. Default: the first part of the issuer's host name
+    /// in the answer.
+    pub fn site(mut self, site: SiteName) -> Self {
+        self.0.site = Some(site);
         self
     }
 
@@ -267,6 +267,14 @@ impl MeetingsIntegrationBuilder {
     pub fn endpoints(mut self, authorize: Url, token: Url) -> Self {
         self.0.authorize = authorize;
         self.0.token = token;
+        self
+    }
+
+    /// Allows `http` addresses on other machines. Default: only on this one.
+    ///
+    /// Danger: everybody on the way can read client secret and tokens.
+    pub fn danger_allow_plain_http(mut self) -> Self {
+        self.0.plain_http = true;
         self
     }
 
@@ -296,17 +304,29 @@ pub struct MeetingsTokens {
     about: About,
 }
 
-/// The fields that only this service's answers have.
-#[derive(Clone, Deserialize)]
+/// The fields that only this service's answers have. None of them is needed.
+#[derive(Clone)]
 struct About {
-    user_name: Option<String>,
-    iss: Option<String>,
-    #[serde(default, deserialize_with = "wire::number")]
+    user_name: Option<ServerText>,
+    iss: Option<ServerText>,
     siteid: Option<u64>,
-    #[serde(default, deserialize_with = "wire::number")]
     userid: Option<u64>,
-    authentication_id: Option<String>,
-    email: Option<String>,
+    authentication_id: Option<ServerText>,
+    email: Option<ServerText>,
+}
+
+impl About {
+    fn read(fields: &Fields<'_>) -> Self {
+        let text = |name| fields.text(name).map(|text| ServerText::new(&text));
+        Self {
+            user_name: text("user_name"),
+            iss: text("iss"),
+            siteid: fields.number("siteid"),
+            userid: fields.number("userid"),
+            authentication_id: text("authentication_id"),
+            email: text("email"),
+        }
+    }
 }
 
 impl MeetingsTokens {
@@ -322,22 +342,22 @@ impl MeetingsTokens {
 
     /// The Webex user name.
     pub fn user_name(&self) -> Option<&str> {
-        self.about.user_name.as_deref()
+        self.about.user_name.as_ref().map(ServerText::as_str)
     }
 
     /// The account's e-mail address.
     pub fn email(&self) -> Option<&str> {
-        self.about.email.as_deref()
+        self.about.email.as_ref().map(ServerText::as_str)
     }
 
     /// Who issued the token.
     pub fn issuer(&self) -> Option<&str> {
-        self.about.iss.as_deref()
+        self.about.iss.as_ref().map(ServerText::as_str)
     }
 
     /// The name of the site that the issuer's host name begins with.
-    pub fn site_name(&self) -> Option<String> {
-        self.issuer().and_then(site_of)
+    pub fn site_name(&self) -> Option<SiteName> {
+        self.issuer()?.parse().ok()
     }
 
     /// The id of the site.
@@ -352,7 +372,7 @@ impl MeetingsTokens {
 
     /// The authentication id.
     pub fn authentication_id(&self) -> Option<&str> {
-        self.about.authentication_id.as_deref()
+        self.about.authentication_id.as_ref().map(ServerText::as_str)
     }
 }
 
@@ -366,31 +386,66 @@ impl fmt::Debug for About {
     }
 }
 
-/// `acme` of `https://acme.webex.com/…` or `acme.webex.com`.
-fn site_of(issuer: &str) -> Option<String> {
-    let url = Url::parse(issuer).ok().filter(Url::has_host);
-    let url = url.or_else(|| Url::parse(&format!("https://{issuer}")).ok())?;
-    let Some(Host::Domain(host)) = url.host() else { return None };
-    let (site, domain) = host.split_once('.')?;
-    (domain.contains('.') && !site.is_empty()).then(|| site.to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use secrecy::ExposeSecret;
+    use serde_json::{Value, json};
 
     use super::*;
 
+    /// What an answer yields.
+    fn read(answer: &Value) -> (TokenSet, About) {
+        let body = answer.to_string();
+        let fields = Fields::parse(&body).unwrap();
+        let about = About::read(&fields);
+        let tokens = wire::token_set(&fields, SystemTime::UNIX_EPOCH).unwrap();
+        (MeetingsIntegration::builder("c").build().completed(tokens, &about), about)
+    }
+
+    /// The documented answer, all fields of it.
+    fn documented() -> Value {
+        json!({
+            "access_token": "abc", "token_type": "bearer", "refresh_token": "def",
+            "expires_in": 7_200, "scope": "all_read user_modify", "user_name": "ada",
+            "iss": "https://acme.webex.com", "siteid": 1, "userid": 2, "authentication_id": "x",
+            "email": "ada@example.com",
+        })
+    }
+
     #[test]
-    fn the_site_is_the_first_label_of_the_issuer() {
-        for issuer in
-            ["https://acme.webex.com/oauth", "acme.webex.com", "https://acme.webex.com:443"]
-        {
-            assert_eq!(site_of(issuer).as_deref(), Some("acme"), "{issuer}");
+    fn lives_are_the_documented_ones_where_the_answer_names_none() {
+        let mut answer = documented();
+        answer.as_object_mut().unwrap().remove("expires_in");
+        let (tokens, _) = read(&answer);
+        let life = |end: Option<SystemTime>| end.unwrap().duration_since(tokens.issued()).unwrap();
+        assert_eq!(life(tokens.expires()).as_secs(), 2 * 3_600);
+        assert_eq!(life(tokens.refresh_expires()).as_secs(), 60 * 86_400);
+        assert_eq!(tokens.expose_refresh_token(), Some("acme_def"));
+    }
+
+    #[test]
+    fn what_can_be_ignored_never_costs_a_sign_in() {
+        let odd =
+            [json!(null), json!(7), json!([1]), json!({"a": [true]}), json!(false), json!(1e300)];
+        for value in odd.iter().chain(&[json!("\u{1b}[2J\u{202e}")]) {
+            for name in ["user_name", "iss", "siteid", "userid", "authentication_id", "email", "x"]
+            {
+                let mut answer = documented();
+                answer[name] = value.clone();
+                let (tokens, about) = read(&answer);
+                assert_eq!(tokens.access_token().expose(), "abc", "{name}: {value}");
+                assert_eq!(tokens.granted().unwrap().to_string(), "all_read user_modify");
+                let shown = [&about.user_name, &about.iss, &about.authentication_id, &about.email];
+                let shown = shown.into_iter().flatten().map(ServerText::as_str).collect::<String>();
+                assert!(!shown.contains(['\u{1b}', '\u{202e}']), "{shown:?}");
+            }
         }
-        for issuer in ["webex.com", "https://localhost/", "https://10.0.0.1/", "", "not a host"] {
-            assert_eq!(site_of(issuer), None, "{issuer}");
-        }
+        let mut answer = documented();
+        answer["authentication_id"] = json!(4_711);
+        answer["scope"] = json!(["user_modify", "all_read"]);
+        let (tokens, about) = read(&answer);
+        assert_eq!(about.authentication_id.unwrap().as_str(), "4711");
+        assert_eq!(tokens.granted().unwrap().to_string(), "all_read user_modify");
     }
 
     #[test]
@@ -398,9 +453,10 @@ mod tests {
         let with = |site: Option<&str>, issuer: Option<&str>, token: &str| {
             let mut builder = MeetingsIntegration::builder("c");
             if let Some(site) = site {
-                builder = builder.site(site);
+                builder = builder.site(site.parse().unwrap());
             }
-            builder.build().prefixed(token, issuer).expose_secret().to_owned()
+            let issuer = issuer.map(ServerText::new);
+            builder.build().prefixed(token, issuer.as_ref()).expose_secret().to_owned()
         };
         let issuer = Some("https://acme.webex.com");
         assert_eq!(with(Some("own"), issuer, "abc"), "own_abc", "configuration wins");

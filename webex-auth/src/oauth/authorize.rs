@@ -25,6 +25,7 @@ use crate::{
     },
     random,
     scope::Scopes,
+    server_text::ServerText,
     timings,
 };
 
@@ -41,6 +42,7 @@ pub struct AuthorizationRequest {
     scopes: Scopes,
     pkce: Option<PkceMethod>,
     life: Duration,
+    state: Option<SecretString>,
     extra: Vec<(Cow<'static, str>, String)>,
 }
 
@@ -54,7 +56,16 @@ impl AuthorizationRequest {
     ) -> Self {
         let (client_id, redirect_uri) = (client_id.to_owned(), redirect_uri.to_owned());
         let life = timings::AUTHORIZATION;
-        Self { endpoint, client_id, redirect_uri, scopes, pkce, life, extra: Vec::new() }
+        Self {
+            endpoint,
+            client_id,
+            redirect_uri,
+            scopes,
+            pkce,
+            life,
+            state: None,
+            extra: Vec::new(),
+        }
     }
 
     /// Asks for other scopes than the integration's.
@@ -90,15 +101,25 @@ impl AuthorizationRequest {
         self
     }
 
+    /// Sets the `state`, which the redirect brings back, and which is checked as ever. Default: 192
+    /// random bits; an empty text counts as none.
+    ///
+    /// Danger: with a `state` that others can guess, a page can sign the user in to an account that is
+    /// not the user's. Have something random in it.
+    pub fn state(mut self, state: impl Into<SecretString>) -> Self {
+        self.state = Some(state.into()).filter(|state| !state.expose_secret().is_empty());
+        self
+    }
+
     /// How long the user may take. Default: 10 minutes.
     pub fn expires_in(mut self, life: Duration) -> Self {
         self.life = life;
         self
     }
 
-    /// Makes the link, with a `state` and a PKCE verifier of its own.
+    /// Makes the link, with a PKCE verifier of its own, and a `state` unless one was set.
     pub fn start(self) -> Authorization {
-        let state = random::text(STATE);
+        let state = self.state.unwrap_or_else(|| random::text(STATE));
         let pkce = self.pkce.map(Pkce::generate);
         let mut url = self.endpoint;
         {
@@ -175,7 +196,9 @@ impl Authorization {
             return Err(RedirectError::Expired);
         }
         if let Some(code) = redirect.error {
-            let error = OAuthError::from_redirect(&code, redirect.description);
+            let secrets = [Some(&self.state), self.verifier.as_ref()];
+            let secrets = secrets.into_iter().flatten().map(ExposeSecret::expose_secret);
+            let error = OAuthError::from_redirect(&code, redirect.description.as_deref(), secrets);
             return Err(RedirectError::Refused(error));
         }
         let code = redirect.code.ok_or(RedirectError::NoCode)?;
@@ -237,7 +260,7 @@ impl fmt::Debug for Redirect {
         f.debug_struct("Redirect")
             .field("code", &self.code.is_some())
             .field("state", &self.state.is_some())
-            .field("error", &self.error)
+            .field("error", &self.error.as_deref().map(ServerText::new))
             .finish_non_exhaustive()
     }
 }
@@ -408,6 +431,23 @@ mod tests {
         assert_eq!(grant.org_id().unwrap(), "org");
         assert_eq!(grant.code.expose_secret(), "a_b_org");
         assert!(grant.verifier.is_some());
+    }
+
+    #[test]
+    fn the_applications_own_state_is_sent_and_checked() {
+        let authorization = || request().state("app st8te/17").start();
+        assert_eq!(parameters(authorization().url())["state"], "app st8te/17");
+        for other in ["code=abc", "code=abc&state=", "code=abc&state=app+st8te/18"] {
+            let error = authorization().finish(Redirect::parse(other)).unwrap_err();
+            assert!(matches!(error, RedirectError::UnknownState), "{other}");
+        }
+        let redirect = Redirect::parse("code=abc&state=app+st8te%2F17");
+        assert!(authorization().finish(redirect.clone()).is_ok());
+        let server = Authorizations::new();
+        server.start(request().state("app st8te/17"));
+        assert!(server.finish(redirect.clone()).is_ok());
+        assert!(matches!(server.finish(redirect), Err(RedirectError::UnknownState)));
+        assert_eq!(parameters(request().state("").start().url())["state"].len(), STATE);
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use url::Url;
 
+use crate::http::TokenRequest;
+
 /// How the client id and secret are sent to the token endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,6 +31,7 @@ pub struct OAuthEndpoints {
     pub(crate) client_auth: ClientAuth,
     /// The broker hands out opaque or self-contained tokens; clients ask for the latter.
     pub(crate) self_contained: bool,
+    pub(crate) plain_http: bool,
 }
 
 impl OAuthEndpoints {
@@ -67,6 +70,7 @@ impl OAuthEndpoints {
             jwt_login: Some(at("jwt/login")),
             client_auth: ClientAuth::Form,
             self_contained: false,
+            plain_http: false,
         }
     }
 
@@ -95,6 +99,7 @@ impl OAuthEndpoints {
             jwt_login: None,
             client_auth: ClientAuth::Basic,
             self_contained: true,
+            plain_http: false,
         }
     }
 
@@ -136,6 +141,19 @@ impl OAuthEndpoints {
 }
 
 impl OAuthEndpoints {
+    /// Allows `http` addresses on other machines. Default: only on this one.
+    ///
+    /// Danger: everybody on the way can read client secret and tokens.
+    #[must_use]
+    pub fn danger_allow_plain_http(mut self) -> Self {
+        self.plain_http = true;
+        self
+    }
+
+    pub(crate) fn request(&self, url: Url) -> TokenRequest {
+        TokenRequest::new(url).plain_http(self.plain_http)
+    }
+
     /// Whether tokens can be revoked.
     pub fn can_revoke(&self) -> bool {
         self.revoke.is_some()

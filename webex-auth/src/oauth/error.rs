@@ -2,15 +2,20 @@
 //!
 //! Every code of the protocol has a variant of its own in [`OAuthError`], whose text says what to
 //! do. The bodies come in four shapes (RFC 6749, Webex with `message` and `errors`, with `code`, and
-//! none at all); all are read, leniently, in [`OAuthError::from_reply`].
+//! none at all); all are read, leniently, in [`OAuthError::from_reply`]. What a gateway, a proxy or the
+//! sign-in page of a network answers is told apart from what the authorization server says: only a
+//! code of the protocol ends a sign-in.
 
 use std::{fmt, time::Duration};
 
-use serde::Deserialize;
-use serde_json::Value;
 use thiserror::Error;
 
-use crate::http::{TokenReply, TokenRequest, TokenTransportError};
+use crate::{
+    http::{TokenReply, TokenRequest, TokenTransportError},
+    oauth::answer::{Fields, is_page},
+    pasted::PasteError,
+    server_text::ServerText,
+};
 
 /// Why a request to an authorization server failed.
 #[derive(Clone, Debug, Error)]
@@ -58,9 +63,15 @@ pub enum OAuthError {
     /// Status 429.
     #[error("too many requests: try later ({0})")]
     RateLimited(ServerReply),
-    /// Another refusal (status 400 or 401).
-    #[error("the authorization server refused: sign in again ({0})")]
+    /// A refusal (status 400 or 401) with a code that is not of the protocol, or none. It says
+    /// nothing about tokens that were granted before.
+    #[error("the authorization server refused: if it stays so, sign in again ({0})")]
     Refused(ServerReply),
+    /// Not the server answered but something on the way: a page of markup, or status 511.
+    #[error(
+        "an HTML page came instead of an answer; a sign-in page of the network or a proxy is likely: open a browser to see it ({0})"
+    )]
+    Intercepted(ServerReply),
     /// Another status that is no success.
     #[error("the authorization server failed: try later ({0})")]
     Http(ServerReply),
@@ -70,6 +81,12 @@ pub enum OAuthError {
     /// There was no answer.
     #[error("no answer: try later")]
     Transport(#[from] TokenTransportError),
+    /// The client secret cannot be one; nothing was sent.
+    #[error("the client secret cannot be used: {0}")]
+    BadSecret(#[from] PasteError),
+    /// The address is not `https`, and its host is not this machine.
+    #[error("secrets do not go over plain http to {0}: use https")]
+    PlainHttp(String),
     /// What was asked for needs something the integration was not given. Names it.
     #[error("the integration has no {0}: complete its configuration")]
     NotConfigured(&'static str),
@@ -86,8 +103,26 @@ impl OAuthError {
                 | Self::SlowDown(_)
                 | Self::AuthorizationPending(_)
                 | Self::Http(_)
+                | Self::Intercepted(_)
                 | Self::Transport(_)
-                | Self::BadAnswer(_) // such as the page of a hotel's network
+                | Self::BadAnswer(_)
+        )
+    }
+
+    /// Whether the integration is the matter (its secret, its registration, its scopes), and not the
+    /// user's sign-in: the configuration has to be corrected, and the same tokens go on.
+    pub fn is_configuration(&self) -> bool {
+        matches!(
+            self,
+            Self::InvalidRequest(_)
+                | Self::InvalidClient(_)
+                | Self::UnauthorizedClient(_)
+                | Self::UnsupportedGrantType(_)
+                | Self::UnsupportedResponseType(_)
+                | Self::InvalidScope(_)
+                | Self::BadSecret(_)
+                | Self::PlainHttp(_)
+                | Self::NotConfigured(_)
         )
     }
 
@@ -109,8 +144,13 @@ impl OAuthError {
             | Self::TemporarilyUnavailable(reply)
             | Self::RateLimited(reply)
             | Self::Refused(reply)
+            | Self::Intercepted(reply)
             | Self::Http(reply) => Some(reply),
-            Self::BadAnswer(_) | Self::Transport(_) | Self::NotConfigured(_) => None,
+            Self::BadAnswer(_)
+            | Self::Transport(_)
+            | Self::BadSecret(_)
+            | Self::PlainHttp(_)
+            | Self::NotConfigured(_) => None,
         }
     }
 
@@ -121,29 +161,57 @@ impl OAuthError {
 
     /// The error that an answer stands for. Call only with an answer that is no success.
     pub(crate) fn from_reply(request: &TokenRequest, reply: &TokenReply) -> Self {
+        let status = reply.status();
         let body = ErrorBody::parse(reply.body());
         let code = body.known_code().or_else(|| body.code.clone());
+        let known = code.as_deref().filter(|code| CODES.contains(code));
+        let scrubbed = |text: String| request.scrub(&text);
         let details = ServerReply(Box::new(Details {
-            status: reply.status(),
-            code: code.as_deref().map(|code| request.scrub(code)),
-            description: body.description.map(|text| request.scrub(&text)),
-            tracking_id: reply.tracking_id().map(str::to_owned).or(body.tracking_id),
+            status,
+            code: code.clone().map(scrubbed),
+            description: body.description.map(scrubbed),
+            tracking_id: reply.tracking_id().map(str::to_owned).or(body.tracking_id).map(scrubbed),
             retry_after: reply.retry_after(),
         }));
-        match reply.status() {
-            400 | 401 | 403 => Self::from_code(code.as_deref().unwrap_or_default(), details),
-            428 => match Self::from_code(code.as_deref().unwrap_or_default(), details) {
-                Self::Refused(details) => Self::AuthorizationPending(details),
-                error => error,
-            },
-            429 => Self::RateLimited(details),
+        match (status, known) {
+            (400 | 401 | 403 | 428, Some(code)) => Self::from_code(code, details),
+            (428, None) => Self::AuthorizationPending(details),
+            (429, _) => Self::RateLimited(details),
+            (511, _) => Self::Intercepted(details),
+            // Where a page is what the server itself may send.
+            (404 | 405 | 410 | 500.., _) => Self::Http(details),
+            _ if is_page(reply.body()) => Self::Intercepted(details),
+            // Only 400 and 401 say that the credentials are the matter, and only in JSON: anything
+            // else may be a gateway's.
+            (400 | 401, None) if body.is_object => Self::Refused(details),
             _ => Self::Http(details),
         }
     }
 
-    /// The error of a redirect's `error` and `error_description`.
-    pub(crate) fn from_redirect(code: &str, description: Option<String>) -> Self {
-        let details = Details { code: Some(code.to_owned()), description, ..Details::default() };
+    /// The error that a success without a usable body stands for.
+    pub(crate) fn unreadable(reply: &TokenReply) -> Self {
+        if is_page(reply.body()) {
+            let status = reply.status();
+            return Self::Intercepted(ServerReply(Box::new(Details {
+                status,
+                ..Details::default()
+            })));
+        }
+        Self::BadAnswer("it is no token answer")
+    }
+
+    /// The error of a redirect's `error` and `error_description`. `secrets` are those of the link.
+    pub(crate) fn from_redirect<'a>(
+        code: &str,
+        description: Option<&str>,
+        secrets: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Self {
+        let clean = |text: &str| ServerText::without(text, secrets.clone());
+        let details = Details {
+            code: Some(clean(code)),
+            description: description.map(clean),
+            ..Details::default()
+        };
         Self::from_code(code, ServerReply(Box::new(details)))
     }
 
@@ -162,8 +230,6 @@ impl OAuthError {
             "expired_token" => Self::ExpiredToken(reply),
             "server_error" => Self::ServerError(reply),
             "temporarily_unavailable" => Self::TemporarilyUnavailable(reply),
-            // Only 400 and 401 say that the credentials are the matter; 403 may be a proxy's.
-            _ if reply.0.status == 403 => Self::Http(reply),
             _ => Self::Refused(reply),
         }
     }
@@ -193,9 +259,9 @@ pub struct ServerReply(Box<Details>);
 #[derive(Clone, Default)]
 struct Details {
     status: u16,
-    code: Option<String>,
-    description: Option<String>,
-    tracking_id: Option<String>,
+    code: Option<ServerText>,
+    description: Option<ServerText>,
+    tracking_id: Option<ServerText>,
     retry_after: Option<Duration>,
 }
 
@@ -207,17 +273,17 @@ impl ServerReply {
 
     /// The error code.
     pub fn code(&self) -> Option<&str> {
-        self.0.code.as_deref()
+        self.0.code.as_ref().map(ServerText::as_str)
     }
 
     /// The server's own words, without the secrets of the request they may have quoted.
     pub fn description(&self) -> Option<&str> {
-        self.0.description.as_deref()
+        self.0.description.as_ref().map(ServerText::as_str)
     }
 
     /// The tracking id, which Webex support asks for.
     pub fn tracking_id(&self) -> Option<&str> {
-        self.0.tracking_id.as_deref()
+        self.0.tracking_id.as_ref().map(ServerText::as_str)
     }
 
     /// How long the server asked not to be asked again.
@@ -254,42 +320,25 @@ impl fmt::Debug for ServerReply {
 /// An error body of any of the shapes.
 #[derive(Default)]
 struct ErrorBody {
+    is_object: bool,
     code: Option<String>,
     description: Option<String>,
     tracking_id: Option<String>,
     descriptions: Vec<String>,
 }
 
-#[derive(Deserialize)]
-struct Wire {
-    error: Option<Value>,
-    error_description: Option<String>,
-    code: Option<Value>,
-    message: Option<String>,
-    #[serde(default)]
-    errors: Vec<WireError>,
-    #[serde(rename = "trackingId")]
-    tracking_id: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct WireError {
-    description: Option<String>,
-}
-
 impl ErrorBody {
     fn parse(body: &str) -> Self {
-        let Ok(wire) = serde_json::from_str::<Wire>(body) else { return Self::default() };
-        let text = |value: Value| match value {
-            Value::String(text) => Some(text),
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        };
+        let Some(fields) = Fields::parse(body) else { return Self::default() };
         Self {
-            code: wire.error.and_then(text).or_else(|| wire.code.and_then(text)),
-            description: wire.error_description.or(wire.message),
-            tracking_id: wire.tracking_id,
-            descriptions: wire.errors.into_iter().filter_map(|error| error.description).collect(),
+            is_object: true,
+            code: fields.text("error").or_else(|| fields.text("code")),
+            description: fields.text("error_description").or_else(|| fields.text("message")),
+            tracking_id: fields.text("trackingId"),
+            descriptions: fields
+                .objects("errors")
+                .filter_map(|error| error.text("description"))
+                .collect(),
         }
     }
 
@@ -327,7 +376,7 @@ mod tests {
             assert!(seen.len() == 1 || text.contains(':') || text.contains(';'), "{text}");
         }
         assert!(matches!(error(400, r#"{"error":"new_code"}"#), OAuthError::Refused(_)));
-        assert!(matches!(error(401, ""), OAuthError::Refused(_)));
+        assert!(matches!(error(401, r#"{"message":"no"}"#), OAuthError::Refused(_)));
     }
 
     #[test]
@@ -346,9 +395,45 @@ mod tests {
     fn the_status_decides_where_there_is_no_code() {
         assert!(matches!(error(428, ""), OAuthError::AuthorizationPending(_)));
         assert!(matches!(error(429, ""), OAuthError::RateLimited(_)));
-        assert!(matches!(error(403, "<html>"), OAuthError::Http(_)));
+        assert!(matches!(error(403, r#"{"message":"no"}"#), OAuthError::Http(_)));
         assert!(matches!(error(502, r#"{"error":"invalid_grant"}"#), OAuthError::Http(_)));
-        assert!(error(502, "").is_transient() && !error(400, "").is_transient());
+        assert!(error(502, "").is_transient());
+    }
+
+    #[test]
+    fn what_a_gateway_answers_is_not_the_servers_word() {
+        let page = "\r\n<!DOCTYPE html><title>invalid_grant</title>";
+        for status in [302, 400, 401, 403, 407, 511] {
+            let error = error(status, page);
+            assert!(matches!(error, OAuthError::Intercepted(_)) && error.is_transient(), "{error}");
+            assert!(error.to_string().contains("sign-in page"), "{error}");
+        }
+        assert!(matches!(error(511, r#"{"error":"invalid_grant"}"#), OAuthError::Intercepted(_)));
+        for (status, body) in [(400, ""), (401, "invalid_grant"), (404, page), (502, page)] {
+            let error = error(status, body);
+            assert!(matches!(error, OAuthError::Http(_)), "{status}: {error}");
+        }
+    }
+
+    #[test]
+    fn no_odd_field_hides_the_code() {
+        for odd in ["null", "7", "[]", "{}", r#""x""#, "1e999", r#"[{"description":7}, 3]"#] {
+            for name in ["error_description", "message", "errors", "trackingId", "code", "extra"] {
+                let error = error(400, &format!(r#"{{"error":"invalid_grant","{name}":{odd}}}"#));
+                assert!(matches!(error, OAuthError::InvalidGrant(_)), "{name}: {odd}: {error}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_a_server_says_cannot_control_a_terminal() {
+        let body = "{\"error\":\"x\\u001b[2J\",\"error_description\":\"a\\r\\nb\\u202ec\",\"trackingId\":\"\\u009b\"}";
+        let error = error(400, body);
+        let text = format!("{error} {error:?}");
+        assert!(!text.chars().any(|c| c.is_control() || c == '\u{202e}'), "{text:?}");
+        let error = OAuthError::from_redirect("x\u{7}", Some("state st8te-value"), ["st8te-value"]);
+        let text = error.to_string();
+        assert!(!text.contains('\u{7}') && text.contains("state [redacted]"), "{text}");
     }
 
     #[test]

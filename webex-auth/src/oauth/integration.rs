@@ -5,14 +5,14 @@
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use secrecy::{ExposeSecret, SecretString};
-use url::{Url, form_urlencoded};
+use secrecy::SecretString;
+use url::Url;
 
 use crate::{
-    http::{TokenHttp, TokenRequest},
+    http::TokenHttp,
     oauth::{
         authorize::{AuthorizationRequest, CodeGrant},
+        client::{Client, Form, plain},
         endpoints::{ClientAuth, OAuthEndpoints},
         error::OAuthError,
         pkce::PkceMethod,
@@ -50,9 +50,7 @@ pub struct Integration(Arc<Config>);
 
 #[derive(Clone)]
 struct Config {
-    client_id: String,
-    secret: Option<SecretString>,
-    redirect_uri: Option<String>,
+    client: Client,
     scopes: Scopes,
     endpoints: OAuthEndpoints,
     pkce: Option<PkceMethod>,
@@ -63,9 +61,7 @@ impl Integration {
     /// the public API's endpoints, PKCE with S256.
     pub fn builder(client_id: impl Into<String>) -> IntegrationBuilder {
         IntegrationBuilder(Config {
-            client_id: client_id.into(),
-            secret: None,
-            redirect_uri: None,
+            client: Client::new(client_id),
             scopes: Scopes::default(),
             endpoints: OAuthEndpoints::default(),
             pkce: Some(PkceMethod::S256),
@@ -109,12 +105,12 @@ impl Integration {
 
     /// The client id.
     pub fn client_id(&self) -> &str {
-        &self.0.client_id
+        &self.0.client.id
     }
 
     /// Where the browser is redirected to.
     pub fn redirect_uri(&self) -> Option<&str> {
-        self.0.redirect_uri.as_deref()
+        self.0.client.redirect_uri.as_deref()
     }
 
     /// What the integration asks for.
@@ -135,13 +131,18 @@ impl Integration {
     /// A link for the user's browser, with the integration's scopes, redirect URI and PKCE.
     ///
     /// # Errors
-    /// [`OAuthError::NotConfigured`] without a redirect URI.
+    /// [`OAuthError::NotConfigured`] without a redirect URI; [`OAuthError::BadSecret`] and
+    /// [`OAuthError::PlainHttp`] when the code could not be exchanged.
     pub fn authorization(&self) -> Result<AuthorizationRequest, OAuthError> {
-        let redirect_uri = self.redirect_uri().ok_or(OAuthError::NotConfigured("redirect URI"))?;
+        let endpoints = self.endpoints();
+        self.0.client.secret()?;
+        for url in [&endpoints.authorize, &endpoints.token] {
+            wire::check_private(url, endpoints.plain_http)?;
+        }
         Ok(AuthorizationRequest::new(
-            self.endpoints().authorize.clone(),
+            endpoints.authorize.clone(),
             self.client_id(),
-            redirect_uri,
+            self.0.client.redirect_uri()?,
             self.scopes().clone(),
             self.pkce(),
         ))
@@ -157,14 +158,7 @@ impl Integration {
         http: &dyn TokenHttp,
         grant: CodeGrant,
     ) -> Result<TokenSet, OAuthError> {
-        let mut form = vec![
-            ("grant_type", plain("authorization_code")),
-            ("code", grant.code),
-            ("redirect_uri", plain(grant.redirect_uri)),
-        ];
-        if let Some(verifier) = grant.verifier {
-            form.push(("code_verifier", verifier));
-        }
+        let mut form = Client::code_form(grant);
         self.contained(&mut form);
         self.obtain(http, form).await
     }
@@ -182,7 +176,7 @@ impl Integration {
         old: &TokenSet,
     ) -> Result<TokenSet, OAuthError> {
         let token = old.expose_refresh_token().ok_or(OAuthError::NotConfigured("refresh token"))?;
-        Ok(self.obtain(http, self.refresh_form(token)).await?.after(Some(old)))
+        Ok(self.obtain(http, self.0.client.refresh_form(plain(token))).await?.after(Some(old)))
     }
 
     /// Gets tokens for nothing but a refresh token, such as that of a service app.
@@ -194,7 +188,7 @@ impl Integration {
         http: &dyn TokenHttp,
         refresh_token: &str,
     ) -> Result<TokenSet, OAuthError> {
-        let set = self.obtain(http, self.refresh_form(refresh_token)).await?;
+        let set = self.obtain(http, self.0.client.refresh_form(plain(refresh_token))).await?;
         // The answer may leave it out.
         Ok(match set.expose_refresh_token() {
             Some(_) => set,
@@ -207,7 +201,7 @@ impl Integration {
     /// # Errors
     /// [`OAuthError::NotConfigured`] without a secret; the others by what the server says.
     pub async fn client_credentials(&self, http: &dyn TokenHttp) -> Result<TokenSet, OAuthError> {
-        if self.0.secret.is_none() {
+        if self.0.client.secret.is_none() {
             return Err(OAuthError::NotConfigured("client secret"));
         }
         let default = Scopes::from([Scope::SQUARED_ADMIN]);
@@ -237,7 +231,7 @@ impl Integration {
             ("client_id", plain(self.client_id())),
             ("self_contained_token", plain("true")),
         ];
-        let request = TokenRequest::new(self.endpoints().token.clone()).form(form);
+        let request = self.endpoints().request(self.endpoints().token.clone()).form(form);
         wire::obtain(http, request, SystemTime::now()).await
     }
 
@@ -277,57 +271,23 @@ impl Integration {
         let url = url.ok_or(OAuthError::NotConfigured("revoke endpoint"))?;
         let form = vec![("token", plain(token)), ("token_type_hint", plain(hint))];
         // The revoke endpoint is the identity broker's, which takes Basic only.
-        let request = self.authenticate(TokenRequest::new(url), form, ClientAuth::Basic);
+        let request = self.endpoints().request(url);
+        let request = self.0.client.authenticate(request, form, ClientAuth::Basic)?;
         wire::send(http, request).await.map(drop)
     }
 
-    fn refresh_form(&self, token: &str) -> Vec<(&'static str, SecretString)> {
-        let mut form =
-            vec![("grant_type", plain("refresh_token")), ("refresh_token", plain(token))];
-        if let Some(uri) = self.redirect_uri() {
-            form.push(("redirect_uri", plain(uri)));
-        }
-        form
-    }
-
-    async fn obtain(
-        &self,
-        http: &dyn TokenHttp,
-        form: Vec<(&'static str, SecretString)>,
-    ) -> Result<TokenSet, OAuthError> {
-        let request = TokenRequest::new(self.endpoints().token.clone());
-        let request = self.authenticate(request, form, self.endpoints().client_auth);
+    async fn obtain(&self, http: &dyn TokenHttp, form: Form) -> Result<TokenSet, OAuthError> {
+        let request = self.endpoints().request(self.endpoints().token.clone());
+        let request = self.0.client.authenticate(request, form, self.endpoints().client_auth)?;
         // The life counts from before the request: the answer's own way took some of it.
         wire::obtain(http, request, SystemTime::now()).await
     }
 
-    pub(crate) fn expose_secret(&self) -> Option<&str> {
-        self.0.secret.as_ref().map(ExposeSecret::expose_secret)
+    pub(crate) fn client(&self) -> &Client {
+        &self.0.client
     }
 
-    /// Adds who the client is. A public client, which has no secret, names its id in the form.
-    pub(crate) fn authenticate(
-        &self,
-        request: TokenRequest,
-        mut form: Vec<(&'static str, SecretString)>,
-        how: ClientAuth,
-    ) -> TokenRequest {
-        match (&self.0.secret, how) {
-            (Some(secret), ClientAuth::Basic) => {
-                let value = basic(self.client_id(), secret.expose_secret());
-                request.authorization(value).form(form)
-            }
-            (secret, _) => {
-                form.push(("client_id", plain(self.client_id())));
-                if let Some(secret) = secret {
-                    form.push(("client_secret", secret.clone()));
-                }
-                request.form(form)
-            }
-        }
-    }
-
-    fn contained(&self, form: &mut Vec<(&'static str, SecretString)>) {
+    fn contained(&self, form: &mut Form) {
         if self.endpoints().self_contained {
             form.push(("self_contained_token", plain("true")));
         }
@@ -337,9 +297,7 @@ impl Integration {
 impl fmt::Debug for Integration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Integration")
-            .field("client_id", &self.0.client_id)
-            .field("secret", &self.0.secret.is_some())
-            .field("redirect_uri", &self.0.redirect_uri)
+            .field("client", &self.0.client)
             .field("scopes", &self.0.scopes.to_string())
             .finish_non_exhaustive()
     }
@@ -351,16 +309,17 @@ impl fmt::Debug for Integration {
 pub struct IntegrationBuilder(Config);
 
 impl IntegrationBuilder {
-    /// Sets the client secret. Webex documents it as required, even with PKCE; a program that
+    /// Sets the client secret; what is often pasted around one is dropped
+    /// ([`pasted::secret`](crate::pasted::secret)). Webex documents it as required, even with PKCE; a program that
     /// cannot keep a secret may try without. Default: none.
     pub fn secret(mut self, secret: impl Into<SecretString>) -> Self {
-        self.0.secret = Some(secret.into());
+        self.0.client.secret = Some(secret.into());
         self
     }
 
     /// Sets where the browser is redirected to; exactly as registered, down to a slash at the end.
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
-        self.0.redirect_uri = Some(uri.into());
+        self.0.client.redirect_uri = Some(uri.into());
         self
     }
 
@@ -395,18 +354,6 @@ impl fmt::Debug for IntegrationBuilder {
     }
 }
 
-/// The value of HTTP Basic authorization; id and secret form-encoded first (RFC 6749 §2.3.1).
-fn basic(id: &str, secret: &str) -> SecretString {
-    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = SecretString::from(format!("{}:{}", encoded(id), encoded(secret)));
-    SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())))
-}
-
-/// A form value that needs no protection of its own, but travels with those that do.
-pub(crate) fn plain(value: impl Into<String>) -> SecretString {
-    SecretString::from(value.into())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -419,8 +366,29 @@ mod tests {
     }
 
     #[test]
-    fn basic_is_that_of_the_standard() {
-        assert_eq!(basic("id", "a:b").expose_secret(), "Basic aWQ6YSUzQWI=");
+    fn what_cannot_work_is_refused_before_the_browser_opens() {
+        let builder = Integration::builder("C1").redirect_uri("https://app.example/cb");
+        let error = builder.clone().secret("two words").build().authorization().unwrap_err();
+        assert!(matches!(error, OAuthError::BadSecret(_)), "{error}");
+        for (base, is_fine) in [
+            ("http://auth.example/v1", false),
+            ("http://127.0.0.1.example/v1", false),
+            ("http://10.0.0.1:80/v1", false),
+            ("ftp://localhost/v1", false),
+            ("http://127.0.0.1:8080/v1", true),
+            ("http://[::1]/v1", true),
+            ("http://localhost/v1", true),
+            ("https://auth.example/v1", true),
+        ] {
+            let endpoints = OAuthEndpoints::api(&base.parse().unwrap());
+            let result = builder.clone().endpoints(endpoints.clone()).build().authorization();
+            assert_eq!(result.is_ok(), is_fine, "{base}");
+            if let Err(error) = result {
+                assert!(matches!(error, OAuthError::PlainHttp(_)), "{error}");
+            }
+            let anyway = builder.clone().endpoints(endpoints.danger_allow_plain_http()).build();
+            assert_eq!(anyway.authorization().is_ok(), !base.starts_with("ftp"), "{base}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::{
     lifecycle::{
         clock::Clock,
         machine::{Action, Answer, Lifecycle, Outcome},
-        state::{ReauthReason, TokenState},
+        state::{ReauthReason, RenewError, TokenState},
     },
     token::AccessToken,
     token_error::TokenError,
@@ -137,7 +137,7 @@ impl Driver {
             Answer::Wait => return self.waiters.push(reply),
             Answer::Use => self.set.as_ref().map(|set| set.access_token().clone()),
             Answer::Later { .. } => {
-                let _ = reply.send(Err(self.unavailable())); // nobody may be waiting any more
+                let _ = reply.send(Err(self.no_token())); // nobody may be waiting any more
                 return;
             }
             Answer::Final | Answer::Ended => None,
@@ -245,24 +245,22 @@ impl Driver {
 
     /// What to tell one who cannot be given a token, by the state.
     fn no_token(&self) -> TokenError {
-        match self.machine.state() {
-            TokenState::ReauthRequired { reason: ReauthReason::Unreachable(error) } => {
-                TokenError::Unavailable { reason: error.to_string() }
-            }
-            TokenState::Degraded { .. } => self.unavailable(),
-            _ => TokenError::Rejected,
-        }
-    }
-
-    fn unavailable(&self) -> TokenError {
-        let reason = match self.machine.state() {
-            TokenState::Degraded { error, .. }
-            | TokenState::ReauthRequired { reason: ReauthReason::Unreachable(error) } => {
-                error.to_string()
-            }
-            _ => String::new(),
+        let error = match self.machine.state() {
+            TokenState::ReauthRequired { reason } => match reason {
+                ReauthReason::Unreachable(error) => error,
+                ReauthReason::Configuration(error) => {
+                    return TokenError::Configuration { reason: error.to_string() };
+                }
+                ReauthReason::Store(error) => RenewError::Store(error),
+                _ => return TokenError::Rejected,
+            },
+            TokenState::Degraded { error, .. } => error,
+            _ => return TokenError::Rejected,
         };
-        TokenError::Unavailable { reason }
+        match error {
+            RenewError::Store(error) => TokenError::Store { reason: error.to_string() },
+            error => TokenError::Unavailable { reason: error.to_string() },
+        }
     }
 }
 

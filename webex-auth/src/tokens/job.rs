@@ -157,6 +157,9 @@ impl Keeper {
                 {
                     tracing::warn!(%error, "going on with the tokens in memory");
                 }
+                Err(error @ (StoreError::Corrupt(_) | StoreError::Foreign(_))) => {
+                    return End::Ended(ReauthReason::Store(error));
+                }
                 Err(error) => return End::Failed(error.into()),
             }
         }
@@ -218,6 +221,15 @@ impl Keeper {
                     None => ReauthReason::NotSignedIn,
                 })
             }
+            ProviderError::OAuth(error) if error.is_configuration() => {
+                End::Ended(ReauthReason::Configuration(error))
+            }
+            // Only a code of the protocol ends a sign-in. A provider's request has none.
+            ProviderError::OAuth(error @ OAuthError::Refused(_))
+                if !matches!(self.source, Source::Provider(_)) =>
+            {
+                End::Failed(error.into())
+            }
             ProviderError::OAuth(error) => {
                 if matches!(error, OAuthError::InvalidGrant(_)) {
                     // Dead for everybody. After other refusals a corrected configuration may help.
@@ -264,14 +276,12 @@ impl Keeper {
         if let Some(lock) = lock {
             lock.release().await;
         }
-        End::Supplied(set, reply, result.map_err(|error| unavailable(&error)))
+        End::Supplied(set, reply, result.map_err(|error| failed(&error)))
     }
 
     async fn sign_out(&mut self) -> Result<(), TokenError> {
         let lock = match &self.store {
-            Some((store, name)) => {
-                Some(store.lock(name).await.map_err(|error| unavailable(&error))?)
-            }
+            Some((store, name)) => Some(store.lock(name).await.map_err(|error| failed(&error))?),
             None => None,
         };
         if let Ok(Some(set)) = self.load().await {
@@ -291,7 +301,7 @@ impl Keeper {
         if let Some(lock) = lock {
             lock.release().await;
         }
-        erased.map_err(|error| unavailable(&error))?;
+        erased.map_err(|error| failed(&error))?;
         revoked.map_err(|error| TokenError::Unavailable { reason: error.to_string() })
     }
 
@@ -360,8 +370,8 @@ fn is_fresh(set: &TokenSet, replacing: Option<&AccessToken>, now: SystemTime) ->
     replacing != Some(set.access_token()) && set.expires().is_none_or(|expires| now < expires)
 }
 
-fn unavailable(error: &StoreError) -> TokenError {
-    TokenError::Unavailable { reason: error.to_string() }
+fn failed(error: &StoreError) -> TokenError {
+    TokenError::Store { reason: error.to_string() }
 }
 
 /// For credentials whose requests the SDK does not make.

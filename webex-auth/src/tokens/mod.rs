@@ -103,7 +103,8 @@ impl Tokens {
     ///
     /// # Errors
     /// [`TokenError::Rejected`] when none can be had any more, [`TokenError::Unavailable`] when none
-    /// can be had for now.
+    /// can be had for now, [`TokenError::Configuration`] when the integration was refused and
+    /// [`TokenError::Store`] when the store of the tokens fails.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
         match self.current() {
             Some(token) => Ok(token),
@@ -116,8 +117,8 @@ impl Tokens {
     /// When another task has replaced the token meanwhile, that one is given, and nothing is sent.
     ///
     /// # Errors
-    /// [`TokenError::Rejected`] when there is none: the 401 is final. [`TokenError::Unavailable`]
-    /// when none can be had for now.
+    /// [`TokenError::Rejected`] when there is none: the 401 is final. The others as
+    /// [`token`](Self::token).
     pub async fn replace(&self, refused: &AccessToken) -> Result<AccessToken, TokenError> {
         match self.current() {
             Some(token) if token != *refused => Ok(token),
@@ -131,7 +132,7 @@ impl Tokens {
     /// state ([`subscribe`](Self::subscribe)) is told, whatever it was before.
     ///
     /// # Errors
-    /// [`TokenError::Unavailable`] when they cannot be stored.
+    /// [`TokenError::Store`] when they cannot be stored. They are used all the same.
     pub async fn supply(&self, tokens: TokenSet) -> Result<(), TokenError> {
         self.ask(|reply| Command::Supply(Box::new(tokens), reply)).await
     }
@@ -140,8 +141,8 @@ impl Tokens {
     /// not renewed any more.
     ///
     /// # Errors
-    /// [`TokenError::Unavailable`] when the store cannot be reached, or when the authorization
-    /// server did not revoke the tokens (which are erased nevertheless).
+    /// [`TokenError::Store`] when the store cannot be used, [`TokenError::Unavailable`] when the
+    /// authorization server did not revoke the tokens (which are erased nevertheless).
     pub async fn sign_out(&self) -> Result<(), TokenError> {
         self.ask(Command::SignOut).await
     }

@@ -217,7 +217,7 @@ impl TokenHttp for Script {
                 Ok((status, body, retry_after)) => {
                     let reply = TokenReply::new(status, body);
                     Ok(match retry_after {
-                        Some(value) => reply.with_retry_after(&value),
+                        Some(value) => reply.with_retry_after(&value, None),
                         None => reply,
                     })
                 }
