@@ -1,7 +1,7 @@
 //! The base URLs that are known before any discovery.
 
 use thiserror::Error;
-use url::Url;
+use url::{Origin, Url};
 
 /// Where discovery starts. Everything else comes from the service catalog.
 ///
@@ -19,9 +19,24 @@ pub struct Endpoints {
     pub webexapis: Url,
     /// The identity broker, such as `https://idbroker.webex.com`.
     pub idbroker: Url,
-    /// Whether hosts of the well-known Webex domains may receive the token. False for FedRAMP,
-    /// whose hosts come from the catalog alone, and for a stand-in cloud.
-    pub webex_domains: bool,
+    /// Which hosts of the well-known Webex domains belong to this cloud.
+    pub domains: WebexDomains,
+    /// Further origins that belong to it; see [`trusting`](Self::trusting).
+    trusted: Vec<Url>,
+}
+
+/// Which hosts of the well-known Webex domains (`webex.com`, `wbx2.com`, `ciscospark.com` and the
+/// like) belong to a cloud: may be asked, and may receive the token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum WebexDomains {
+    /// All but those of Webex for Government.
+    Commercial,
+    /// Those of Webex for Government (FedRAMP) alone.
+    Government,
+    /// None: a stand-in cloud, whose origins are configured.
+    #[default]
+    None,
 }
 
 impl Endpoints {
@@ -33,17 +48,20 @@ impl Endpoints {
             hydra: fixed("https://api.ciscospark.com/v1"),
             webexapis: fixed("https://webexapis.com/v1"),
             idbroker: fixed("https://idbroker.webex.com"),
-            webex_domains: true,
+            domains: WebexDomains::Commercial,
+            trusted: Vec::new(),
         }
     }
 
-    /// Webex for Government (FedRAMP).
+    /// Webex for Government (FedRAMP). Its region is told by a host of the commercial cloud, which is
+    /// asked without a token; nothing else is shared.
     pub fn fedramp() -> Self {
         Self {
             u2c: fixed("https://u2c.gov.ciscospark.com/u2c/api/v1"),
             hydra: fixed("https://api-usgov.webex.com/v1"),
             webexapis: fixed("https://api-usgov.webex.com/v1"),
-            webex_domains: false,
+            idbroker: fixed("https://idbroker-f.webex.com"),
+            domains: WebexDomains::Government,
             ..Self::production()
         }
     }
@@ -61,28 +79,47 @@ impl Endpoints {
     /// # Ok::<(), webex_core::InvalidOrigin>(())
     /// ```
     pub fn at(origin: &str) -> Result<Self, InvalidOrigin> {
-        let invalid = || InvalidOrigin(origin.to_owned());
-        let base = Url::parse(origin).map_err(|_| invalid())?;
-        let plain = matches!(base.scheme(), "http" | "https") && base.has_host();
-        let no_path = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
-        if !plain || !no_path || !base.username().is_empty() || base.password().is_some() {
-            return Err(invalid());
-        }
-        let at = |path| base.join(path).map_err(|_| invalid());
+        let base = parse_origin(origin)?;
+        let at = |path| base.join(path).map_err(|_| InvalidOrigin(origin.to_owned()));
         Ok(Self {
             u2c: at("/u2c/api/v1")?,
             region: at("/v1/region")?,
             hydra: at("/v1")?,
             webexapis: at("/v1")?,
             idbroker: base.clone(),
-            webex_domains: false,
+            domains: WebexDomains::None,
+            trusted: Vec::new(),
         })
     }
 
-    /// Every configured base, for the list of places that may receive the token.
-    pub(crate) fn all(&self) -> [&Url; 5] {
-        [&self.u2c, &self.region, &self.hydra, &self.webexapis, &self.idbroker]
+    /// Adds an origin to this cloud: requests may go there, with the token. For a stand-in cloud
+    /// whose catalog names more than one host or port; what is not on the list is never asked,
+    /// whoever names it.
+    ///
+    /// # Errors
+    /// [`InvalidOrigin`] as in [`at`](Self::at).
+    pub fn trusting(mut self, origin: &str) -> Result<Self, InvalidOrigin> {
+        self.trusted.push(parse_origin(origin)?);
+        Ok(self)
     }
+
+    /// The origins that may receive the token because they are configured. The region is not one of
+    /// them: it is asked without.
+    pub(crate) fn trusted_origins(&self) -> impl Iterator<Item = Origin> {
+        let own = [&self.u2c, &self.hydra, &self.webexapis, &self.idbroker];
+        own.into_iter().chain(&self.trusted).map(Url::origin)
+    }
+}
+
+fn parse_origin(origin: &str) -> Result<Url, InvalidOrigin> {
+    let invalid = || InvalidOrigin(origin.to_owned());
+    let base = Url::parse(origin).map_err(|_| invalid())?;
+    let plain = matches!(base.scheme(), "http" | "https") && base.has_host();
+    let no_path = base.path() == "/" && base.query().is_none() && base.fragment().is_none();
+    if !plain || !no_path || !base.username().is_empty() || base.password().is_some() {
+        return Err(invalid());
+    }
+    Ok(base)
 }
 
 impl Default for Endpoints {
@@ -114,6 +151,26 @@ pub fn join(base: &Url, path: &str) -> Url {
     url
 }
 
+/// The same URL at another `host` or `host:port`; without a port, at the default one. `None` when the
+/// text is anything else: the setters of [`Url`] would cut it off where it stops to be a host.
+pub(crate) fn with_authority(url: &Url, authority: &str) -> Option<Url> {
+    let place = parse_authority(url.scheme(), authority)?;
+    let mut url = url.clone();
+    url.set_host(place.host_str()).ok()?;
+    url.set_port(place.port()).ok()?;
+    Some(url)
+}
+
+/// The root of `host` or `host:port`; `None` when the text is anything else.
+pub(crate) fn parse_authority(scheme: &str, authority: &str) -> Option<Url> {
+    let inside = |c: char| c.is_ascii_graphic() && !matches!(c, '/' | '\\' | '?' | '#' | '@' | '%');
+    if authority.is_empty() || !authority.chars().all(inside) {
+        return None;
+    }
+    let place = Url::parse(&format!("{scheme}://{authority}/")).ok()?;
+    place.has_host().then_some(place)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +180,7 @@ mod tests {
         for text in ["", "ftp://x", "https://x/path", "https://u:p@x", "https://x?q", "localhost:1"]
         {
             assert!(Endpoints::at(text).is_err(), "{text}");
+            assert!(Endpoints::production().trusting(text).is_err(), "{text}");
         }
     }
 
@@ -134,5 +192,39 @@ mod tests {
             }
         }
         assert_eq!(join(&fixed("https://h"), "b").as_str(), "https://h/b");
+    }
+
+    #[test]
+    fn a_host_is_taken_whole_or_not_at_all() {
+        let url = fixed("https://a.example:8443/x?y=z");
+        let moved = |authority| with_authority(&url, authority).map(String::from);
+        for (authority, expected) in [
+            ("b.example", "https://b.example/x?y=z"),
+            ("b.example:9443", "https://b.example:9443/x?y=z"),
+            ("b.example:443", "https://b.example/x?y=z"),
+            ("[::1]:8443", "https://[::1]:8443/x?y=z"),
+        ] {
+            assert_eq!(moved(authority).as_deref(), Some(expected), "{authority}");
+        }
+        for odd in [
+            "",
+            "b.example/evil",
+            "b.example\\evil",
+            "b.example?x",
+            "b.example#x",
+            "u@b.example",
+            "u:p@b.example",
+            "b.example%2fevil",
+            "b.example evil",
+            " b.example",
+            "b.example\n",
+            "b.example:http",
+            "b.example:99999",
+            ":8443",
+            "[::1",
+            "b\u{f6}se.example",
+        ] {
+            assert_eq!(moved(odd), None, "{odd:?}");
+        }
     }
 }

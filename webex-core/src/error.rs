@@ -142,6 +142,18 @@ pub enum HttpError {
         /// What is wrong with the answer.
         reason: String,
     },
+    /// Not sent: the address is none of this cloud, whoever named it.
+    #[error("{address} does not belong to this cloud; nothing was sent there")]
+    NotAllowed {
+        /// Scheme, host and port.
+        address: String,
+    },
+    /// Not sent: the request cannot be one.
+    #[error("the request cannot be sent: {reason}")]
+    Request {
+        /// What is wrong with it.
+        reason: &'static str,
+    },
     /// The service redirected in a circle, or to where no request may go.
     #[error("{host} redirected to an address that is not followed: {reason}")]
     Redirect {
@@ -158,14 +170,16 @@ impl HttpError {
         match self {
             Self::Status(error) => error.kind(),
             Self::Network { .. } | Self::Proxy { .. } => ErrorKind::Network,
-            Self::ProxyAuthentication { .. } => ErrorKind::Configuration,
+            Self::ProxyAuthentication { .. } | Self::Request { .. } => ErrorKind::Configuration,
             Self::Paused { retry_after, .. } => {
                 ErrorKind::RateLimited { retry_after: Some(*retry_after) }
             }
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Token(error) => token_kind(error),
             Self::NoDevice { kind, .. } => *kind,
-            Self::Body { .. } | Self::Redirect { .. } => ErrorKind::Protocol,
+            Self::Body { .. } | Self::NotAllowed { .. } | Self::Redirect { .. } => {
+                ErrorKind::Protocol
+            }
         }
     }
 

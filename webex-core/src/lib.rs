@@ -32,7 +32,7 @@ pub use webex_auth::{AccessToken, Credentials, SecretString, Store, TokenError, 
 pub use self::{
     catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector},
     device::{Device, DeviceConfig},
-    endpoints::{Endpoints, InvalidOrigin, join},
+    endpoints::{Endpoints, InvalidOrigin, WebexDomains, join},
     error::{ErrorKind, HttpError, ServiceError},
     events::Subscription,
     http::{

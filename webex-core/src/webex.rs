@@ -7,7 +7,7 @@ use url::Url;
 use webex_auth::{Credentials, Store, TokenError, Tokens};
 
 use crate::{
-    catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Services},
+    catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Hosts, Services},
     clock::ClockOffset,
     core::Core,
     device::config::DeviceConfig,
@@ -85,8 +85,7 @@ impl Webex {
     /// soon as they are known, and remembered for the next start. Does nothing by itself, and
     /// nothing the second time. Products call it for what they use.
     pub fn expect_service(&self, service: &'static str) {
-        let catalog = self.0.core.services.at_hand();
-        self.0.core.http.expect_service(service, catalog.as_deref());
+        self.0.core.services.expect(service);
     }
 
     /// The HTTP client of this user: for services that this SDK does not know.
@@ -151,7 +150,7 @@ impl Webex {
 
     fn hint(&self, hint: Hint) {
         self.tokens().network_changed();
-        self.http().allow().hosts().forgive();
+        self.http().hosts().forgive();
         if let Some(link) = self.0.link.get() {
             link.hint(hint);
         }
@@ -264,15 +263,16 @@ impl WebexBuilder {
                 builder.build()?
             }
         };
-        let allow = AllowList::new(self.endpoints.all(), self.endpoints.webex_domains);
-        let hosts = StartHosts::new(self.saved.clone(), &self.endpoints.u2c);
-        let http = Http::new(transport, tokens, allow, TrackingIds::new(), hosts);
+        let hosts = Arc::new(Hosts::default());
+        let allow = AllowList::new(&self.endpoints, Arc::clone(&hosts) as _);
+        let remembered = StartHosts::new(self.saved.clone(), &self.endpoints.u2c);
+        let http = Http::new(transport, tokens, allow, TrackingIds::new(), remembered);
         let (endpoints, mut device, saved) = (self.endpoints, self.device, self.saved);
         if saved.is_kept() {
             device.ttl = None;
         }
         let u2c = endpoints.u2c.clone();
-        let services = Services::new(http.clone(), u2c, self.catalog_format, saved.clone());
+        let services = Services::new(http.clone(), hosts, u2c, self.catalog_format, saved.clone());
         let clock = ClockOffset::default();
         let core = Core { http, endpoints, device, saved, services, clock };
         Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))

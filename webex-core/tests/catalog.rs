@@ -9,15 +9,23 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
-use support::{builder, trusting};
+use support::trusting;
 use webex_auth::{MemoryStore, Store};
 use webex_core::{
-    CatalogError, CatalogFormat, CatalogSelector, Credentials, ErrorKind, Request, Webex,
+    CatalogError, CatalogFormat, CatalogSelector, Credentials, Endpoints, ErrorKind, Request,
+    Webex, WebexBuilder, WebexDomains,
 };
 use webex_sandbox::{CatalogHost, NewUser, Sandbox, U2c, Wdm};
 
+/// The sandbox under each of the names that its catalogs use here.
+fn builder(sandbox: &Sandbox) -> WebexBuilder {
+    let trusted = [alias(sandbox), DEAD.to_owned()].map(|place| format!("https://{place}"));
+    let cloud = |cloud: Endpoints, origin: &String| cloud.trusting(origin).unwrap();
+    support::builder(sandbox).endpoints(trusted.iter().fold(support::cloud(sandbox), cloud))
+}
+
 fn client(sandbox: &Sandbox) -> Webex {
-    support::client(sandbox, trusting(sandbox))
+    builder(sandbox).build().unwrap()
 }
 
 fn with_format(sandbox: &Sandbox, format: CatalogFormat) -> Webex {
@@ -338,7 +346,11 @@ async fn the_users_of_an_organisation_hold_one_catalog() {
     let mut catalogs = Vec::new();
     for number in 0..20 {
         let user = sandbox.add_user(NewUser::from(format!("user{number}@example.com").as_str()));
+        let mut cloud = support::cloud(&sandbox);
+        // What makes the catalog large are hosts of the Webex domains.
+        cloud.domains = WebexDomains::Commercial;
         let webex = builder(&sandbox)
+            .endpoints(cloud)
             .transport(transport.clone())
             .credentials(Credentials::access_token(user.token()))
             .build()

@@ -43,7 +43,7 @@ async fn requests_carry_what_the_services_expect() {
 }
 
 #[tokio::test]
-async fn the_token_is_not_sent_where_it_is_not_asked_for_or_not_allowed() {
+async fn the_token_is_not_sent_where_it_is_not_asked_for_and_nothing_where_it_is_not_allowed() {
     let sandbox = Sandbox::start().await.unwrap();
     let other = Sandbox::start().await.unwrap();
     let transport = Transport::builder()
@@ -62,17 +62,23 @@ async fn the_token_is_not_sent_where_it_is_not_asked_for_or_not_allowed() {
     assert_eq!(header(&sandbox), None);
 
     // Another port is another origin: a cloud that the user has nothing to do with.
-    let stranger = webex.http().send(people(&other)).await.unwrap_err();
-    assert_eq!(stranger.status(), Some(401));
-    assert_eq!(header(&other), None);
+    for request in [people(&other), people(&other).auth(Auth::None)] {
+        let stranger = webex.http().send(request).await.unwrap_err();
+        assert!(matches!(&stranger, HttpError::NotAllowed { .. }), "{stranger:?}");
+        assert!(stranger.to_string().contains(other.origin().as_str().trim_end_matches('/')));
+        assert_eq!(stranger.kind(), ErrorKind::Protocol);
+    }
+    assert!(other.requests().is_empty());
 
-    // A redirect there is followed, without the token.
-    let there = other.url("/v1/people/me");
-    sandbox.fail(Hydra::me()).with(307).header("location", &there).once();
-    let redirected = webex.http().send(people(&sandbox)).await.unwrap_err();
-    assert_eq!(redirected.status(), Some(401));
-    assert!(header(&sandbox).is_some());
-    assert_eq!((other.requests().of(Hydra::me()).count(), header(&other)), (2, None));
+    // An address of the application's own is asked, without the token, and stays where it is.
+    let own = webex.http().send(people(&other).auth(Auth::Bearer).unlisted()).await.unwrap_err();
+    assert_eq!((own.status(), header(&other)), (Some(401), None));
+    let here = sandbox.url("/v1/people/me");
+    other.fail(Hydra::me()).with(307).header("location", &here).once();
+    sandbox.clear_requests();
+    let away = webex.http().send(people(&other).unlisted()).await.unwrap_err();
+    assert!(matches!(away, HttpError::Redirect { .. }), "{away:?}");
+    assert!(sandbox.requests().is_empty());
 }
 
 #[tokio::test]

@@ -4,10 +4,10 @@ mod support;
 
 use std::{sync::Arc, time::Duration};
 
-use support::{builder, people, trusting};
+use support::{builder, cloud, people, trusting};
 use tokio::io::AsyncReadExt;
 use webex_auth::MemoryStore;
-use webex_core::{SavedState, Transport, Webex};
+use webex_core::{Endpoints, SavedState, Transport, Webex, WebexBuilder};
 use webex_sandbox::{Sandbox, U2c};
 use webex_tests::relay::Relay;
 
@@ -29,8 +29,20 @@ impl Cloud {
     }
 
     fn client(&self, store: &Arc<MemoryStore>, transport: &Transport) -> Webex {
-        let builder = builder(&self.sandbox).state_store(Arc::clone(store) as _, "ann");
-        builder.transport(transport.clone()).build().unwrap()
+        self.builder()
+            .state_store(Arc::clone(store) as _, "ann")
+            .transport(transport.clone())
+            .build()
+            .unwrap()
+    }
+
+    fn builder(&self) -> WebexBuilder {
+        builder(&self.sandbox).endpoints(self.endpoints())
+    }
+
+    fn endpoints(&self) -> Endpoints {
+        let trusting = |cloud: Endpoints, relay: &Relay| cloud.trusting(&relay.origin()).unwrap();
+        [&self.wdm, &self.mercury].into_iter().fold(cloud(&self.sandbox), trusting)
     }
 
     fn connections(&self) -> (usize, usize) {
@@ -57,7 +69,7 @@ async fn up_and_down(webex: &Webex) {
 async fn what_the_catalog_tells_is_dialled_while_the_device_is_registered() {
     let cloud = Cloud::start().await;
     let transport = trusting(&cloud.sandbox).build().unwrap();
-    let webex = builder(&cloud.sandbox).transport(transport).build().unwrap();
+    let webex = cloud.builder().transport(transport).build().unwrap();
     // The device's answer is held back: by then the socket's connection stands.
     let register = cloud.sandbox.fail(webex_sandbox::Wdm::register());
     register.delay(Duration::from_millis(300)).once();
@@ -133,9 +145,8 @@ async fn what_is_not_allowed_or_not_protected_is_not_dialled() {
     let cloud = Cloud::start().await;
     let [stranger, plain] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let store = Arc::new(MemoryStore::default());
-    // The real cloud's domains are known: what is outside of them is not dialled on memory alone.
-    let mut endpoints = webex_core::Endpoints::at(cloud.sandbox.origin().as_str()).unwrap();
-    endpoints.webex_domains = true;
+    // The last start may have had another idea of whom to trust.
+    let endpoints = cloud.endpoints();
     let origins = [
         format!("https://{}", stranger.local_addr().unwrap()),
         format!("http://{}", plain.local_addr().unwrap()),
@@ -167,9 +178,15 @@ async fn a_host_that_is_gone_does_not_matter_and_gets_nothing_but_a_handshake() 
     let gone = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let saved = SavedState::new(Arc::clone(&store) as _, "ann");
     let mut hosts = saved.load::<serde_json::Value>("hosts").await.unwrap();
-    hosts["hosts"][0]["origin"] = format!("https://{}", gone.local_addr().unwrap()).into();
+    let origin = format!("https://{}", gone.local_addr().unwrap());
+    hosts["hosts"][0]["origin"] = origin.as_str().into();
     saved.save("hosts", &hosts).await;
-    let webex = cloud.client(&store, &trusting(&cloud.sandbox).build().unwrap());
+    let webex = cloud
+        .builder()
+        .endpoints(cloud.endpoints().trusting(&origin).unwrap())
+        .state_store(store, "ann")
+        .build()
+        .unwrap();
     let (accepted, ()) = tokio::join!(gone.accept(), up_and_down(&webex));
     let mut bytes = vec![0; 4096];
     let (mut stream, _) = accepted.unwrap();

@@ -34,7 +34,7 @@ async fn no_query_no_token_and_no_password_is_logged() {
     // What fails is logged as well.
     let mut nowhere = url.clone();
     nowhere.set_port(Some(free_port())).unwrap();
-    let failed = webex.http().send(Request::get(nowhere)).await.unwrap_err();
+    let failed = webex.http().send(Request::get(nowhere).unlisted()).await.unwrap_err();
     leaks.assert_absent("an error of the proxy", format!("{failed} {failed:?}"));
     proxy.stop();
     let failed = webex.http().send(Request::get(url)).await.unwrap_err();

@@ -84,7 +84,7 @@ async fn a_proxy_that_cannot_reach_the_service_says_so() {
     let proxy = Tinyproxy::start();
     let webex = client(&sandbox, trusting(&sandbox).proxy(Proxy::new(&proxy.url()).unwrap()));
     let nowhere = format!("https://127.0.0.1:{}/", free_port());
-    let request = webex_core::Request::get(nowhere.parse().unwrap());
+    let request = webex_core::Request::get(nowhere.parse().unwrap()).unlisted();
     let error = webex.http().send(request).await.unwrap_err();
     let HttpError::Proxy { proxy: named, reason } = &error else { panic!("{error:?}") };
     assert_eq!(named, proxy.address());

@@ -11,11 +11,20 @@ use webex_sandbox::Sandbox;
 /// Longest wait for anything that should happen at once.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The sandbox as a cloud that has further places.
+pub(crate) fn cloud(sandbox: &Sandbox, places: &[&str]) -> Endpoints {
+    let own = Endpoints::at(sandbox.origin().as_str()).unwrap();
+    let trusting = |cloud: Endpoints, at: &&str| cloud.trusting(&format!("https://{at}")).unwrap();
+    places.iter().fold(own, trusting)
+}
+
+/// The sandbox's user. Its cloud is also where tests place further Mobius servers.
 pub(crate) fn client(sandbox: &Sandbox) -> Webex {
     let ca = sandbox.ca_pem().unwrap().as_bytes();
+    let port = sandbox.origin().port().unwrap();
     Webex::builder()
         .credentials(Credentials::access_token(sandbox.token()))
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
+        .endpoints(cloud(sandbox, &[&format!("localhost:{port}"), "127.0.0.1:1"]))
         .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
         .build()
         .unwrap()

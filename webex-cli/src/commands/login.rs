@@ -18,7 +18,7 @@ use webex_sdk::{
         Credentials, DevicePrompt, DeviceState, Integration, LoopbackListener, OAuthError, Scope,
         Scopes, TokenHttp, TokenSet, Tokens, open_browser,
     },
-    core::{Auth, Request, Transport},
+    core::{Request, Transport},
 };
 
 use crate::{
@@ -169,7 +169,7 @@ async fn to_sandbox(arguments: Arguments, scopes: Scopes) -> Result<(), Failure>
     let tokens = by_device(&profile.integration, http, async |prompt| {
         // A sandbox has no page: opening the link is agreeing.
         if let (false, Some(link)) = (arguments.device, prompt.link_with_code()) {
-            let opened = client.http().send(Request::get(link.clone()).auth(Auth::None)).await;
+            let opened = client.http().send(Request::get(link.clone()).unlisted()).await;
             opened.map_err(|error| Failure::sdk(error.kind(), &error))?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use std::{
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 
-use super::Catalog;
+use super::{model::Catalog, wire};
 
 /// Two hashes with random keys, and the length: 128 bits that nobody can aim at.
 type Key = (u64, u64, usize);
@@ -26,22 +26,70 @@ struct Answers {
 }
 
 impl Answers {
-    fn key(&self, body: &[u8]) -> Key {
+    fn key(&self, cloud: &str, body: &[u8]) -> Key {
         let [one, other] = &self.hashers;
-        (one.hash_one(body), other.hash_one(body), body.len())
+        (one.hash_one((cloud, body)), other.hash_one((cloud, body)), body.len())
     }
 }
 
-/// The catalog of this answer, if it is in use, and when the service made it.
-pub(super) fn known(body: &[u8]) -> Option<(Arc<Catalog>, Option<u64>)> {
+/// A list by which catalogs are read.
+pub(super) struct Reader<'a> {
+    /// Tells one list from another.
+    pub(super) cloud: &'a str,
+    /// Takes out of a catalog what the list does not allow.
+    pub(super) restrict: &'a dyn Fn(Arc<Catalog>) -> Arc<Catalog>,
+}
+
+impl Reader<'_> {
+    /// Reads an answer, and says when the service made it, where its form does. An answer that
+    /// somebody else has had is not even parsed: a fleet of thousands that starts would make and drop
+    /// as many catalogs, which leaves memory in pieces.
+    pub(super) fn read(
+        &self,
+        body: &[u8],
+    ) -> Result<(Arc<Catalog>, Option<u64>), serde_json::Error> {
+        let key = ANSWERS.key(self.cloud, body);
+        if let Some(known) = known(&key) {
+            return Ok(known);
+        }
+        let (catalog, timestamp) = wire::read(body)?;
+        let catalog = (self.restrict)(catalog.shared());
+        let mut known = ANSWERS.known.lock();
+        known.retain(|_, (catalog, _)| catalog.strong_count() > 0);
+        known.insert(key, (Arc::downgrade(&catalog), timestamp));
+        Ok((catalog, timestamp))
+    }
+}
+
+/// The catalog of an answer, if it is in use, and when the service made it.
+fn known(key: &Key) -> Option<(Arc<Catalog>, Option<u64>)> {
     let known = ANSWERS.known.lock();
-    let (catalog, timestamp) = known.get(&ANSWERS.key(body))?;
+    let (catalog, timestamp) = known.get(key)?;
     Some((catalog.upgrade()?, *timestamp))
 }
 
-/// Remembers what this answer was read as, while that is in use.
-pub(super) fn remember(body: &[u8], catalog: &Arc<Catalog>, timestamp: Option<u64>) {
-    let mut known = ANSWERS.known.lock();
-    known.retain(|_, (catalog, _)| catalog.strong_count() > 0);
-    known.insert(ANSWERS.key(body), (Arc::downgrade(catalog), timestamp));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_once_for_a_list_while_it_is_in_use() {
+        let body = br#"{"serviceLinks": {"wdm": "https://read-once.example/wdm"}}"#;
+        let whole = |catalog| catalog;
+        let nothing = |catalog: Arc<Catalog>| catalog.restricted("https", |_| false);
+        let [one, other] = [
+            Reader { cloud: "one", restrict: &whole },
+            Reader { cloud: "other", restrict: &nothing },
+        ];
+        let is_known = |reader: &Reader<'_>| known(&ANSWERS.key(reader.cloud, body)).is_some();
+        assert!(!is_known(&one));
+        let (catalog, _) = one.read(body).unwrap();
+        assert!(is_known(&one) && !is_known(&other));
+        assert!(Arc::ptr_eq(&catalog, &one.read(body).unwrap().0));
+        let (less, _) = other.read(body).unwrap();
+        assert!(catalog.service_url("wdm").is_ok() && less.service_url("wdm").is_err());
+        drop((catalog, less));
+        assert!(!is_known(&one) && !is_known(&other));
+        assert!(one.read(b"[]").is_err());
+    }
 }

@@ -1,4 +1,12 @@
-use super::*;
+use std::sync::Arc;
+
+use url::Url;
+
+use super::{Catalog, Hosts, model::KeptCatalog, timings::FAILED_FOR, wire};
+use crate::{
+    error::{ErrorKind, HttpError},
+    http::HostPolicy,
+};
 
 const EXAMPLE: &str = r#"{
     "serviceLinks": {
@@ -118,12 +126,15 @@ fn mobius_clusters_keep_the_order_of_the_catalog() {
 }
 
 #[test]
-fn knows_its_hosts() {
-    for host in ["wdm-a.example", "wdm-b.example", "mobius-eu.example", "127.0.0.1"] {
-        assert!(example().has_host(host), "{host}");
+fn knows_its_hosts_and_ports() {
+    for host in ["wdm-a.example", "wdm-b.example", "mobius-eu.example"] {
+        assert!(example().lists(host, 443), "{host}");
+        assert!(!example().lists(host, 8443), "{host}");
     }
-    assert!(second().has_host("wdm-2.example") && second().has_host("wdm-eu.example"));
-    assert!(!example().has_host("example") && !second().has_host("wdm-a.example"));
+    assert!(example().lists("127.0.0.1", 8443) && example().lists("127.0.0.1", 9443));
+    assert!(!example().lists("127.0.0.1", 443));
+    assert!(second().lists("wdm-2.example", 443) && second().lists("wdm-eu.example", 443));
+    assert!(!example().lists("example", 443) && !second().lists("wdm-a.example", 443));
 }
 
 #[test]
@@ -205,7 +216,7 @@ async fn a_failed_host_is_left_alone_for_a_while() {
     let hosts = hosts(example());
     let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
     hosts.mark_failed(&device);
-    let almost = super::hosts::FAILED_FOR.checked_sub(std::time::Duration::from_millis(1));
+    let almost = FAILED_FOR.checked_sub(std::time::Duration::from_millis(1));
     tokio::time::advance(almost.unwrap()).await;
     assert_ne!(hosts.place(&device), device);
     tokio::time::advance(std::time::Duration::from_millis(1)).await;
@@ -239,7 +250,7 @@ fn only_what_speaks_against_a_host_counts() {
     ] {
         let hosts = hosts(example());
         let shown = error.to_string();
-        hosts.observe::<()>(&device, &Err(error));
+        hosts.observe(&device, Some(&error));
         assert_eq!(hosts.place(&device) != device, moves, "{shown}");
     }
 }
@@ -258,6 +269,33 @@ fn clusters_change_when_all_are_known() {
 }
 
 #[test]
+fn what_may_not_be_listed_is_left_out() {
+    for catalog in [example(), second()] {
+        let whole = catalog.shared();
+        let same = Arc::clone(&whole).restricted("https", |_| true);
+        assert!(Arc::ptr_eq(&whole, &same), "nothing to leave out");
+        let good = |url: &Url| {
+            let host = url.host_str().unwrap_or_default();
+            host != "wdm-b.example" && host != "wdm-1.example" && !host.starts_with("mobius")
+        };
+        let rest = Arc::clone(&whole).restricted("https", good);
+        let wdm = rest.service_url("wdm").unwrap();
+        assert!(["wdm-a.example", "wdm-2.example"].contains(&wdm.host_str().unwrap()), "{wdm}");
+        assert!(rest.service_url("mobius").is_err() && rest.mobius_clusters().is_empty());
+        for host in ["wdm-b.example", "wdm-1.example", "mobius-us.example", "mobius-eu.example"] {
+            assert!(!rest.lists(host, 443), "{host}");
+        }
+        let hosts = Hosts::default();
+        hosts.set_catalog(rest);
+        let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
+        hosts.mark_failed(&device);
+        assert_eq!(hosts.place(&device), device, "no way to what was left out");
+        let nothing = whole.restricted("https", |_| false);
+        assert_eq!((nothing.services().count(), nothing.lists("wdm-a.example", 443)), (0, false));
+    }
+}
+
+#[test]
 fn equal_catalogs_are_held_once_also_when_one_was_kept() {
     for catalog in [example(), second()] {
         let kept = serde_json::to_string(&catalog).unwrap();
@@ -268,23 +306,11 @@ fn equal_catalogs_are_held_once_also_when_one_was_kept() {
 }
 
 #[test]
-fn the_same_answer_is_read_once_while_it_is_in_use() {
-    let body = EXAMPLE.replace("wdm-b", "wdm-read-once").into_bytes();
-    assert!(answers::known(&body).is_none());
-    let (catalog, timestamp) = Catalog::read_shared(&body).unwrap();
-    let (known, same) = answers::known(&body).unwrap();
-    assert!(Arc::ptr_eq(&catalog, &known) && same == timestamp);
-    drop((catalog, known));
-    assert!(answers::known(&body).is_none());
-    assert!(Catalog::read_shared(b"[]").is_err());
-}
-
-#[test]
 fn the_second_form_tells_its_age() {
-    assert_eq!(Catalog::read(SECOND.as_bytes()).unwrap().1, Some(1_700_000_000_000));
-    assert_eq!(Catalog::read(EXAMPLE.as_bytes()).unwrap().1, None);
+    assert_eq!(wire::read(SECOND.as_bytes()).unwrap().1, Some(1_700_000_000_000));
+    assert_eq!(wire::read(EXAMPLE.as_bytes()).unwrap().1, None);
     let number = SECOND.replace("\"1700000000000\"", "1700000000000");
-    assert_eq!(Catalog::read(number.as_bytes()).unwrap().1, Some(1_700_000_000_000));
+    assert_eq!(wire::read(number.as_bytes()).unwrap().1, Some(1_700_000_000_000));
 }
 
 #[test]

@@ -1,12 +1,13 @@
 //! What Mercury says about the catalog: that it is out of date, or which clusters are in use.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tracing::debug;
 
 use super::{
-    Services,
+    services::Services,
+    timings::SPREAD,
     wire::{Timestamp, pairs},
 };
 use crate::mercury::MercuryEvent;
@@ -16,10 +17,6 @@ const INVALIDATION: &str = "u2c.cache-invalidation";
 
 /// Services moved to other clusters: `data.activeClusters` has them by name.
 const ACTIVE_CLUSTERS: &str = "ActiveClusterStatusEvent";
-
-/// Within this time after an event the catalog is fetched, at a random moment: the same event goes
-/// to every client of an organisation, and several may come at once.
-pub(super) const SPREAD: Duration = Duration::from_secs(2);
 
 #[derive(Deserialize)]
 struct Invalidation {

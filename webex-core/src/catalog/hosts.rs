@@ -6,11 +6,12 @@
 //! that its place is elsewhere, it goes where [the one rule](super) says.
 
 use std::{
+    fmt,
     sync::{
-        Arc, Weak,
+        Arc,
         atomic::{AtomicU32, Ordering},
     },
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use once_cell::sync::OnceCell;
@@ -19,19 +20,16 @@ use tracing::info;
 use url::Url;
 use webex_auth::timer::now;
 
-use super::{Catalog, CatalogError, Services, authority};
-use crate::error::HttpError;
-
-/// How long a host that failed is left alone while there are others. The reference client waits
-/// until all have failed; a host that was restarted is back within minutes.
-pub(super) const FAILED_FOR: Duration = Duration::from_secs(5 * 60);
+use super::{
+    address::authority,
+    error::CatalogError,
+    model::Catalog,
+    timings::{FAILED_FOR, PATIENT},
+};
+use crate::{error::HttpError, http::HostPolicy};
 
 /// So many failures of hosts since the catalog was fetched, and it may be out of date.
 pub(super) const FAILURES: u32 = 3;
-
-/// A request that waited so long and got no answer says something about the host, and not only
-/// about the patience of who sent it.
-const PATIENT: Duration = Duration::from_secs(10);
 
 /// The hosts of one client.
 #[derive(Debug, Default)]
@@ -40,8 +38,17 @@ pub(crate) struct Hosts {
     /// Authorities, and until when they are left alone.
     failed: Mutex<Vec<(Box<str>, Instant)>>,
     failures: AtomicU32,
-    /// Who fetches the catalog anew when hosts keep failing.
-    services: OnceCell<Weak<Services>>,
+    /// Called when hosts keep failing.
+    failing: OnceCell<Failing>,
+}
+
+/// What is called when hosts keep failing.
+struct Failing(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for Failing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Failing")
+    }
 }
 
 impl Hosts {
@@ -51,13 +58,10 @@ impl Hosts {
         self.failures.store(0, Ordering::Relaxed);
     }
 
-    pub(super) fn set_services(&self, services: &Arc<Services>) {
-        let _ = self.services.set(Arc::downgrade(services));
-    }
-
-    /// Whether the catalog has this host.
-    pub(crate) fn has(&self, host: &str) -> bool {
-        self.catalog.read().as_ref().is_some_and(|catalog| catalog.has_host(host))
+    /// Calls this when so many hosts have failed that the catalog may be out of date. Once set, it
+    /// stays.
+    pub(super) fn when_failing(&self, call: impl Fn() + Send + Sync + 'static) {
+        let _ = self.failing.set(Failing(Box::new(call)));
     }
 
     /// The URL of a service on its best host.
@@ -68,64 +72,6 @@ impl Hosts {
     ) -> Result<Url, CatalogError> {
         let candidates: Vec<_> = catalog.candidates(service).collect();
         self.best(&candidates).ok_or_else(|| CatalogError::NoService(service.to_owned()))
-    }
-
-    /// Where to send a request for this URL.
-    pub(crate) fn place(&self, url: &Url) -> Url {
-        let settled = |catalog: &Arc<Catalog>| catalog.is_settled(url);
-        if self.failed.lock().is_empty() && self.catalog.read().as_ref().is_none_or(settled) {
-            return url.clone();
-        }
-        let alternatives = self.alternatives(url);
-        let at_home = alternatives.iter().any(|other| authority(other) == authority(url));
-        if alternatives.is_empty() || (at_home && !self.is_failed(&authority(url))) {
-            return url.clone();
-        }
-        self.best(&alternatives).unwrap_or_else(|| url.clone())
-    }
-
-    /// The network is another one: what failed before says nothing any more.
-    pub(crate) fn forgive(&self) {
-        self.failed.lock().clear();
-        self.failures.store(0, Ordering::Relaxed);
-    }
-
-    /// What came of a request to this URL, after [`place`](Self::place).
-    pub(crate) fn observe<T>(&self, url: &Url, outcome: &Result<T, HttpError>) {
-        let failed = match outcome {
-            // A failure of another host, behind a redirect, is not this one's.
-            Err(HttpError::Network { host, .. }) => url.host_str() == Some(host),
-            Err(HttpError::Timeout { host, after }) => {
-                url.host_str() == Some(host) && *after >= PATIENT
-            }
-            Err(error) => {
-                let answered = error.service().is_some_and(|it| url.host_str() == Some(&*it.host));
-                answered && matches!(error.status(), Some(500 | 502..=504)) && self.has_others(url)
-            }
-            Ok(_) => false,
-        };
-        if failed {
-            self.mark_failed(url);
-        }
-    }
-
-    /// The host of this URL does not work. It is left alone for a while where there are others.
-    pub(crate) fn mark_failed(&self, url: &Url) {
-        if !url.host_str().is_some_and(|host| self.has(host)) {
-            return;
-        }
-        if self.has_others(url) {
-            let (host, now) = (authority(url), now());
-            info!(host, "a host has failed; another one is used for a while");
-            let mut failed = self.failed.lock();
-            failed.retain(|(other, until)| **other != *host && *until > now);
-            failed.push((host.into(), now + FAILED_FOR));
-        }
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES
-            && let Some(services) = self.services.get().and_then(Weak::upgrade)
-        {
-            services.refresh_after_failures();
-        }
     }
 
     fn has_others(&self, url: &Url) -> bool {
@@ -152,6 +98,67 @@ impl Hosts {
         !failed.is_empty() && {
             let now = now();
             failed.iter().any(|(other, until)| **other == *host && *until > now)
+        }
+    }
+}
+
+impl HostPolicy for Hosts {
+    fn lists(&self, host: &str, port: u16) -> bool {
+        self.catalog.read().as_ref().is_some_and(|catalog| catalog.lists(host, port))
+    }
+
+    fn place(&self, url: &Url) -> Url {
+        let settled = |catalog: &Arc<Catalog>| catalog.is_settled(url);
+        if self.failed.lock().is_empty() && self.catalog.read().as_ref().is_none_or(settled) {
+            return url.clone();
+        }
+        let alternatives = self.alternatives(url);
+        let at_home = alternatives.iter().any(|other| authority(other) == authority(url));
+        if alternatives.is_empty() || (at_home && !self.is_failed(&authority(url))) {
+            return url.clone();
+        }
+        self.best(&alternatives).unwrap_or_else(|| url.clone())
+    }
+
+    fn forgive(&self) {
+        self.failed.lock().clear();
+        self.failures.store(0, Ordering::Relaxed);
+    }
+
+    fn observe(&self, url: &Url, failure: Option<&HttpError>) {
+        let failed = match failure {
+            // A failure of another host, behind a redirect, is not this one's.
+            Some(HttpError::Network { host, .. }) => url.host_str() == Some(host),
+            Some(HttpError::Timeout { host, after }) => {
+                url.host_str() == Some(host) && *after >= PATIENT
+            }
+            Some(error) => {
+                let answered = error.service().is_some_and(|it| url.host_str() == Some(&*it.host));
+                answered && matches!(error.status(), Some(500 | 502..=504)) && self.has_others(url)
+            }
+            None => false,
+        };
+        if failed {
+            self.mark_failed(url);
+        }
+    }
+
+    fn mark_failed(&self, url: &Url) {
+        let place = url.host_str().zip(url.port_or_known_default());
+        if !place.is_some_and(|(host, port)| self.lists(host, port)) {
+            return;
+        }
+        if self.has_others(url) {
+            let (host, now) = (authority(url), now());
+            info!(host, "a host has failed; another one is used for a while");
+            let mut failed = self.failed.lock();
+            failed.retain(|(other, until)| **other != *host && *until > now);
+            failed.push((host.into(), now + FAILED_FOR));
+        }
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES
+            && let Some(Failing(call)) = self.failing.get()
+        {
+            call();
         }
     }
 }

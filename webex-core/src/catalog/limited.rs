@@ -1,15 +1,35 @@
-//! The limited catalog: what there is before anybody is signed in.
+//! What is asked of U2C: in which form, and without a token for whom (the limited catalog).
 
 use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::{Catalog, CatalogError, CatalogFormat};
+use super::error::CatalogError;
 use crate::{
     endpoints::join,
-    http::{Auth, Http, Request},
+    http::{Auth, Http, Request, Response},
 };
+
+/// In which form the catalog is asked for. Either is understood whatever was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum CatalogFormat {
+    /// `hostmap`, the default of the reference client.
+    #[default]
+    HostMap,
+    /// `U2CV2`, the second generation: it tells its age and the clusters of each service.
+    U2cV2,
+}
+
+impl CatalogFormat {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::HostMap => "hostmap",
+            Self::U2cV2 => "U2CV2",
+        }
+    }
+}
 
 /// For whom a limited catalog is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,18 +63,17 @@ impl CatalogSelector {
     }
 }
 
-/// Fetches a limited catalog; without a token.
-pub(super) async fn fetch(
+/// Asks for a limited catalog; without a token.
+pub(super) async fn ask(
     http: &Http,
     u2c: &Url,
     format: CatalogFormat,
     selector: &CatalogSelector,
-) -> Result<Catalog, CatalogError> {
+) -> Result<Response, CatalogError> {
     let mut url = join(u2c, "limited/catalog");
     let (name, value) = selector.parameter();
     url.query_pairs_mut().append_pair(name, &value).append_pair("format", format.name());
-    let answer = http.send(Request::get(url).auth(Auth::None)).await?;
-    Ok(answer.json()?)
+    Ok(http.send(Request::get(url).auth(Auth::None)).await?)
 }
 
 #[cfg(test)]

@@ -15,25 +15,25 @@ use futures_util::{
 };
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use tracing::debug;
+use tracing::{debug, warn};
 use url::Url;
 use webex_auth::timer::now;
 
-use super::{Catalog, CatalogError, CatalogFormat, CatalogSelector, Hosts, KeptCatalog, limited};
+use super::{
+    answers::Reader,
+    error::CatalogError,
+    expected::{self, Expected},
+    hosts::Hosts,
+    limited::{self, CatalogFormat, CatalogSelector},
+    model::{Catalog, KeptCatalog},
+    timings::{KEPT_FOR, OLD, REFRESH_PAUSE},
+};
 use crate::{
     endpoints::join,
-    http::{Http, Request},
+    error::HttpError,
+    http::{Http, Request, Response},
     saved::SavedState,
 };
-
-/// How long a kept catalog may be used (the reference client's limit).
-pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// From this age on a catalog is fetched anew beside its use.
-pub(super) const OLD: Duration = Duration::from_secs(12 * 60 * 60);
-
-/// How often hosts that fail, or age, may lead to a request. What fails may be the network.
-pub(super) const REFRESH_PAUSE: Duration = Duration::from_secs(5 * 60);
 
 /// Where the catalog is in the saved state.
 const SAVED: &str = "catalog";
@@ -46,6 +46,7 @@ pub(crate) struct Services {
     format: CatalogFormat,
     saved: SavedState,
     hosts: Arc<Hosts>,
+    expected: Mutex<Expected>,
     state: Mutex<State>,
 }
 
@@ -76,12 +77,42 @@ pub(super) struct Held {
 }
 
 impl Services {
-    pub(crate) fn new(http: Http, u2c: Url, format: CatalogFormat, saved: SavedState) -> Arc<Self> {
-        let hosts = Arc::clone(http.allow().hosts());
-        let state = Mutex::default();
-        let services = Arc::new(Self { http, u2c, format, saved, hosts, state });
-        services.hosts.set_services(&services);
+    /// `hosts` is what `http` asks about hosts.
+    pub(crate) fn new(
+        http: Http,
+        hosts: Arc<Hosts>,
+        u2c: Url,
+        format: CatalogFormat,
+        saved: SavedState,
+    ) -> Arc<Self> {
+        let (expected, state) = (Mutex::default(), Mutex::default());
+        let services = Arc::new(Self { http, u2c, format, saved, hosts, expected, state });
+        let weak = Arc::downgrade(&services);
+        services.hosts.when_failing(move || {
+            if let Some(services) = weak.upgrade() {
+                services.refresh_after_failures();
+            }
+        });
         services
+    }
+
+    /// Something will need this service soon: its hosts are dialled as soon as the catalog tells
+    /// which they are.
+    pub(crate) fn expect(&self, service: &'static str) {
+        if self.expected.lock().add(service)
+            && let Some(catalog) = self.at_hand()
+        {
+            expected::hosts_of(service, &catalog).iter().for_each(|url| self.http.dial_ahead(url));
+        }
+    }
+
+    /// The socket will be opened soon.
+    pub(crate) fn expect_socket(&self) {
+        if self.expected.lock().add_socket()
+            && let Some(catalog) = self.at_hand()
+        {
+            expected::socket_of(&catalog).iter().for_each(|url| self.http.dial_ahead(url));
+        }
     }
 
     /// The catalog. One that is at hand is given at once, and fetched anew beside its use when it
@@ -128,12 +159,12 @@ impl Services {
         &self,
         selector: &CatalogSelector,
     ) -> Result<Arc<Catalog>, CatalogError> {
-        let catalog = limited::fetch(&self.http, &self.u2c, self.format, selector).await?;
-        Ok(catalog.shared())
+        let answer = limited::ask(&self.http, &self.u2c, self.format, selector).await?;
+        Ok(self.read(&answer)?.0)
     }
 
     /// Hosts keep failing: the catalog may be out of date.
-    pub(super) fn refresh_after_failures(self: &Arc<Self>) {
+    fn refresh_after_failures(self: &Arc<Self>) {
         if self.state.lock().held.is_some() {
             self.refresh_beside();
         }
@@ -223,16 +254,34 @@ impl Services {
             url.query_pairs_mut().append_pair("timestamp", &millis);
         }
         let answer = self.http.send(Request::get(url)).await?;
-        let (catalog, timestamp) = answer.read(Catalog::read_shared)?;
+        let (catalog, timestamp) = self.read(&answer)?;
         let fetched = since_1970().as_secs();
         Ok(Held { catalog, timestamp, fetched, kept: false })
+    }
+
+    fn read(&self, answer: &Response) -> Result<(Arc<Catalog>, Option<u64>), HttpError> {
+        let restrict = |catalog| self.restricted(catalog);
+        let reader = Reader { cloud: self.http.allow().cloud(), restrict: &restrict };
+        answer.read(|body| reader.read(body))
+    }
+
+    /// The catalog without the addresses that it may not name, whoever made it.
+    fn restricted(&self, catalog: Arc<Catalog>) -> Arc<Catalog> {
+        let allow = self.http.allow();
+        let restricted =
+            Arc::clone(&catalog).restricted(self.u2c.scheme(), |url| allow.may_list(url));
+        if !Arc::ptr_eq(&catalog, &restricted) {
+            warn!("the service catalog names addresses that do not belong to this cloud; left out");
+        }
+        restricted
     }
 
     fn accept(&self, held: Held) {
         let catalog = Arc::clone(&held.catalog);
         self.hosts.set_catalog(Arc::clone(&catalog));
         self.state.lock().held = Some(held);
-        self.http.dial_expected(&catalog);
+        let expected = self.expected.lock().hosts(&catalog);
+        expected.iter().for_each(|url| self.http.dial_ahead(url));
     }
 
     fn is_kept(&self) -> bool {
@@ -249,7 +298,7 @@ impl Services {
         if kept.org_id != org_id || kept.environment != self.u2c {
             return None;
         }
-        let catalog = Catalog::from(kept.catalog).shared();
+        let catalog = self.restricted(Catalog::from(kept.catalog).shared());
         let held = Held { catalog, timestamp: kept.timestamp, fetched: kept.fetched, kept: true };
         held.age().is_some_and(|age| age < KEPT_FOR).then_some(held)
     }

@@ -11,12 +11,27 @@ use serde::{
 };
 use url::Url;
 
-use super::{Candidate, Catalog, HostList, MOBIUS, Service, authority, with_host};
+use super::{
+    address::{authority, with_host},
+    model::{Candidate, Catalog, HostList, MOBIUS, Service},
+};
+
+/// Reads an answer of either form; also says when it was made, where the form does.
+pub(super) fn read(body: &[u8]) -> Result<(Catalog, Option<u64>), serde_json::Error> {
+    Ok(serde_json::from_slice::<Answer>(body)?.into_parts())
+}
+
+/// Reads the wire form, either of them.
+impl<'de> Deserialize<'de> for Catalog {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Answer::deserialize(deserializer)?.into_parts().0)
+    }
+}
 
 /// A catalog answer of either form. Fields that are not used are skipped while reading.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Answer {
+struct Answer {
     #[serde(default, deserialize_with = "pairs")]
     service_links: Vec<(String, String)>,
     #[serde(default, deserialize_with = "pairs")]
@@ -81,7 +96,7 @@ impl Timestamp {
 
 impl Answer {
     /// The catalog, and when it was made where the form tells that.
-    pub(super) fn into_parts(self) -> (Catalog, Option<u64>) {
+    fn into_parts(self) -> (Catalog, Option<u64>) {
         let timestamp = self.timestamp.as_ref().and_then(Timestamp::millis);
         let catalog = if self.services.is_empty() {
             from_hostmap(self.service_links, self.host_catalog)

@@ -84,7 +84,10 @@ impl Device {
     ) -> Result<Arc<Self>, HttpError> {
         let response = http.send(request).await?;
         let read = |body: &_| Self::read(body, response.header("etag"), keep, known);
-        Ok(Arc::new(response.read(read)?))
+        let device = response.read(read)?;
+        // It will be asked, and named to other services; its socket's address is looked at there.
+        http.allow().check(&device.url)?;
+        Ok(Arc::new(device))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Connections opened before they are needed.
 //!
 //! A new connection costs two round trips before it carries a request. Where it is known which
-//! hosts will be asked (see [`hosts`](super::hosts)), they are dialled while something else is
+//! hosts will be asked (see [`remembered`](super::remembered)), they are dialled while something else is
 //! waited for, and whoever needs such a connection takes it instead of opening one.
 //!
 //! ```text
@@ -22,7 +22,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use parking_lot::Mutex;
@@ -31,13 +31,7 @@ use tower::{Layer, Service};
 use url::{Position, Url};
 use webex_auth::timer::now;
 
-/// How long an unused connection is kept. Long enough for the steps of a start on a slow network,
-/// much shorter than servers wait for the first byte (a minute is usual).
-const LIFE: Duration = Duration::from_secs(10);
-
-/// How long the HTTP library keeps an idle connection (reqwest's default): a host that was asked
-/// since needs no dialling.
-const POOLED: Duration = Duration::from_secs(90);
+use super::timings::{AHEAD_LIFE, POOLED};
 
 /// Hosts remembered as connected; old ones are forgotten beyond it.
 const MOST: usize = 256;
@@ -137,7 +131,7 @@ impl Ahead {
         }
         let mut state = self.0.lock();
         match state.slots.remove(key)? {
-            Slot::Ready { connection, since } if now() - since < LIFE => {
+            Slot::Ready { connection, since } if now() - since < AHEAD_LIFE => {
                 connection.downcast().ok().map(|connection| *connection)
             }
             Slot::Ready { .. } => None,
@@ -157,7 +151,7 @@ impl Ticket {
         let connection = Box::new(connection);
         ahead.0.lock().slots.insert(key.clone(), Slot::Ready { connection, since });
         tokio::spawn(async move {
-            tokio::time::sleep(LIFE).await;
+            tokio::time::sleep(AHEAD_LIFE).await;
             let mut state = ahead.0.lock();
             if matches!(state.slots.get(&key), Some(Slot::Ready { since: at, .. }) if *at == since)
             {
@@ -260,6 +254,8 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test(start_paused = true)]
@@ -293,7 +289,7 @@ mod tests {
         let ahead = Ahead::default();
         let kept = Arc::new(());
         ahead.begin("a").unwrap().keep(Arc::clone(&kept));
-        tokio::time::sleep(LIFE + Duration::from_millis(1)).await;
+        tokio::time::sleep(AHEAD_LIFE + Duration::from_millis(1)).await;
         assert!(ahead.is_empty());
         assert_eq!(Arc::strong_count(&kept), 1);
     }

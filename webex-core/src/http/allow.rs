@@ -1,13 +1,27 @@
-//! Which hosts may receive the bearer token.
+//! Which addresses a request may go to, and which of them may receive the bearer token.
+//!
+//! Servers name addresses: in the catalog, in redirects, in answers about devices and servers. None
+//! of them is used unless this list allows it, and only the list makes the [`AllowedUrl`] without
+//! which nothing is written to the network (ADR 0007).
+//!
+//! | Cloud | Allowed | A catalog may add |
+//! |---|---|---|
+//! | commercial | the Webex domains without the government's hosts, TLS on port 443 | another port of such a host |
+//! | government | the government's hosts of the Webex domains, TLS on port 443 | another port of such a host |
+//! | any other | the configured origins | nothing |
 //!
 //! The reference client looks for the domain anywhere in the host name, so that
-//! `webex.com.evil.example` passes. Here domains are compared on label boundaries, over TLS only.
+//! `webex.com.evil.example` passes. Here domains are compared on label boundaries.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, fmt, sync::Arc};
 
-use url::Url;
+use url::{Host, Origin, Url};
 
-use crate::catalog::Hosts;
+use super::policy::HostPolicy;
+use crate::{
+    endpoints::{Endpoints, WebexDomains},
+    error::HttpError,
+};
 
 /// Domains of the Webex cloud, with everything below them (the reference client's list).
 const WEBEX_DOMAINS: [&str; 8] = [
@@ -21,61 +35,159 @@ const WEBEX_DOMAINS: [&str; 8] = [
     "broadcloudpbx.net",
 ];
 
-/// The places that may receive the token: configured origins, Webex domains, catalog hosts.
+/// The port of `https` and `wss`.
+const TLS_PORT: u16 = 443;
+
+/// An address that may be asked. Only [`AllowList`] makes one, and everything that opens a
+/// connection or writes to one wants one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AllowedUrl {
+    url: Url,
+    bearer: bool,
+}
+
+impl AllowedUrl {
+    /// The address.
+    pub(crate) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether the user's token may go there.
+    pub(crate) fn may_have_token(&self) -> bool {
+        self.bearer
+    }
+}
+
+/// The addresses of one client's cloud.
 #[derive(Debug)]
 pub(crate) struct AllowList {
-    webex_domains: bool,
-    /// Origins the application configured; these alone may be plain HTTP.
-    origins: HashSet<url::Origin>,
-    hosts: Arc<Hosts>,
+    domains: WebexDomains,
+    /// Configured origins: these alone may be plain HTTP.
+    trusted: HashSet<Origin>,
+    /// A configured origin that is asked without a token.
+    anonymous: Origin,
+    policy: Arc<dyn HostPolicy>,
+    /// Domains and origins as a text.
+    cloud: Box<str>,
 }
 
 impl AllowList {
-    pub(crate) fn new<'a>(configured: impl IntoIterator<Item = &'a Url>, webex: bool) -> Self {
-        let origins = configured.into_iter().map(Url::origin).collect();
-        Self { webex_domains: webex, origins, hosts: Arc::default() }
+    /// The list of this cloud; `policy` knows the catalog.
+    pub(crate) fn new(endpoints: &Endpoints, policy: Arc<dyn HostPolicy>) -> Self {
+        let trusted: HashSet<_> = endpoints.trusted_origins().collect();
+        let mut cloud: Vec<_> = trusted.iter().map(Origin::ascii_serialization).collect();
+        cloud.sort_unstable();
+        cloud.push(format!("{:?}", endpoints.domains));
+        Self {
+            domains: endpoints.domains,
+            trusted,
+            anonymous: origin_of(&endpoints.region),
+            policy,
+            cloud: cloud.join(" ").into(),
+        }
     }
 
-    /// The hosts of the service catalog, which came over an already trusted connection.
-    pub(crate) fn hosts(&self) -> &Arc<Hosts> {
-        &self.hosts
+    /// A text that is the same for lists that allow the same, but for what their catalogs add.
+    pub(crate) fn cloud(&self) -> &str {
+        &self.cloud
+    }
+
+    /// What the catalog knows of hosts.
+    pub(crate) fn policy(&self) -> &Arc<dyn HostPolicy> {
+        &self.policy
+    }
+
+    /// The address, if it may be asked.
+    ///
+    /// # Errors
+    /// [`HttpError::NotAllowed`], which names it.
+    pub(crate) fn check(&self, url: &Url) -> Result<AllowedUrl, HttpError> {
+        let bearer = self.allows(url);
+        if bearer || (is_plain(url) && origin_of(url) == self.anonymous) {
+            return Ok(AllowedUrl { url: url.clone(), bearer });
+        }
+        Err(HttpError::NotAllowed { address: address(url) })
+    }
+
+    /// An address that the application itself named, and that is not asked about: it never gets the
+    /// token.
+    ///
+    /// # Errors
+    /// [`HttpError::NotAllowed`] when it is none for HTTP.
+    pub(crate) fn unlisted(url: &Url) -> Result<AllowedUrl, HttpError> {
+        if is_plain(url) && matches!(url.scheme(), "http" | "https") {
+            return Ok(AllowedUrl { url: url.clone(), bearer: false });
+        }
+        Err(HttpError::NotAllowed { address: address(url) })
     }
 
     /// Whether a request to this URL may carry the token.
     pub(crate) fn allows(&self, url: &Url) -> bool {
-        // A socket's origin is that of the page it belongs to: compare ws as http, wss as https.
-        if self.origins.contains(&http_origin(url)) {
-            return true;
-        }
-        let (Some(host), "https" | "wss") = (url.host_str(), url.scheme()) else {
-            return false;
-        };
-        let host = host.trim_end_matches('.');
-        (self.webex_domains && WEBEX_DOMAINS.iter().any(|domain| is_within(host, domain)))
-            || self.hosts.has(host)
+        let listed = |host: &str, port| port == TLS_PORT || self.policy.lists(host, port);
+        self.is_trusted(url) || self.in_domains(url, listed)
     }
 
-    /// Whether a host may be dialled before anything is to be sent to it: over TLS, and as the
-    /// token may go there. What an earlier start used (`remembered`) was on this list then; without
-    /// the Webex domains only the catalog tells, which may not be here yet, so that is enough.
-    /// Nothing is sent, and whatever is sent later is asked about anew.
-    pub(crate) fn may_dial(&self, url: &Url, remembered: bool) -> bool {
-        let secured = matches!(url.scheme(), "https" | "wss");
-        secured && (self.allows(url) || (remembered && !self.webex_domains))
+    /// Whether a catalog may list this URL, so that its host and port become trusted.
+    pub(crate) fn may_list(&self, url: &Url) -> bool {
+        self.is_trusted(url) || self.in_domains(url, |_, _| true)
+    }
+
+    fn is_trusted(&self, url: &Url) -> bool {
+        is_plain(url) && self.trusted.contains(&origin_of(url))
+    }
+
+    fn in_domains(&self, url: &Url, port_is_good: impl FnOnce(&str, u16) -> bool) -> bool {
+        let government = match self.domains {
+            WebexDomains::Commercial => false,
+            WebexDomains::Government => true,
+            WebexDomains::None => return false,
+        };
+        let (Some(Host::Domain(name)), Some(port)) = (url.host(), url.port_or_known_default())
+        else {
+            return false;
+        };
+        let host = name.strip_suffix('.').unwrap_or(name);
+        is_plain(url)
+            && matches!(url.scheme(), "https" | "wss")
+            && WEBEX_DOMAINS.iter().any(|domain| is_within(host, domain))
+            && is_government(host) == government
+            && port_is_good(name, port)
     }
 }
 
+/// Whether a URL has a host and nothing that a request would turn into credentials.
+fn is_plain(url: &Url) -> bool {
+    url.has_host() && url.username().is_empty() && url.password().is_none()
+}
+
 /// The origin with websocket schemes read as the HTTP schemes they upgrade from.
-fn http_origin(url: &Url) -> url::Origin {
+pub(crate) fn origin_of(url: &Url) -> Origin {
     let scheme = match url.scheme() {
         "wss" => "https",
         "ws" => "http",
         other => other,
     };
     match (url.host(), url.port_or_known_default()) {
-        (Some(host), Some(port)) => url::Origin::Tuple(scheme.to_owned(), host.to_owned(), port),
+        (Some(host), Some(port)) => Origin::Tuple(scheme.to_owned(), host.to_owned(), port),
         _ => url.origin(),
     }
+}
+
+/// How an error names an address: scheme, host and port, never path and query.
+fn address(url: &Url) -> String {
+    struct Address<'a>(&'a Url);
+
+    impl fmt::Display for Address<'_> {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "{}://{}", self.0.scheme(), self.0.host_str().unwrap_or_default())?;
+            match self.0.port() {
+                Some(port) => write!(f, ":{port}"),
+                None => Ok(()),
+            }
+        }
+    }
+
+    Address(url).to_string()
 }
 
 /// `host` is `domain` or below it. `Url` has lower-cased both.
@@ -83,66 +195,166 @@ fn is_within(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
 
+/// Whether a host of the Webex domains belongs to Webex for Government: everything below
+/// `gov.ciscospark.com`, names such as `api-usgov.webex.com`, clusters such as `us-gov-west-1`, and
+/// the identity services of that cloud, which end in `-f`.
+fn is_government(host: &str) -> bool {
+    let mut labels = host.split('.');
+    labels.any(|label| {
+        matches!(label, "idbroker-f" | "identity-f")
+            || label.split('-').any(|word| matches!(word, "gov" | "usgov"))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn allows(list: &AllowList, url: &str) -> bool {
-        list.allows(&Url::parse(url).unwrap())
+    /// A catalog that lists these hosts and ports, and does nothing else.
+    #[derive(Debug, Default)]
+    struct Listed(Vec<(&'static str, u16)>);
+
+    impl HostPolicy for Listed {
+        fn lists(&self, host: &str, port: u16) -> bool {
+            self.0.contains(&(host, port))
+        }
+        fn place(&self, url: &Url) -> Url {
+            url.clone()
+        }
+        fn observe(&self, _: &Url, _: Option<&HttpError>) {}
+        fn mark_failed(&self, _: &Url) {}
+        fn forgive(&self) {}
+    }
+
+    fn list(endpoints: &Endpoints, ports: &[(&'static str, u16)]) -> AllowList {
+        AllowList::new(endpoints, Arc::new(Listed(ports.to_vec())))
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn allows(list: &AllowList, text: &str) -> bool {
+        let allowed = list.allows(&url(text));
+        assert_eq!(list.check(&url(text)).is_ok_and(|it| it.may_have_token()), allowed, "{text}");
+        allowed
     }
 
     #[test]
     fn compares_domains_on_label_boundaries() {
-        let list = AllowList::new([], true);
+        let list = list(&Endpoints::production(), &[]);
         for good in ["https://webex.com/x", "https://a.b.wbx2.com", "wss://mercury.WBX2.com./v1"] {
             assert!(allows(&list, good), "{good}");
         }
         for bad in [
             "https://webex.com.evil.example",
             "https://evilwebex.com",
+            "https://webex.co",
+            "https://webex.com..",
             "http://u2c.wbx2.com",
             "ws://mercury.wbx2.com",
+            "ftp://wbx2.com",
             "https://webexapis.com@evil.example/",
+            "https://user@webexapis.com/",
+            "https://:word@webexapis.com/",
+            "https://192.0.2.1/webex.com",
+            "data:text/plain,webex.com",
         ] {
             assert!(!allows(&list, bad), "{bad}");
+            assert!(!list.may_list(&url(bad)), "{bad}");
         }
+    }
+
+    #[test]
+    fn every_domain_of_the_cloud_is_on_the_list() {
+        let list = list(&Endpoints::production(), &[]);
+        for domain in WEBEX_DOMAINS {
+            assert!(allows(&list, &format!("https://{domain}")), "{domain}");
+            assert!(allows(&list, &format!("https://any.host.{domain}/x")), "{domain}");
+            assert!(!allows(&list, &format!("https://{domain}.example")), "{domain}");
+        }
+    }
+
+    #[test]
+    fn a_port_counts_when_it_was_listed_with_its_host() {
+        let list = list(&Endpoints::production(), &[("wdm.wbx2.com", 8443), ("evil.example", 443)]);
+        assert!(allows(&list, "https://wdm.wbx2.com:8443/x"));
+        assert!(allows(&list, "https://wdm.wbx2.com/x"));
+        assert!(!allows(&list, "https://wdm.wbx2.com:8444/x"));
+        assert!(!allows(&list, "https://other.wbx2.com:8443/x"));
+        assert!(!allows(&list, "http://wdm.wbx2.com:8443/x"));
+        assert!(!allows(&list, "https://evil.example/"), "a catalog adds no host");
+        assert!(list.may_list(&url("https://any.wbx2.com:8444/")));
+        assert!(!list.may_list(&url("https://evil.example/")));
+    }
+
+    #[test]
+    fn the_two_clouds_of_webex_are_kept_apart() {
+        let (commercial, government) =
+            (list(&Endpoints::production(), &[]), list(&Endpoints::fedramp(), &[]));
+        for theirs in [
+            "https://u2c.gov.ciscospark.com/u2c",
+            "https://api-usgov.webex.com/v1",
+            "https://idbroker-f.webex.com/idb",
+            "wss://mercury-us-gov-west-1.wbx2.com/v1",
+        ] {
+            assert!(allows(&government, theirs) && !allows(&commercial, theirs), "{theirs}");
+        }
+        for theirs in [
+            "https://u2c.wbx2.com",
+            "https://api.ciscospark.com/v1",
+            "https://webexapis.com/v1",
+            "https://idbroker.webex.com",
+            "https://ds.ciscospark.com/v1/region",
+            "https://governor.wbx2.com",
+        ] {
+            assert!(!allows(&government, theirs) && allows(&commercial, theirs), "{theirs}");
+        }
+    }
+
+    #[test]
+    fn the_region_is_asked_without_a_token() {
+        let list = list(&Endpoints::fedramp(), &[]);
+        let region = list.check(&Endpoints::fedramp().region).unwrap();
+        assert!(!region.may_have_token());
+        assert!(list.check(&url("https://user@ds.ciscospark.com/v1/region")).is_err());
     }
 
     #[test]
     fn a_configured_origin_is_exact() {
-        let origin = Url::parse("http://127.0.0.1:8080/u2c").unwrap();
-        let list = AllowList::new([&origin], false);
+        let endpoints = Endpoints::at("http://127.0.0.1:8080").unwrap();
+        let list = list(&endpoints, &[("127.0.0.1", 8081)]);
         assert!(allows(&list, "http://127.0.0.1:8080/wdm"));
         assert!(allows(&list, "ws://127.0.0.1:8080/mercury"));
-        assert!(!allows(&list, "http://127.0.0.1:8081/wdm"));
-        assert!(!allows(&list, "https://127.0.0.1:8080/wdm"));
-        assert!(!allows(&list, "https://u2c.wbx2.com"), "webex domains are off");
-    }
-
-    #[test]
-    fn only_what_may_have_the_token_is_dialled_ahead() {
-        let origin = Url::parse("http://127.0.0.1:8080").unwrap();
-        let (webex, other) = (AllowList::new([&origin], true), AllowList::new([&origin], false));
-        let dials = |list: &AllowList, url| list.may_dial(&Url::parse(url).unwrap(), true);
-        assert!(dials(&webex, "wss://mercury.wbx2.com"));
-        assert!(!dials(&webex, "https://evil.example"));
-        assert!(dials(&other, "https://wdm.gov.example"), "its catalog said so");
-        assert!(!other.may_dial(&Url::parse("https://wdm.gov.example").unwrap(), false));
-        for list in [&webex, &other] {
-            for plain in ["http://127.0.0.1:8080", "ws://mercury.wbx2.com", "ftp://wbx2.com"] {
-                assert!(!dials(list, plain), "{plain}");
-            }
+        for bad in [
+            "http://127.0.0.1:8081/wdm",
+            "https://127.0.0.1:8080/wdm",
+            "http://user@127.0.0.1:8080/wdm",
+            "http://localhost:8080/wdm",
+            "https://u2c.wbx2.com",
+        ] {
+            assert!(!allows(&list, bad) && !list.may_list(&url(bad)), "{bad}");
         }
+        let more = self::list(&endpoints.trusting("https://localhost:9443").unwrap(), &[]);
+        assert!(allows(&more, "wss://localhost:9443/x") && allows(&more, "http://127.0.0.1:8080"));
     }
 
     #[test]
-    fn catalog_hosts_need_tls() {
-        let list = AllowList::new([], false);
-        assert!(!allows(&list, "https://wdm.gov.example"));
-        let catalog = r#"{"serviceLinks":{"wdm":"https://wdm.gov.example/wdm/api/v1"}}"#;
-        list.hosts().set_catalog(Arc::new(serde_json::from_str(catalog).unwrap()));
-        assert!(allows(&list, "https://wdm.gov.example/x"));
-        assert!(!allows(&list, "http://wdm.gov.example/x"));
-        assert!(!allows(&list, "https://x.wdm.gov.example/"));
+    fn what_is_not_allowed_is_named_without_path_and_query() {
+        let list = list(&Endpoints::production(), &[]);
+        let refused = list.check(&url("https://u:hidden@evil.example:8443/p?token=hidden"));
+        let text = refused.unwrap_err().to_string();
+        assert!(text.contains("https://evil.example:8443") && !text.contains("hidden"), "{text}");
+    }
+
+    #[test]
+    fn an_address_of_the_application_is_for_http_and_never_gets_the_token() {
+        for good in ["https://any.example/x", "http://127.0.0.1:1"] {
+            assert!(!AllowList::unlisted(&url(good)).unwrap().may_have_token(), "{good}");
+        }
+        for bad in ["ftp://any.example", "https://user@any.example", "wss://any.example", "data:x"]
+        {
+            assert!(AllowList::unlisted(&url(bad)).is_err(), "{bad}");
+        }
     }
 }

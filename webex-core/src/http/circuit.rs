@@ -14,13 +14,8 @@ use parking_lot::Mutex;
 use url::Url;
 use webex_auth::timer::now;
 
+use super::timings::{IDENTITY_PAUSE, IDENTITY_PAUSE_MAX};
 use crate::error::HttpError;
-
-/// The pause when the service names none, or none that can be read.
-const PAUSE: Duration = Duration::from_secs(60);
-
-/// The longest pause, whatever the service names.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
 
 /// APIs remembered at most; there are a handful.
 const MOST: usize = 64;
@@ -54,10 +49,10 @@ impl Circuit {
         if !is_identity(url) {
             return;
         }
-        let pause = retry_after.filter(|pause| !pause.is_zero()).unwrap_or(PAUSE);
+        let pause = retry_after.filter(|pause| !pause.is_zero()).unwrap_or(IDENTITY_PAUSE);
         let mut paused = self.0.lock();
         if paused.len() < MOST {
-            paused.insert(api(url), now() + pause.min(LONGEST_PAUSE));
+            paused.insert(api(url), now() + pause.min(IDENTITY_PAUSE_MAX));
         }
     }
 }

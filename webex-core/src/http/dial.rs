@@ -29,6 +29,7 @@ use url::Url;
 
 use super::{
     ahead::{Ahead, origin},
+    allow::AllowedUrl,
     proxy::{Proxies, Proxy},
 };
 use crate::error::HttpError;
@@ -66,13 +67,14 @@ impl Dialler {
         Self { tcp, tls, proxies, ahead, limit }
     }
 
-    /// A connection to the host of `url`, with TLS where its scheme says so: one that was dialled
+    /// A connection to the host of `target`, with TLS where its scheme says so: one that was dialled
     /// ahead, or a new one.
     ///
     /// # Errors
     /// [`HttpError`] that names the proxy when that is the one at fault, else the host; and whether
     /// anybody answered.
-    pub(crate) async fn dial(&self, url: &Url) -> Result<Stream, Undialled> {
+    pub(crate) async fn dial(&self, target: &AllowedUrl) -> Result<Stream, Undialled> {
+        let url = target.url();
         if !self.ahead.is_empty()
             && let Some(mut stream) = self.ahead.take::<Stream>(origin(url)).await
             && stream.is_open()
@@ -84,9 +86,9 @@ impl Dialler {
 
     /// Opens a connection for the [`dial`](Self::dial) that will come, unless there is one. What
     /// fails then fails again, and is told there.
-    pub(super) fn dial_ahead(&self, url: &Url) {
-        let Some(ticket) = self.ahead.begin(origin(url)) else { return };
-        let (dialler, url) = (self.clone(), url.clone());
+    pub(super) fn dial_ahead(&self, target: &AllowedUrl) {
+        let Some(ticket) = self.ahead.begin(origin(target.url())) else { return };
+        let (dialler, url) = (self.clone(), target.url().clone());
         tokio::spawn(async move {
             match dialler.open(&url).await {
                 Ok(stream) => ticket.keep(stream),

@@ -3,331 +3,48 @@
 //! Every request of the SDK goes through [`Http::send`]: it adds the tracking id and the headers
 //! that Webex services expect, the bearer token where the host may have it, follows redirects in
 //! headers and bodies, replays once after a 401 that a new token may cure, keeps its deadlines, and
-//! turns what went wrong into one [`HttpError`]. Nothing else in the SDK calls the HTTP library.
+//! turns what went wrong into one [`HttpError`](crate::HttpError). Nothing else in the SDK calls the
+//! HTTP library.
 //!
 //! ```text
-//!   send ─ deadline ─► exchange ─► circuit ─► token ─► one attempt ─► 401? renew, once more
-//!                         ▲                                        ├► 451? tell, sign out
-//!                         └────────────── redirect ◄───────────────┘
+//!   send ─ deadline ─► exchange ─► allow list ─► circuit ─► token ─► one attempt ─► 401? renew, once more
+//!                         ▲                                                     ├► 451? tell, sign out
+//!                         └──────────────────── redirect ◄──────────────────────┘
 //! ```
+//!
+//! Nothing is written to an address that is not an [`AllowedUrl`], which only the allow list makes.
+//! What the catalog knows of hosts comes in through [`HostPolicy`], so that this folder needs no
+//! catalog.
 
 mod ahead;
 mod allow;
 mod circuit;
+mod client;
 mod dial;
-mod hosts;
+mod policy;
 mod proxy;
+mod remembered;
 mod request;
 mod response;
-pub(crate) mod tls;
+mod timings;
+mod tls;
 mod token;
 mod tracking;
 mod transport;
 
-use std::sync::Arc;
-
-use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
-};
-use parking_lot::RwLock;
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout, timeout_at},
-};
-use tracing::{debug, warn};
-use url::Url;
-use webex_auth::{AccessToken, Tokens};
-
 pub(crate) use self::{
-    allow::AllowList,
+    allow::{AllowList, AllowedUrl},
     dial::{Stream, Undialled},
-    hosts::StartHosts,
+    policy::HostPolicy,
+    remembered::StartHosts,
 };
-use self::{circuit::Circuit, response::Redirects};
 pub use self::{
+    client::Http,
     proxy::{Proxy, ProxyError},
-    request::{ATTEMPT_TIMEOUT, Auth, REQUEST_TIMEOUT, Request},
+    request::{Auth, Request},
     response::Response,
+    timings::{ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, REQUEST_TIMEOUT},
     tls::RootError,
     tracking::TrackingIds,
-    transport::{CONNECT_TIMEOUT, Transport, TransportBuilder, TransportError},
+    transport::{Transport, TransportBuilder, TransportError},
 };
-use crate::error::HttpError;
-
-const SPARK_USER_AGENT: HeaderName = HeaderName::from_static("spark-user-agent");
-const DEVICE_URL: HeaderName = HeaderName::from_static("cisco-device-url");
-const NO_HTTP_REDIRECT: HeaderName = HeaderName::from_static("cisco-no-http-redirect");
-const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
-
-/// What this program calls itself: `webex-native/{version} ({os})`.
-const PRODUCT: &str = concat!("webex-native/", env!("CARGO_PKG_VERSION"));
-
-/// The HTTP client of one user. Clones share everything.
-#[derive(Clone, Debug)]
-pub struct Http(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    transport: Transport,
-    tokens: Tokens,
-    allow: AllowList,
-    tracking: TrackingIds,
-    user_agent: HeaderValue,
-    device_url: RwLock<Option<HeaderValue>>,
-    circuit: Circuit,
-    hosts: Arc<StartHosts>,
-    /// Counts the embargoes met so far.
-    embargoes: watch::Sender<u64>,
-}
-
-impl Http {
-    pub(crate) fn new(
-        transport: Transport,
-        tokens: Tokens,
-        allow: AllowList,
-        tracking: TrackingIds,
-        hosts: StartHosts,
-    ) -> Self {
-        let user_agent = format!("{PRODUCT} ({})", std::env::consts::OS);
-        let user_agent = HeaderValue::try_from(user_agent).expect("made of visible ASCII");
-        Self(Arc::new(Inner {
-            transport,
-            tokens,
-            allow,
-            tracking,
-            user_agent,
-            device_url: RwLock::default(),
-            circuit: Circuit::default(),
-            hosts: Arc::new(hosts),
-            embargoes: watch::Sender::new(0),
-        }))
-    }
-
-    /// Sends a request and waits for its whole answer.
-    ///
-    /// # Errors
-    /// [`HttpError`]: an error status (400 and above), no connection, no answer in time, no token.
-    pub async fn send(&self, mut request: Request) -> Result<Response, HttpError> {
-        let hosts = self.0.allow.hosts();
-        let url = hosts.place(&request.url);
-        request.url = url.clone();
-        let after = request.timeout;
-        let deadline = Instant::now() + after;
-        // Boxed: it is some kilobytes, and whoever waits for it may be one of thousands.
-        let outcome = timeout_at(deadline, Box::pin(self.exchange(request, deadline)));
-        let outcome = outcome.await.unwrap_or_else(|_| {
-            let host = url.host_str().unwrap_or_default().to_owned();
-            Err(HttpError::Timeout { host, after })
-        });
-        hosts.observe(&url, &outcome);
-        outcome
-    }
-
-    /// The tokens of the user, for what authorizes itself otherwise (the Mercury socket).
-    pub(crate) fn tokens(&self) -> &Tokens {
-        &self.0.tokens
-    }
-
-    pub(crate) fn transport(&self) -> &Transport {
-        &self.0.transport
-    }
-
-    pub(crate) fn tracking(&self) -> &TrackingIds {
-        &self.0.tracking
-    }
-
-    pub(crate) fn allow(&self) -> &AllowList {
-        &self.0.allow
-    }
-
-    /// Sets the WDM device that further requests name as theirs.
-    pub(crate) fn set_device_url(&self, url: Option<&Url>) {
-        *self.0.device_url.write() = url.and_then(|url| HeaderValue::from_str(url.as_str()).ok());
-    }
-
-    /// Changes with each embargo (451): who holds something for the user in the cloud gives it up,
-    /// without asking the service any more.
-    pub(crate) fn embargoes(&self) -> watch::Receiver<u64> {
-        self.0.embargoes.subscribe()
-    }
-
-    /// A service has answered 451, "unavailable for legal reasons", to the user's token: the user
-    /// is signed out, and told to whoever watches [`embargoes`](Self::embargoes).
-    pub(crate) fn embargo(&self, host: &str) {
-        warn!(host, "the service is not available here for legal reasons: signing out");
-        self.0.embargoes.send_modify(|count| *count += 1);
-        self.set_device_url(None);
-        // Not waited for: revoking asks a server, and the caller is to hear of the embargo now.
-        let tokens = self.0.tokens.clone();
-        tokio::spawn(async move {
-            if let Err(error) = tokens.sign_out().await {
-                debug!(%error, "signing out after an embargo");
-            }
-        });
-    }
-
-    /// One request with its replay and its redirects.
-    async fn exchange(
-        &self,
-        mut request: Request,
-        deadline: Instant,
-    ) -> Result<Response, HttpError> {
-        // The same id for replay and redirects: they are one request to whoever reads the logs.
-        let tracking_id = self.0.tracking.next();
-        let mut replayed = false;
-        let mut redirects = Redirects::default();
-        loop {
-            self.0.circuit.check(&request.url)?;
-            let token = self.token_for(&request).await?;
-            let response = self.attempt(&request, token.as_ref(), &tracking_id, deadline).await?;
-            match (response.status(), &token) {
-                (StatusCode::UNAUTHORIZED, Some(refused)) if !replayed => {
-                    match self.0.tokens.replace(refused).await {
-                        Ok(_) => {
-                            replayed = true;
-                            continue;
-                        }
-                        Err(error) => debug!(%error, "401, and no other token"),
-                    }
-                }
-                (StatusCode::UNAVAILABLE_FOR_LEGAL_REASONS, Some(_)) => {
-                    self.embargo(request.url.host_str().unwrap_or_default());
-                }
-                (StatusCode::TOO_MANY_REQUESTS, _) => {
-                    self.0.circuit.open(&request.url, response.retry_after());
-                }
-                (StatusCode::PROXY_AUTHENTICATION_REQUIRED, _) => {
-                    if let Some(error) = self.0.transport.dialler().unauthenticated(&request.url) {
-                        return Err(error);
-                    }
-                }
-                _ => {}
-            }
-            match redirects.next(&response)? {
-                Some(redirect) => redirect.apply(&mut request),
-                None => return response.into_result(),
-            }
-        }
-    }
-
-    /// The token to send: none where the request wants none or has its own authorization, or where
-    /// the host may not have it.
-    async fn token_for(&self, request: &Request) -> Result<Option<AccessToken>, HttpError> {
-        let own = request.headers.iter().any(|(name, _)| name == AUTHORIZATION);
-        if own || request.auth == Auth::None || !self.0.allow.allows(&request.url) {
-            return Ok(None);
-        }
-        Ok(Some(self.0.tokens.token().await?))
-    }
-
-    /// Sends once, within what the request allows an attempt and what is left of the whole.
-    async fn attempt(
-        &self,
-        request: &Request,
-        token: Option<&AccessToken>,
-        tracking_id: &HeaderValue,
-        deadline: Instant,
-    ) -> Result<Response, HttpError> {
-        let host = request.url.host_str().unwrap_or_default();
-        let started = Instant::now();
-        let left = deadline.saturating_duration_since(started);
-        // What is told is the limit that was set, not what happened to be left of it.
-        let (limit, after) = if request.attempt_timeout < left {
-            (request.attempt_timeout, request.attempt_timeout)
-        } else {
-            (left, request.timeout)
-        };
-        let sending = timeout(limit, self.send_once(request, token, tracking_id)).await;
-        let outcome =
-            sending.unwrap_or_else(|_| Err(HttpError::Timeout { host: host.to_owned(), after }));
-        match &outcome {
-            Ok(response) => debug!(
-                method = %request.method,
-                host,
-                path = request.url.path(),
-                status = response.status().as_u16(),
-                elapsed_ms = started.elapsed().as_millis() as u64,
-                tracking_id = tracking_id.to_str().unwrap_or_default(),
-                "request"
-            ),
-            Err(error) => debug!(
-                method = %request.method,
-                host,
-                path = request.url.path(),
-                %error,
-                elapsed_ms = started.elapsed().as_millis() as u64,
-                tracking_id = tracking_id.to_str().unwrap_or_default(),
-                "no answer"
-            ),
-        }
-        outcome
-    }
-
-    async fn send_once(
-        &self,
-        request: &Request,
-        token: Option<&AccessToken>,
-        tracking_id: &HeaderValue,
-    ) -> Result<Response, HttpError> {
-        let mut builder = self
-            .0
-            .transport
-            .http()
-            .request(request.method.clone(), request.url.clone())
-            .headers(self.headers(request, token, tracking_id));
-        if let Some(body) = &request.body {
-            builder = builder.body(body.clone());
-        }
-        let outcome = async {
-            let response = self.0.transport.send(&request.url, builder).await?;
-            let (status, headers) = (response.status(), response.headers().clone());
-            Ok((status, headers, response.bytes().await?))
-        };
-        match outcome.await {
-            Ok((status, headers, body)) => {
-                self.note_host(&request.url);
-                Ok(Response::new(request.url.clone(), status, headers, body))
-            }
-            Err(error) => Err(self.0.transport.failure(&request.url, &error).await),
-        }
-    }
-
-    fn headers(
-        &self,
-        request: &Request,
-        token: Option<&AccessToken>,
-        tracking_id: &HeaderValue,
-    ) -> HeaderMap {
-        let mut headers = HeaderMap::with_capacity(8 + request.headers.len());
-        headers.insert(TRACKING_ID, tracking_id.clone());
-        headers.insert(USER_AGENT, self.0.user_agent.clone());
-        // The identity services know neither.
-        let identity = circuit::is_identity(&request.url);
-        if !identity {
-            headers.insert(SPARK_USER_AGENT, self.0.user_agent.clone());
-            headers.insert(NO_HTTP_REDIRECT, HeaderValue::from_static("true"));
-        }
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        if request.body.is_some() {
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        }
-        if let Some(token) = token {
-            if let (false, Some(device)) = (identity, &*self.0.device_url.read()) {
-                headers.insert(DEVICE_URL, device.clone());
-            }
-            // AccessToken::parse admits visible ASCII only, which every header value may hold.
-            if let Ok(mut value) = HeaderValue::from_str(token.authorization()) {
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
-            }
-        }
-        for (name, value) in &request.headers {
-            match value {
-                Some(value) => headers.insert(name, value.clone()),
-                None => headers.remove(name),
-            };
-        }
-        headers
-    }
-}

@@ -1,21 +1,20 @@
 //! What to send.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
+use http::{
+    HeaderName, HeaderValue, Method,
+    header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION},
+};
 use serde::Serialize;
 use url::Url;
 
-/// How long one attempt of a request may take, from sending to the last byte of its answer. Default
-/// of [`Request::attempt_timeout`]. The reference client has no limit, so that one lost answer hangs
-/// it; Webex services answer within seconds. Shorter than [`REQUEST_TIMEOUT`], so that a host that
-/// hangs after a redirect or a renewed token is the one that is named.
-pub const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// How long a request may take in all: the token it waits for, its replay and its redirects
-/// included. Default of [`Request::timeout`].
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+use super::{
+    allow::{AllowList, AllowedUrl},
+    timings::{ATTEMPT_TIMEOUT, REQUEST_TIMEOUT},
+};
+use crate::error::HttpError;
 
 /// Whether a request carries the user's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +28,9 @@ pub enum Auth {
 
 /// A request, to be given to [`Http::send`](super::Http::send).
 ///
+/// It goes to addresses of the user's cloud and nowhere else, wherever the address is from; see
+/// [`unlisted`](Self::unlisted).
+///
 /// ```
 /// # use webex_core::Request;
 /// # use std::time::Duration;
@@ -39,16 +41,19 @@ pub enum Auth {
 ///     .timeout(Duration::from_secs(5));
 /// # Ok::<(), url::ParseError>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Request {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) auth: Auth,
+    unlisted: bool,
     /// Headers over the usual ones; `None` removes one.
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
     pub(super) body: Option<Bytes>,
     pub(super) attempt_timeout: Duration,
     pub(super) timeout: Duration,
+    /// Why it cannot be sent.
+    invalid: Option<&'static str>,
 }
 
 impl Request {
@@ -58,10 +63,12 @@ impl Request {
             method,
             url,
             auth: Auth::default(),
+            unlisted: false,
             headers: Vec::new(),
             body: None,
             attempt_timeout: ATTEMPT_TIMEOUT,
             timeout: REQUEST_TIMEOUT,
+            invalid: None,
         }
     }
 
@@ -85,11 +92,14 @@ impl Request {
         Self::new(Method::DELETE, url)
     }
 
-    /// Gives the request a JSON body.
+    /// Gives the request a JSON body. One that is no JSON, such as a map whose keys are no texts,
+    /// fails when the request is sent.
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
-        let bytes = serde_json::to_vec(body).expect("wire types are plain data");
-        self.body = Some(bytes.into());
+        match serde_json::to_vec(body) {
+            Ok(bytes) => self.body = Some(bytes.into()),
+            Err(_) => self.invalid = Some("its body cannot be written as JSON"),
+        }
         self
     }
 
@@ -100,22 +110,41 @@ impl Request {
         self
     }
 
-    /// Sets a header, also one of the usual ones. A value that no header may hold is left out.
+    /// Sets a header, also one of the usual ones. A name or a value that no header may have fails
+    /// when the request is sent.
     ///
     /// With an `authorization` of its own, the request neither carries the user's token nor renews
     /// it, and is redirected to another origin without any.
     #[must_use]
-    pub fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.push((HeaderName::from_static(name), Some(value)));
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        match (HeaderName::try_from(name), HeaderValue::from_str(value)) {
+            (Ok(name), Ok(mut value)) => {
+                value.set_sensitive(is_secret(&name));
+                self.headers.push((name, Some(value)));
+            }
+            (Err(_), _) => self.invalid = Some("a header has a name that none may have"),
+            (_, Err(_)) => self.invalid = Some("a header has a value that none may have"),
         }
         self
     }
 
     /// Leaves out one of the usual headers.
     #[must_use]
-    pub fn without_header(mut self, name: &'static str) -> Self {
-        self.headers.push((HeaderName::from_static(name), None));
+    pub fn without_header(mut self, name: &str) -> Self {
+        match HeaderName::try_from(name) {
+            Ok(name) => self.headers.push((name, None)),
+            Err(_) => self.invalid = Some("a header has a name that none may have"),
+        }
+        self
+    }
+
+    /// Lets the request go to an address that is none of the user's cloud: never with the user's
+    /// token, and redirected within its origin alone. For an address that the application or the
+    /// person before it named; never for one that came in an answer.
+    #[must_use]
+    pub fn unlisted(mut self) -> Self {
+        self.unlisted = true;
+        self.auth = Auth::None;
         self
     }
 
@@ -132,5 +161,80 @@ impl Request {
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.timeout = limit;
         self
+    }
+
+    /// Whether it can be sent at all.
+    pub(super) fn check(&self) -> Result<(), HttpError> {
+        self.invalid.map_or(Ok(()), |reason| Err(HttpError::Request { reason }))
+    }
+
+    /// The address, if the request may go there.
+    pub(super) fn target(&self, allow: &AllowList) -> Result<AllowedUrl, HttpError> {
+        if self.unlisted { AllowList::unlisted(&self.url) } else { allow.check(&self.url) }
+    }
+
+    /// Whether the answer may send the request there.
+    pub(super) fn may_follow(&self, target: &Url, allow: &AllowList) -> bool {
+        if self.unlisted {
+            return target.origin() == self.url.origin();
+        }
+        allow.allows(target)
+    }
+}
+
+/// Shows no body: it may hold a secret.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("method", &self.method)
+            .field("url", &self.url.as_str())
+            .field("auth", &self.auth)
+            .field("headers", &self.headers)
+            .field("body", &self.body.as_ref().map(Bytes::len))
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether a header's value is a secret, which is not to be shown by anything that prints headers.
+fn is_secret(name: &HeaderName) -> bool {
+    [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn request() -> Request {
+        Request::get(Url::parse("https://api.example/v1").unwrap())
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_an_error_and_no_panic() {
+        let odd_keys = BTreeMap::from([((1, 2), 3)]);
+        for (request, what) in [
+            (request().json(&odd_keys), "body"),
+            (request().header("two words", "x"), "name"),
+            (request().header("", "x"), "name"),
+            (request().header("x-name", "two\r\nlines"), "value"),
+            (request().without_header("Ümlaut"), "name"),
+            // What comes later does not hide it.
+            (request().header("x\n", "x").json(&1).header("x", "y"), "name"),
+        ] {
+            let error = request.check().unwrap_err();
+            assert!(matches!(error, HttpError::Request { reason } if reason.contains(what)));
+        }
+        assert!(request().header("X-Name", "x").json(&1).check().is_ok());
+    }
+
+    #[test]
+    fn headers_that_hold_secrets_are_not_printed() {
+        for name in ["Authorization", "proxy-authorization", "cookie"] {
+            let request = request().header(name, "hidden-word");
+            assert!(!format!("{request:?}").contains("hidden-word"), "{name}");
+        }
+        assert!(format!("{:?}", request().header("x-open", "shown-word")).contains("shown-word"));
+        assert!(!format!("{:?}", request().json(&"hidden-word")).contains("hidden-word"));
     }
 }

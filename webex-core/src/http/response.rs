@@ -10,8 +10,14 @@ use http::{
 use serde::{Deserialize, de::DeserializeOwned};
 use url::Url;
 
-use super::{Auth, Request};
-use crate::error::{HttpError, ServiceError, retry_after};
+use super::{
+    allow::AllowList,
+    request::{Auth, Request},
+};
+use crate::{
+    endpoints::with_authority,
+    error::{HttpError, ServiceError, retry_after},
+};
 
 const CISCO_LOCATION: &str = "cisco-location";
 
@@ -126,12 +132,7 @@ impl Response {
         let (Some(SITE_REDIRECT), Some(site)) = (body.code, body.data.site) else {
             return Ok(None);
         };
-        let invalid = "the site is no host";
-        let site = Url::parse(&format!("https://{site}")).map_err(|_| invalid)?;
-        let mut target = self.url.clone();
-        target.set_host(site.host_str()).map_err(|_| invalid)?;
-        target.set_port(site.port()).map_err(|()| invalid)?;
-        Ok(Some(target))
+        with_authority(&self.url, &site).map(Some).ok_or("the site is no host")
     }
 }
 
@@ -161,7 +162,14 @@ pub(super) struct Redirect {
 impl Redirect {
     /// Turns the request to its new target. The user's token is decided upon anew there; an
     /// authorization of the request's own stays with the origin that it was meant for.
-    pub(super) fn apply(self, request: &mut Request) {
+    ///
+    /// # Errors
+    /// [`HttpError::Redirect`] when no request may go there: nothing of this one follows.
+    pub(super) fn apply(self, request: &mut Request, allow: &AllowList) -> Result<(), HttpError> {
+        if !request.may_follow(&self.target, allow) {
+            let host = request.url.host_str().unwrap_or_default().to_owned();
+            return Err(HttpError::Redirect { host, reason: "it does not belong to this cloud" });
+        }
         if request.url.origin() != self.target.origin() {
             let own = |name: &http::HeaderName| name == AUTHORIZATION;
             if request.headers.iter().any(|(name, value)| own(name) && value.is_some()) {
@@ -173,6 +181,7 @@ impl Redirect {
             request.auth = Auth::None;
         }
         request.url = self.target;
+        Ok(())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use thiserror::Error;
@@ -11,24 +13,14 @@ use webex_auth::{ReqwestHttp, TokenHttp};
 
 use super::{
     ahead::{Ahead, AheadLayer, PURPOSE, Purpose, origin},
+    allow::AllowedUrl,
     dial::{Dialler, innermost},
     proxy::{Proxy, ProxyChoice, ProxyError},
+    timings::{CONNECT_TIMEOUT, HTTP2_PROBE_INTERVAL, HTTP2_PROBE_TIMEOUT},
     tls::{RootError, Trust},
     token::ProxiedTokens,
 };
 use crate::error::HttpError;
-
-/// How long a connection may take: name, TCP, proxy and TLS together. Default of
-/// [`TransportBuilder::connect_timeout`]: long enough for a slow mobile network, short enough that
-/// a dead host is told from a slow one while a person still waits.
-pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How often an HTTP/2 connection with requests in flight is probed, so that one that died
-/// silently is noticed before the request's own deadline.
-const HTTP2_PROBE_INTERVAL: Duration = Duration::from_secs(10);
-
-/// How long an HTTP/2 probe may stay unanswered.
-const HTTP2_PROBE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The connections of a process: an HTTP connection pool, and TLS settings for sockets.
 ///
@@ -95,16 +87,19 @@ impl Transport {
         Arc::new(ProxiedTokens::new(http, self.0.dialler.clone()))
     }
 
-    pub(super) fn http(&self) -> &reqwest::Client {
-        &self.0.http
-    }
-
     /// Sends a request, over a connection that was dialled ahead if there is one.
     pub(super) async fn send(
         &self,
-        url: &Url,
-        request: reqwest::RequestBuilder,
+        target: &AllowedUrl,
+        method: Method,
+        headers: HeaderMap,
+        body: Option<Bytes>,
     ) -> Result<reqwest::Response, reqwest::Error> {
+        let url = target.url();
+        let mut request = self.0.http.request(method, url.clone()).headers(headers);
+        if let Some(body) = body {
+            request = request.body(body);
+        }
         let key = origin(url);
         self.0.ahead.note_used(key);
         if self.0.ahead.is_empty() {
@@ -115,9 +110,10 @@ impl Transport {
 
     /// Opens a connection to the host of this URL, for who will need it soon, unless there is one.
     /// Sends nothing over it. Only over TLS; failures are silent.
-    pub(super) fn dial_ahead(&self, url: &Url) {
+    pub(super) fn dial_ahead(&self, target: &AllowedUrl) {
+        let url = target.url();
         match url.scheme() {
-            "wss" => self.0.dialler.dial_ahead(url),
+            "wss" => self.0.dialler.dial_ahead(target),
             "https" => {
                 let Some(ticket) = self.0.ahead.begin_shared(origin(url)) else { return };
                 let purpose = Purpose::Keep(Mutex::new(Some(ticket)));

@@ -32,7 +32,7 @@ use crate::{
         requests::is_excessive,
         room::{Room, make_room},
     },
-    error::{ErrorKind, token_kind},
+    error::{ErrorKind, HttpError, token_kind},
     events::Hub,
     mercury::{
         close,
@@ -132,9 +132,8 @@ impl Driver {
                 self.holders += 1;
                 self.failure = None;
                 self.core.http.begin();
-                let catalog = self.core.services.at_hand();
-                self.core.http.expect_service("wdm", catalog.as_deref());
-                self.core.http.expect_socket(catalog.as_deref());
+                self.core.services.expect("wdm");
+                self.core.services.expect_socket();
                 self.machine.up(now());
                 // Told before the acquirer looks: it must not see the failure of an earlier try.
                 self.report();
@@ -180,7 +179,7 @@ impl Driver {
             info!(seconds = slept.time.as_secs(), "the machine has slept");
             self.machine.handle_slept(now, slept.unseen);
             self.core.http.tokens().network_changed();
-            self.core.http.allow().hosts().forgive();
+            self.core.http.hosts().forgive();
             self.hint(Hint::Resumed);
         }
     }
@@ -342,7 +341,7 @@ impl Driver {
                 };
                 let http = self.core.http.clone();
                 let dial = Box::pin(async move {
-                    let hosts = http.allow().hosts();
+                    let hosts = http.hosts();
                     let address = hosts.place(&device.web_socket_url);
                     let outcome = socket::open(&http, &address).await;
                     if let Err(
@@ -442,8 +441,7 @@ async fn restore(core: &Arc<Core>) -> Option<Arc<Device>> {
     let token = core.http.tokens().token().await.ok()?;
     let org_id = token.org_id().ok();
     let device = Device::restore(&core.saved, &core.endpoints.u2c, org_id.as_deref()).await?;
-    let known =
-        || [&device.url, &device.web_socket_url].iter().all(|u| core.http.allow().allows(u));
+    let known = || [&device.url, &device.web_socket_url].iter().all(|url| core.http.allows(url));
     if !known() {
         // Some clouds are known by their catalog alone.
         core.catalog().await.ok()?;
@@ -474,6 +472,8 @@ fn failure_of(error: &LinkError) -> Failure {
         return Failure::Wait(wait);
     }
     match source.kind() {
+        // Whoever names such an address names it again.
+        _ if matches!(source, HttpError::NotAllowed { .. }) => Failure::Refused,
         ErrorKind::NotFound => Failure::NotFound,
         ErrorKind::Forbidden | ErrorKind::Rejected => Failure::Refused,
         _ => Failure::Other,

@@ -30,7 +30,7 @@ use webex_auth::AccessToken;
 
 use crate::{
     error::{ErrorKind, retry_after, token_kind},
-    http::{Http, Stream, Undialled},
+    http::{AllowedUrl, Http, Stream, Undialled},
     mercury::{close::Close, frame, machine::action::OpenFailure},
 };
 
@@ -64,11 +64,12 @@ pub(super) async fn open(
     http: &Http,
     address: &Url,
 ) -> Result<(Box<Socket>, AccessToken), OpenFailure> {
-    if !http.allow().allows(address) {
+    let target = http.allow().check(address).ok().filter(AllowedUrl::may_have_token);
+    let Some(target) = target else {
         debug!(host = address.host_str(), "the socket's host may not receive the token");
         return Err(OpenFailure::Untrusted);
-    }
-    let (token, stream) = tokio::join!(http.tokens().token(), dial(http, address));
+    };
+    let (token, stream) = tokio::join!(http.tokens().token(), dial(http, &target));
     let token = token.map_err(|error| match token_kind(&error) {
         ErrorKind::Unauthorized => OpenFailure::Token,
         // It may be had later: one more reason to try again, not to give up.
@@ -154,8 +155,9 @@ impl Socket {
     }
 }
 
-async fn dial(http: &Http, address: &Url) -> Result<WebSocketStream<Stream>, OpenFailure> {
-    let stream = http.transport().dialler().dial(address).await.map_err(
+async fn dial(http: &Http, target: &AllowedUrl) -> Result<WebSocketStream<Stream>, OpenFailure> {
+    let address = target.url();
+    let stream = http.transport().dialler().dial(target).await.map_err(
         |Undialled { error, answered }| {
             debug!(%error, host = address.host_str(), "socket cannot connect");
             if answered { OpenFailure::Network } else { OpenFailure::Unreachable }

@@ -35,11 +35,16 @@ pub(crate) fn client_of(
     builder(sandbox).credentials(credentials).transport(transport.build().unwrap()).build().unwrap()
 }
 
+/// The sandbox as a cloud.
+pub(crate) fn cloud(sandbox: &Sandbox) -> Endpoints {
+    Endpoints::at(sandbox.origin().as_str()).unwrap()
+}
+
 /// The sandbox's default user, to be made.
 pub(crate) fn builder(sandbox: &Sandbox) -> WebexBuilder {
     Webex::builder()
         .credentials(Credentials::access_token(sandbox.token()))
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
+        .endpoints(cloud(sandbox))
         .transport(trusting(sandbox).build().unwrap())
 }
 

@@ -1,46 +1,29 @@
-//! Which hosts a start needs: those that the last one used, and those of the services that are
-//! wanted when the catalog arrives. They are dialled ahead ([`ahead`](super::ahead)).
-//!
-//! ```text
-//!   last start's origins (saved state) ── at time zero ──┐
-//!   wanted services ── when the catalog arrives ─────────┴─► allow list ─► Transport::dial_ahead
-//! ```
+//! Which hosts the last start used: they are dialled ahead ([`ahead`](super::ahead)), as those of the
+//! wanted services are when the catalog arrives.
 //!
 //! With a state store the origins that were used are kept (never paths, never anything about the
 //! user), and dialled at time zero of the next start.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::atomic::{AtomicBool, Ordering},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Http, ahead};
-use crate::{catalog::Catalog, saved::SavedState};
+use super::{
+    ahead,
+    timings::{REMEMBERED, USE_EXACT_TO},
+};
+use crate::saved::SavedState;
 
 /// Where the hosts are in the saved state.
 const SAVED: &str = "hosts";
 
 /// Hosts kept at most: a start needs about eight.
 const MOST: usize = 16;
-
-/// How long a host is remembered after its last use.
-const EXPIRY: Duration = Duration::from_secs(30 * 24 * 60 * 60);
-
-/// How exact the time of the last use is: a kept list is not rewritten more often for it.
-const EXACT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// The service whose clusters are listed by host.
-const MOBIUS: &str = "mobius";
-
-/// Clusters of it dialled at most; production has four.
-const MOST_CLUSTERS: usize = 4;
 
 /// The hosts that one user's start needs.
 #[derive(Debug)]
@@ -50,13 +33,6 @@ pub(crate) struct StartHosts {
     environment: String,
     begun: AtomicBool,
     known: Mutex<Known>,
-    expected: Mutex<Expected>,
-}
-
-#[derive(Debug, Default)]
-struct Expected {
-    services: Vec<&'static str>,
-    socket: bool,
 }
 
 #[derive(Debug, Default)]
@@ -81,117 +57,24 @@ struct Saved {
     hosts: Vec<Host>,
 }
 
-impl Http {
-    /// The start of this user's client: dials what the last start used. Does so once.
-    pub(crate) fn begin(&self) {
-        if !self.0.hosts.begin() {
-            return;
-        }
-        let http = self.clone();
-        tokio::spawn(async move {
-            for url in http.0.hosts.remembered().await {
-                if http.allow().may_dial(&url, true) {
-                    http.transport().dial_ahead(&url);
-                }
-            }
-        });
-    }
-
-    /// Something will need this service soon: its hosts are dialled as soon as the catalog tells
-    /// which they are.
-    pub(crate) fn expect_service(&self, service: &'static str, catalog: Option<&Catalog>) {
-        {
-            let services = &mut self.0.hosts.expected.lock().services;
-            if services.contains(&service) {
-                return;
-            }
-            services.push(service);
-        }
-        if let Some(catalog) = catalog {
-            self.dial_service(service, catalog);
-        }
-    }
-
-    /// The socket will be opened soon.
-    pub(crate) fn expect_socket(&self, catalog: Option<&Catalog>) {
-        let known = std::mem::replace(&mut self.0.hosts.expected.lock().socket, true);
-        if let (false, Some(catalog)) = (known, catalog) {
-            self.dial_socket(catalog);
-        }
-    }
-
-    /// The catalog is here: of its hosts those that are expected are dialled.
-    pub(crate) fn dial_expected(&self, catalog: &Catalog) {
-        let (services, socket) = {
-            let expected = self.0.hosts.expected.lock();
-            (expected.services.clone(), expected.socket)
-        };
-        for service in services {
-            self.dial_service(service, catalog);
-        }
-        if socket {
-            self.dial_socket(catalog);
-        }
-    }
-
-    /// A host has answered: the next start dials it first.
-    pub(crate) fn note_host(&self, url: &Url) {
-        if self.allow().may_dial(url, false) && self.0.hosts.note(url) {
-            let hosts = Arc::clone(&self.0.hosts);
-            tokio::spawn(async move { hosts.save().await });
-        }
-    }
-
-    fn dial_service(&self, service: &str, catalog: &Catalog) {
-        let Ok(url) = catalog.service_url(service) else { return };
-        if service == MOBIUS {
-            for cluster in catalog.mobius_clusters().into_iter().take(MOST_CLUSTERS) {
-                if let Ok(cluster) = Url::parse(&format!("{}://{cluster}", url.scheme())) {
-                    self.dial(&cluster);
-                }
-            }
-        }
-        self.dial(&url);
-    }
-
-    fn dial_socket(&self, catalog: &Catalog) {
-        let mut urls = catalog.services().filter_map(|name| catalog.service_url(name).ok());
-        if let Some(url) = urls.find(|url| url.scheme() == "wss") {
-            self.dial(&url);
-        }
-    }
-
-    fn dial(&self, url: &Url) {
-        if self.allow().may_dial(url, false) {
-            self.transport().dial_ahead(url);
-        }
-    }
-}
-
 impl StartHosts {
     pub(crate) fn new(saved: SavedState, environment: &Url) -> Self {
         let environment = environment.to_string();
-        Self {
-            saved,
-            environment,
-            begun: AtomicBool::new(false),
-            known: Mutex::default(),
-            expected: Mutex::default(),
-        }
+        Self { saved, environment, begun: AtomicBool::new(false), known: Mutex::default() }
     }
 
     /// Whether this is the first call, with anything to remember.
-    fn begin(&self) -> bool {
+    pub(super) fn begin(&self) -> bool {
         self.saved.is_kept() && !self.begun.swap(true, Ordering::AcqRel)
     }
 
     /// The origins of earlier starts.
-    async fn remembered(&self) -> Vec<Url> {
+    pub(super) async fn remembered(&self) -> Vec<Url> {
         let saved = self.saved.load::<Saved>(SAVED).await;
         let saved = saved.filter(|saved| saved.environment == self.environment);
         let mut known = self.known.lock();
         known.loaded = true;
-        let since = epoch_s().saturating_sub(EXPIRY.as_secs());
+        let since = epoch_s().saturating_sub(REMEMBERED.as_secs());
         let fresh =
             saved.into_iter().flat_map(|saved| saved.hosts).filter(|host| host.used > since);
         for host in fresh {
@@ -202,13 +85,13 @@ impl StartHosts {
 
     /// A host has answered. True when the list is to be saved, by [`save`](Self::save).
     #[must_use]
-    fn note(&self, url: &Url) -> bool {
+    pub(super) fn note(&self, url: &Url) -> bool {
         if !self.saved.is_kept() || !matches!(url.scheme(), "https" | "wss") {
             return false;
         }
         let (origin, used) = (ahead::origin(url), epoch_s());
         let mut known = self.known.lock();
-        let exact = |host: &Host| used.saturating_sub(host.used) < EXACT.as_secs();
+        let exact = |host: &Host| used.saturating_sub(host.used) < USE_EXACT_TO.as_secs();
         if known.hosts.iter().any(|host| host.origin == origin && exact(host)) {
             return false;
         }
@@ -218,7 +101,7 @@ impl StartHosts {
     }
 
     /// Saves the list, until there is nothing new in it.
-    async fn save(&self) {
+    pub(super) async fn save(&self) {
         if !self.known.lock().loaded {
             self.remembered().await;
         }
@@ -260,7 +143,7 @@ fn epoch_s() -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use std::{sync::Arc, time::Duration};
 
     use webex_auth::{MemoryStore, Store};
 
