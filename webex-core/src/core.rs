@@ -7,8 +7,11 @@ use crate::{
     clock::ClockOffset,
     device::config::DeviceConfig,
     endpoints::Endpoints,
+    fetched::Fetched,
     http::Http,
+    region::Region,
     saved::SavedState,
+    user::User,
 };
 
 /// What the client and its link's task share. The task holds this and not the client, so
@@ -21,6 +24,8 @@ pub(crate) struct Core {
     pub(crate) saved: SavedState,
     pub(crate) services: Arc<Services>,
     pub(crate) clock: ClockOffset,
+    pub(crate) user: Fetched<User>,
+    pub(crate) region: Fetched<Region>,
 }
 
 impl Core {

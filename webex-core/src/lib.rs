@@ -20,11 +20,15 @@ pub mod device;
 mod endpoints;
 mod error;
 pub mod events;
+mod fetched;
 mod http;
 mod intern;
+mod lenient;
 pub mod link;
 pub mod mercury;
+mod region;
 mod saved;
+mod user;
 mod webex;
 
 pub use webex_auth::{AccessToken, Credentials, SecretString, Store, TokenError, Tokens, timer};
@@ -40,6 +44,8 @@ pub use self::{
         Response, RootError, TrackingIds, Transport, TransportBuilder, TransportError,
     },
     link::{Lease, Link, LinkError, LinkEvent, LinkState, Phase},
+    region::{REGION_TIMEOUT, Region},
     saved::SavedState,
+    user::{PhoneNumber, User},
     webex::{BuildError, Webex, WebexBuilder},
 };

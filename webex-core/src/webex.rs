@@ -12,11 +12,14 @@ use crate::{
     core::Core,
     device::config::DeviceConfig,
     endpoints::Endpoints,
-    error::{ErrorKind, token_kind},
+    error::{ErrorKind, HttpError, token_kind},
     events::Subscription,
+    fetched::Fetched,
     http::{AllowList, Http, StartHosts, TrackingIds, Transport, TransportError},
     link::{command::Hint, event::LinkEvent, handle::Link},
+    region::Region,
     saved::SavedState,
+    user::User,
 };
 
 /// One user of the Webex cloud.
@@ -79,6 +82,29 @@ impl Webex {
         selector: &CatalogSelector,
     ) -> Result<Arc<Catalog>, CatalogError> {
         self.0.core.services.limited(selector).await
+    }
+
+    /// The user's own record: id, name, e-mail, organisation, numbers. Asked for once, however many
+    /// ask; a failure is not kept.
+    ///
+    /// What the token's scopes do not show is left out, phone numbers and extension above all.
+    ///
+    /// # Errors
+    /// [`HttpError`] with the cause.
+    pub async fn user(&self) -> Result<Arc<User>, HttpError> {
+        let core = &self.0.core;
+        core.user.get(|| User::fetch(&core.http, &core.endpoints)).await
+    }
+
+    /// Where the user is, as the service tells from the address of this machine. Asked for once,
+    /// and again after [`network_changed`](Self::network_changed) or [`resumed`](Self::resumed);
+    /// a failure is not kept.
+    ///
+    /// # Errors
+    /// [`HttpError`] with the cause.
+    pub async fn region(&self) -> Result<Arc<Region>, HttpError> {
+        let core = &self.0.core;
+        core.region.get(|| Region::fetch(&core.http, &core.endpoints)).await
     }
 
     /// Tells that requests to a service of the catalog will follow soon: its hosts are dialled as
@@ -151,6 +177,7 @@ impl Webex {
     fn hint(&self, hint: Hint) {
         self.tokens().network_changed();
         self.http().hosts().forgive();
+        self.0.core.region.forget();
         if let Some(link) = self.0.link.get() {
             link.hint(hint);
         }
@@ -274,7 +301,8 @@ impl WebexBuilder {
         let u2c = endpoints.u2c.clone();
         let services = Services::new(http.clone(), hosts, u2c, self.catalog_format, saved.clone());
         let clock = ClockOffset::default();
-        let core = Core { http, endpoints, device, saved, services, clock };
+        let (user, region) = (Fetched::default(), Fetched::default());
+        let core = Core { http, endpoints, device, saved, services, clock, user, region };
         Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
     }
 }

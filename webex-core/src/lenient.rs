@@ -1,0 +1,72 @@
+//! Fields of answers that cost nothing but themselves when they are not what they should be.
+//!
+//! A service adds, leaves out and mistypes fields; an answer fails only for what cannot be done
+//! without. With `#[serde(default, deserialize_with = "…")]` a field that is null or of a wrong kind
+//! counts as absent, and an entry of a list that cannot be read is left out.
+
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use serde_json::value::RawValue;
+use tracing::debug;
+
+/// A field that is `T::default()` when it is null or no `T`.
+pub(crate) fn field<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned + Default,
+{
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    Ok(read(&text).unwrap_or_default())
+}
+
+/// The entries of a list that are a `T`; none when the field is no list.
+pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    let entries: Vec<&RawValue> = serde_json::from_str(text.get()).unwrap_or_default();
+    let count = entries.len();
+    let read: Vec<T> = entries.into_iter().filter_map(read).collect();
+    if read.len() < count {
+        debug!(skipped = count - read.len(), of = count, "entries that are not understood");
+    }
+    Ok(read)
+}
+
+fn read<T: DeserializeOwned>(text: &RawValue) -> Option<T> {
+    serde_json::from_str(text.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, Deserialize, PartialEq)]
+    struct Answer {
+        #[serde(default, deserialize_with = "field")]
+        name: Option<String>,
+        #[serde(default, deserialize_with = "list")]
+        numbers: Vec<u8>,
+    }
+
+    #[test]
+    fn what_is_not_as_it_should_be_counts_as_absent() {
+        let answer = |json: &str| serde_json::from_str::<Answer>(json).unwrap();
+        let full = Answer { name: Some("n".to_owned()), numbers: vec![1, 2] };
+        assert_eq!(answer(r#"{"name":"n","numbers":[1,2]}"#), full);
+        assert_eq!(answer(r#"{"name":"n","numbers":[1,"x",null,{},300,2]}"#), full);
+        let none = Answer { name: None, numbers: vec![] };
+        for json in [
+            "{}",
+            r#"{"name":null,"numbers":null}"#,
+            r#"{"name":7,"numbers":{}}"#,
+            r#"{"name":[],"numbers":"1,2"}"#,
+        ] {
+            assert_eq!(answer(json), none, "{json}");
+        }
+        // A value that was parsed before reads the same.
+        let value = serde_json::json!({"name": "n", "numbers": [1, 2]});
+        assert_eq!(serde_json::from_value::<Answer>(value).unwrap(), full);
+    }
+}

@@ -1,0 +1,48 @@
+//! Where the user is, as region discovery tells from the address of this machine.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::{
+    endpoints::Endpoints,
+    error::HttpError,
+    http::{Auth, Http, Request},
+    lenient,
+};
+
+/// How long region discovery may take (reference client: 5,000 ms).
+pub const REGION_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the user is. A field that the service leaves out is empty.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[non_exhaustive]
+pub struct Region {
+    /// The address that the service sees.
+    #[serde(deserialize_with = "lenient::field")]
+    pub client_address: String,
+    /// The region of the client, such as `US-EAST`.
+    #[serde(deserialize_with = "lenient::field")]
+    pub client_region: String,
+    /// The country, such as `US`.
+    #[serde(deserialize_with = "lenient::field")]
+    pub country_code: String,
+    /// The region whose services to use.
+    #[serde(deserialize_with = "lenient::field")]
+    pub region_code: String,
+    /// The time zone, such as `America/New_York`.
+    #[serde(deserialize_with = "lenient::field")]
+    pub timezone: String,
+}
+
+impl Region {
+    /// Asks the service, which wants neither a token nor to know the client.
+    pub(crate) async fn fetch(http: &Http, endpoints: &Endpoints) -> Result<Self, HttpError> {
+        let request = Request::get(endpoints.region.clone())
+            .auth(Auth::None)
+            .without_header("spark-user-agent")
+            .timeout(REGION_TIMEOUT);
+        http.send(request).await?.json()
+    }
+}
