@@ -117,7 +117,11 @@ mod tests {
             r#"{"phoneNumbers":null,"id":{},"displayName":null,"orgId":[],"type":1}"#,
         ] {
             let user = user(none);
-            assert_eq!((user.work_number(), &user.extension, &user.id), (None, &None, &None), "{none}");
+            assert_eq!(
+                (user.work_number(), &user.extension, &user.id),
+                (None, &None, &None),
+                "{none}"
+            );
         }
     }
 }

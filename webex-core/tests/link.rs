@@ -203,6 +203,61 @@ async fn row_25_a_refused_token_is_renewed_once_and_the_socket_comes_back_with_i
     lease.release("done").await.unwrap();
 }
 
+/// A token of the sandbox's user, as a new sign-in brings it.
+fn another_token(sandbox: &Sandbox) -> webex_auth::TokenSet {
+    let token = sandbox.issue_token(sandbox.user(), None).expect("a user");
+    webex_auth::TokenSet::new(AccessToken::parse(&token).expect("a token"))
+}
+
+#[tokio::test]
+async fn a_new_sign_in_brings_back_a_link_that_lost_its_token() {
+    let mut t = Linked::start().await;
+    t.sandbox.revoke_token(t.sandbox.token());
+    t.close(4401, "token revoked");
+    let failed = t.until(|event| matches!(event, LinkEvent::Failed(_))).await;
+    let LinkEvent::Failed(error) = failed else { unreachable!() };
+    assert_eq!((error.kind(), error.will_retry()), (ErrorKind::Unauthorized, true));
+    // Nobody has to ask for it anew.
+    t.webex.tokens().supply(another_token(&t.sandbox)).await.unwrap();
+    t.until(|event| matches!(event, LinkEvent::TokenAvailable)).await;
+    t.online().await;
+    let state = t.webex.link().state();
+    assert_eq!((state.phase, state.failure.is_none()), (Phase::Up, true));
+    t.end().await;
+}
+
+#[tokio::test]
+async fn a_link_that_never_had_a_good_token_comes_up_with_one() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = common::client_with(&sandbox, Credentials::access_token("unknown_P0A1_org"));
+    let mut events = webex.link().subscribe();
+    let lease = webex.link().acquire().await.unwrap();
+    assert_eq!(lease.online().await.unwrap_err().kind(), ErrorKind::Unauthorized);
+    let failed = common::until(&mut events, |event| matches!(event, LinkEvent::Failed(_))).await;
+    assert!(matches!(failed, LinkEvent::Failed(error) if error.will_retry()));
+    webex.tokens().supply(another_token(&sandbox)).await.unwrap();
+    common::until(&mut events, |event| matches!(event, LinkEvent::Online)).await;
+    lease.release("done").await.unwrap();
+    // What nobody wants does not come back.
+    webex.tokens().supply(another_token(&sandbox)).await.unwrap();
+    common::until(&mut events, |event| matches!(event, LinkEvent::TokenAvailable)).await;
+    assert_eq!((webex.link().state().phase, sandbox.counts().devices), (Phase::Down, 0));
+}
+
+#[tokio::test]
+async fn a_device_that_is_made_anew_is_told() {
+    let mut t = Linked::start().await;
+    let old = t.lease.device().await.unwrap();
+    assert!(t.sandbox.expire_device(&t.sandbox.devices()[0].id));
+    t.close(4404, "registration not found");
+    let told = t.until(|event| matches!(event, LinkEvent::DeviceReplaced(_))).await;
+    let LinkEvent::DeviceReplaced(new) = told else { unreachable!() };
+    assert_ne!(new.url, old.url);
+    assert_eq!(t.webex.link().state().device, Some(new));
+    t.online().await;
+    t.end().await;
+}
+
 #[tokio::test]
 async fn row_22_a_wait_can_be_cancelled() {
     let sandbox = Sandbox::start().await.unwrap();

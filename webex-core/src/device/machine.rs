@@ -64,6 +64,8 @@ pub(crate) enum Failure {
     Excessive,
     /// The service asked to wait so long.
     Wait(Duration),
+    /// There is no token, or the service refused the one there is.
+    Unauthorized,
     /// Anything else.
     Other,
 }
@@ -132,8 +134,8 @@ pub(crate) struct Machine {
     /// When the service forgets the device, unless it is refreshed.
     ends: Option<Instant>,
     failures: u32,
-    /// The service has asked for the wait under way.
-    asked_to_wait: bool,
+    /// Why the latest request failed.
+    latest: Option<Failure>,
     rooms: u32,
     timers: TimerTable<Timer>,
     action: Option<Action>,
@@ -153,7 +155,7 @@ impl Machine {
             proven: false,
             ends: None,
             failures: 0,
-            asked_to_wait: false,
+            latest: None,
             rooms: 0,
             timers: TimerTable::default(),
             action: None,
@@ -247,6 +249,7 @@ impl Machine {
         self.action = None;
         self.proven = false;
         self.ends = None;
+        self.latest = None;
         self.state = if self.wanted { State::Failed(None) } else { State::Absent };
     }
 
@@ -274,9 +277,28 @@ impl Machine {
             _ => return,
         };
         let soon = now + HINT_PAUSE;
-        if !self.asked_to_wait && self.timers.deadline(timer).is_some_and(|due| due > soon) {
+        let asked_to_wait = matches!(self.latest, Some(Failure::Wait(_)));
+        if !asked_to_wait && self.timers.deadline(timer).is_some_and(|due| due > soon) {
             self.timers.set(timer, soon);
         }
+    }
+
+    /// There is a token again: what failed for want of one is tried at once.
+    pub(crate) fn handle_token(&mut self, now: Instant) {
+        if self.latest != Some(Failure::Unauthorized) {
+            return;
+        }
+        match self.state {
+            State::Failed(_) if self.wanted => self.want(),
+            State::Retrying => self.timers.set(Timer::Retry, now),
+            State::Registered(_) if self.failures > 0 => self.timers.set(Timer::Refresh, now),
+            _ => {}
+        }
+    }
+
+    /// Whether the device failed for want of a token: another one brings it back.
+    pub(crate) fn wants_token(&self) -> bool {
+        matches!(self.state, State::Failed(_)) && self.latest == Some(Failure::Unauthorized)
     }
 
     /// The clock stood still while the machine slept, but the service's did not: what has to be
@@ -314,6 +336,7 @@ impl Machine {
                 return;
             }
         };
+        self.latest = answer.as_ref().err().copied();
         match (answer, old) {
             (Ok(device), _) => self.registered(now, device),
             (Err(failure), Some(device)) => self.refresh_failed(now, device, failure),
@@ -334,7 +357,10 @@ impl Machine {
         match answer {
             Ok(1..) if self.wanted => self.register(),
             Ok(_) => self.register_failed(now, Failure::Excessive),
-            Err(failure) => self.register_failed(now, failure),
+            Err(failure) => {
+                self.latest = Some(failure);
+                self.register_failed(now, failure);
+            }
         }
     }
 
@@ -409,7 +435,7 @@ impl Machine {
     }
 
     fn registered(&mut self, now: Instant, device: Arc<Device>) {
-        (self.failures, self.rooms) = (0, 0);
+        (self.failures, self.rooms, self.latest) = (0, 0, None);
         match (self.wanted, self.end) {
             (true, _) => {
                 self.proven = true;
@@ -471,7 +497,6 @@ impl Machine {
         let cap = Duration::from_secs(1 << self.failures.min(5)).min(RETRY_CAP);
         self.failures += 1;
         let own = cap.mul_f64(0.5 + self.random.f64() / 2.0);
-        self.asked_to_wait = matches!(failure, Failure::Wait(_));
         match failure {
             Failure::Wait(asked) => own.max(asked.min(WAIT_CAP)),
             _ => own,

@@ -9,7 +9,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 use webex_auth::{
-    AccessToken,
+    AccessToken, TokenState,
     timer::{now, sleep_until},
 };
 
@@ -92,6 +92,7 @@ impl Driver {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Box<Command>>) {
         let mut farewell: Option<Instant> = None;
         let mut embargoes = self.core.http.embargoes();
+        let mut tokens = self.core.http.tokens().subscribe();
         loop {
             self.watch_sleep();
             self.carry_out();
@@ -117,6 +118,11 @@ impl Driver {
                 }
                 // Never an error: the client is held by this task.
                 Ok(()) = embargoes.changed() => self.embargoed(),
+                Some(state) = tokens.next() => {
+                    if let TokenState::Valid { .. } = state {
+                        self.token_available();
+                    }
+                }
                 news = self.work.next() => self.handle(news),
                 () = sleep_until(deadline) => self.machine.handle_timeout(now()),
             }
@@ -182,6 +188,16 @@ impl Driver {
             self.core.http.hosts().forgive();
             self.hint(Hint::Resumed);
         }
+    }
+
+    /// There is another token: what failed for want of one comes back.
+    fn token_available(&mut self) {
+        if self.machine.wants_token() {
+            info!("there is a token again, and the link comes back");
+            self.failure = None;
+        }
+        self.events.emit(&LinkEvent::TokenAvailable);
+        self.machine.handle_token_available(now());
     }
 
     fn hint(&mut self, hint: Hint) {
@@ -300,6 +316,10 @@ impl Driver {
                         Change::Online => LinkEvent::Online,
                         Change::Offline => LinkEvent::Offline,
                         Change::Failed => LinkEvent::Failed(self.failed()),
+                        Change::DeviceReplaced => match self.machine.device() {
+                            Some(device) => LinkEvent::DeviceReplaced(Arc::clone(device)),
+                            None => continue, // it is gone again
+                        },
                     });
                 }
             }
@@ -467,6 +487,9 @@ fn failure_of(error: &LinkError) -> Failure {
     let Some(source) = error.request() else { return Failure::Other };
     if is_excessive(source) {
         return Failure::Excessive;
+    }
+    if source.kind() == ErrorKind::Unauthorized {
+        return Failure::Unauthorized;
     }
     if let Some(wait) = source.service().and_then(|error| error.retry_after) {
         return Failure::Wait(wait);

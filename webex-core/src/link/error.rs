@@ -60,6 +60,12 @@ impl LinkError {
         }
     }
 
+    /// Whether the link comes back by itself: it failed for want of a token, and is tried again as
+    /// soon as there is another one. All else has to be acquired anew.
+    pub fn will_retry(&self) -> bool {
+        self.kind() == ErrorKind::Unauthorized
+    }
+
     /// The tracking id to quote to Webex support.
     pub fn tracking_id(&self) -> Option<&str> {
         self.request()?.tracking_id()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::error::LinkError;
 use crate::{
+    device::record::Device,
     events::Lossy,
     mercury::{event::MercuryEvent, switchover::Switchover},
 };
@@ -16,9 +17,10 @@ pub enum LinkEvent {
     Online,
     /// The socket is gone; it is being opened anew unless nobody wants it.
     Offline,
-    /// The link is wanted, but was refused for good: the device by its service, or the socket with
-    /// a close code that forbids to come back, such as 4000 `Replaced`. Nothing is tried any more
-    /// until the link is acquired anew.
+    /// The link is wanted, but was refused: the device by its service, or the socket with a close
+    /// code that forbids to come back, such as 4000 `Replaced`. Nothing is tried any more until the
+    /// link is acquired anew; what failed for want of a token ([`LinkError::will_retry`]) comes back
+    /// by itself when there is another one.
     Failed(LinkError),
     /// The server of the socket announced its end; tells how the change to another one goes. Events
     /// keep arriving meanwhile, each once.
@@ -32,6 +34,12 @@ pub enum LinkEvent {
         /// The number that came.
         actual: u64,
     },
+    /// The device was made anew, and has another address: whoever has named the old one to a
+    /// service has to name this one.
+    DeviceReplaced(Arc<Device>),
+    /// There is another token, by renewal or a new sign-in: whoever failed for want of one may try
+    /// again.
+    TokenAvailable,
     /// The network may have changed: [`Webex::network_changed`](crate::Webex::network_changed) was
     /// called. Whoever waits to try something again may try now, and whoever holds something that
     /// depends on a path may check it.

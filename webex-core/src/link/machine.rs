@@ -14,6 +14,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use url::Url;
+
 use crate::{
     device::{machine as device, record::Device},
     mercury::{
@@ -46,6 +48,8 @@ pub(super) enum Change {
     Offline,
     /// The link is wanted, but was refused.
     Failed,
+    /// The device was made anew: it has another address.
+    DeviceReplaced,
 }
 
 /// Where the link is.
@@ -61,7 +65,8 @@ pub enum Phase {
     Up,
     /// Socket and device are being given up.
     Stopping,
-    /// It is wanted, but was refused; holding it anew tries again.
+    /// It is wanted, but was refused; holding it anew tries again. What failed for want of a token
+    /// comes back by itself when there is another one.
     Failed,
     /// It is not wanted, but the service did not confirm that the device is gone.
     Left,
@@ -84,6 +89,8 @@ pub(super) struct Machine {
     stale: bool,
     /// What was told last: whether the socket is online, and whether the link has failed.
     told: (bool, bool),
+    /// The device that was told of last, by its address.
+    named: Option<Url>,
     changes: VecDeque<Change>,
 }
 
@@ -100,6 +107,7 @@ impl Machine {
             held: None,
             stale: false,
             told: (false, false),
+            named: None,
             changes: VecDeque::new(),
         }
     }
@@ -138,6 +146,15 @@ impl Machine {
             socket::Status::Stopped(stop) => Some(stop),
             _ => None,
         }
+    }
+
+    /// Whether the link failed for want of a token, and comes back with another one.
+    pub(super) fn wants_token(&self) -> bool {
+        self.phase() == Phase::Failed
+            && match self.stopped() {
+                Some(stop) => stop == Stop::Unauthorized,
+                None => self.device.wants_token(),
+            }
     }
 
     pub(super) fn up(&mut self, now: Instant) {
@@ -209,6 +226,16 @@ impl Machine {
 
     pub(super) fn handle_token(&mut self, now: Instant, renewed: bool) {
         self.socket.handle_token(renewed);
+        self.settle(now);
+    }
+
+    /// There is another token: what failed for want of one comes back by itself.
+    pub(super) fn handle_token_available(&mut self, now: Instant) {
+        if !self.wanted {
+            return;
+        }
+        self.device.handle_token(now);
+        self.socket.handle_token_available(now);
         self.settle(now);
     }
 
@@ -319,6 +346,14 @@ impl Machine {
             self.changes.push_back(Change::Failed);
         }
         self.told = (online, failed);
+        if let Some(device) = self.device()
+            && self.named.as_ref() != Some(&device.url)
+        {
+            let url = device.url.clone();
+            if self.named.replace(url).is_some() {
+                self.changes.push_back(Change::DeviceReplaced);
+            }
+        }
     }
 
     /// Makes both halves follow what is wanted, each step once the one before has been reached.

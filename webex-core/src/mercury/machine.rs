@@ -149,6 +149,17 @@ impl Machine {
         self.hurry_attempt(now);
     }
 
+    /// There is a token again: what was stopped for want of one begins anew, and a wait for the next
+    /// attempt ends as after a hint.
+    pub(crate) fn handle_token_available(&mut self, now: Instant) {
+        self.refusals = 0;
+        if self.stopped == Some(Stop::Unauthorized) && self.wanted {
+            self.connect(now);
+        } else if matches!(self.attempt, Some(Attempt::Waiting)) {
+            self.hurry_attempt(now);
+        }
+    }
+
     /// Wants it no longer; closes what is open with [`close::OWN_CLOSE`] and this reason.
     pub(crate) fn disconnect(&mut self, now: Instant, reason: &str) {
         self.wanted = false;

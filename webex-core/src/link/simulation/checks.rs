@@ -5,9 +5,11 @@ use std::{
     time::Duration,
 };
 
+use url::Url;
+
 use crate::mercury::machine::action::ConnId;
 
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// Attempts in a minute: what nobody answers is tried every 2.25 s on average, what a server answers
 /// less often, and at first both sooner. Hints and the user may each bring one more.
@@ -30,6 +32,8 @@ pub(super) struct Checks {
     pub(super) due: Option<(ConnId, String, Option<u64>)>,
     pub(super) gap_due: bool,
     pub(super) online: bool,
+    /// The device that was told of last.
+    pub(super) named: Option<Url>,
     /// How often the link went offline.
     pub(super) offline: usize,
 }

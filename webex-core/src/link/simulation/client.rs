@@ -1,12 +1,15 @@
 //! The client's side: the link machine is told what happens and does what it asks for, and each
 //! thing it asks for is checked.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
-    checks::{MOST_ATTEMPTS, MOST_REQUESTS, in_last_minute},
+    checks::{MINUTE, MOST_ATTEMPTS, MOST_REQUESTS, in_last_minute},
     model::Event,
-    world::Simulation,
+    world::{Outage, Simulation},
 };
 use crate::{
     device::machine::{Action as DeviceAction, Failure},
@@ -53,6 +56,16 @@ impl Simulation {
                     self.mercury.token = self.mercury.accepted_token.max(self.mercury.token) + 1;
                 }
                 self.machine.handle_token(now, renewed);
+            }
+            Event::TokenAvailable => {
+                if self.is_out(Outage::Token) {
+                    return self.later(MINUTE, Event::TokenAvailable);
+                }
+                self.note("there is another token");
+                self.checks.reasons.push_back(self.world);
+                self.mercury.token = self.mercury.accepted_token.max(self.mercury.token) + 1;
+                self.machine.handle_token_available(now);
+                assert!(!self.machine.wants_token(), "a token does not bring it back");
             }
             Event::Opened(conn, outcome) => self.opened(conn, outcome),
             Event::Authorize(conn) => self.authorize(conn),
@@ -151,6 +164,10 @@ impl Simulation {
                 Action::Socket(action) => self.socket_action(action),
             }
         }
+        if let Some(device) = self.machine.device() {
+            let named = self.checks.named.get_or_insert_with(|| device.url.clone());
+            assert_eq!(*named, device.url, "a new device is not told");
+        }
         self.check_sockets();
     }
 
@@ -176,7 +193,18 @@ impl Simulation {
                 assert!(std::mem::replace(&mut self.checks.online, false));
                 self.checks.offline += 1;
             }
-            Change::Failed => assert!(self.wanted, "a failure of what nobody wants"),
+            Change::Failed => {
+                assert!(self.wanted, "a failure of what nobody wants");
+                if self.machine.wants_token() {
+                    let after = Duration::from_secs(self.random.u64(1..60));
+                    self.later(after, Event::TokenAvailable);
+                }
+            }
+            Change::DeviceReplaced => {
+                let device = self.machine.device().expect("a device").url.clone();
+                let before = self.checks.named.replace(device.clone());
+                assert!(before.is_some_and(|before| before != device), "a device that is no news");
+            }
         }
     }
 
@@ -190,7 +218,7 @@ impl Simulation {
                 assert!(known.is_some(), "{conn:?} is dropped and was not there");
             }
             socket::Action::ReplaceToken => {
-                let renewed = !self.fault(3);
+                let renewed = !self.is_out(Outage::Token) && !self.fault(3);
                 let after = self.latency() * 2;
                 self.later(after, Event::Token(renewed));
             }

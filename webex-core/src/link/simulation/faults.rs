@@ -51,7 +51,9 @@ impl Simulation {
             19 | 20 => self.outage(),
             _ => self.events(),
         }
-        if self.wanted && self.machine.phase() == Phase::Failed && self.random.bool() {
+        // What failed for want of a token comes back by itself.
+        let failed = self.machine.phase() == Phase::Failed && !self.machine.wants_token();
+        if self.wanted && failed && self.random.bool() {
             self.up();
         }
         self.act();
@@ -59,7 +61,7 @@ impl Simulation {
 
     /// A service is of no use for some minutes.
     fn outage(&mut self) {
-        let outage = match self.random.u8(..8) {
+        let outage = match self.random.u8(..9) {
             0 => Outage::Upgrade(503),
             1 => Outage::Upgrade(404),
             2 => Outage::Upgrade(401),
@@ -67,6 +69,7 @@ impl Simulation {
             4 => Outage::Refusal,
             5 => Outage::Loss,
             6 => Outage::Announcement,
+            7 => Outage::Token,
             _ => Outage::Device,
         };
         self.note(format!("an outage: {outage:?}"));

@@ -75,7 +75,7 @@ impl Simulation {
         let mut since = self.world;
         while self.world.saturating_sub(since) < PING_INTERVAL + PONG_TIMEOUT {
             self.pass(Duration::from_secs(1));
-            if self.machine.phase() == Phase::Failed {
+            if self.machine.phase() == Phase::Failed && !self.machine.wants_token() {
                 self.up(); // as an application does that is told
             }
             if !self.is_recovered() {

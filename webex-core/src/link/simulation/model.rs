@@ -22,6 +22,8 @@ pub(super) enum Event {
     Room(Result<usize, Failure>),
     Deleted(Result<(), Failure>),
     Token(bool),
+    /// There is another token.
+    TokenAvailable,
     Opened(ConnId, Result<(), OpenFailure>),
     /// The server has looked at the authorization frame.
     Authorize(ConnId),

@@ -41,8 +41,10 @@ impl Simulation {
                 Some(Failure::Other)
             }
             () if self.is_out(Outage::Device) => Some(Failure::Other),
-            () if self.fault(4) => Some(match self.random.u8(..8) {
+            () if self.is_out(Outage::Token) => Some(Failure::Unauthorized),
+            () if self.fault(4) => Some(match self.random.u8(..9) {
                 0 => Failure::Refused,
+                8 => Failure::Unauthorized,
                 1 => Failure::Excessive,
                 2 => Failure::Wait(Duration::from_secs(self.random.u64(1..20))),
                 3 => Failure::NotFound,
@@ -194,6 +196,8 @@ impl Simulation {
         };
         let outcome = if let Some(status) = refused {
             Err(OpenFailure::Status { status, retry_after: None })
+        } else if self.is_out(Outage::Token) {
+            Err(OpenFailure::Token)
         } else if self.is_out(Outage::Reset) {
             Err(OpenFailure::Network)
         } else if self.fault(4) {

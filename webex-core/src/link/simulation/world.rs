@@ -29,6 +29,8 @@ pub(super) enum Outage {
     Announcement,
     /// WDM answers nothing.
     Device,
+    /// There is no token.
+    Token,
 }
 
 /// One schedule.
