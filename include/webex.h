@@ -228,6 +228,12 @@ WEBEX_ENUM(webex_event_kind) {
      * `keepalive_missed`: as `reconnecting`, and also for the one that loses the registration.
      */
     WEBEX_EVENT_KIND_LINE_KEEPALIVE_MISSED = 39,
+    /**
+     * `callingClient:error`: where the user is, or which servers that means, could not be learned.
+     * JSON: `message`, `type`, `status` and `context`, and as for the event `error` `kind`,
+     * `httpStatus`, `trackingId`.
+     */
+    WEBEX_EVENT_KIND_CALLING_ERROR = 40,
 };
 
 /**

@@ -4,9 +4,12 @@ use std::time::Instant;
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use webex_sdk::{calling::LineEvent, meetings::MeetingsEvent};
+use webex_sdk::{CallingEvent, LineEvent, MeetingsEvent};
 
 use crate::screen::Screen;
+
+#[cfg(test)]
+mod tests;
 
 /// Where events are shown. Times count from the start of the process.
 #[derive(Clone)]
@@ -70,60 +73,14 @@ impl Output {
         self.show(Shown { source: "line", event: "state", detail, payload: Map::new() });
     }
 
-    pub(crate) fn meetings(&self, event: MeetingsEvent) {
-        if let MeetingsEvent::Step { step, succeeded } = event {
-            let detail = if succeeded { "" } else { "failed; not needed for events" };
-            return self.show(Shown {
-                source: "progress",
-                event: step.name(),
-                detail: detail.to_owned(),
-                payload: payload([("succeeded", json!(succeeded))]),
-            });
-        }
-        let lost = match event {
-            MeetingsEvent::Lost(count) => Some(("count", json!(count))),
-            _ => None,
-        };
+    /// An event of the SDK.
+    pub(crate) fn event<E: Event>(&self, event: &E) {
         self.show(Shown {
-            source: "meetings",
+            source: E::SOURCE,
             event: event.name(),
-            detail: String::new(),
-            payload: payload(lost),
+            detail: event.detail(),
+            payload: event.to_json(),
         });
-    }
-
-    pub(crate) fn line(&self, event: &LineEvent) {
-        let detail = match event {
-            LineEvent::Registered(info) => {
-                let server = info.server.as_ref().map(|url| format!(" with {url}"));
-                let every =
-                    info.keepalive_interval.map(|i| format!(", keepalive every {} s", i.as_secs()));
-                format!(
-                    "{}{}{}",
-                    info.sip_addresses.join(", "),
-                    server.unwrap_or_default(),
-                    every.unwrap_or_default()
-                )
-            }
-            LineEvent::Unregistered { reason, .. } => match reason.error() {
-                Some(error) => format!("{}: {error}", reason.name()),
-                None => reason.name().to_owned(),
-            },
-            LineEvent::Error(error) => {
-                let documented = error.documented();
-                format!("{} ({})", documented.msg, documented.kind)
-            }
-            LineEvent::ServerFailed { server, error } => format!("{server}: {error}"),
-            LineEvent::Reconnecting { missed, of, error, .. }
-            | LineEvent::KeepaliveMissed { missed, of, error, .. } => {
-                format!("{missed} of {of} keepalives missed: {error}")
-            }
-            LineEvent::Reconnected { server } => format!("with {server}"),
-            LineEvent::Lost(count) => format!("{count} events"),
-            _ => String::new(),
-        };
-        let payload = event.to_json();
-        self.show(Shown { source: "line", event: event.name(), detail, payload });
     }
 
     /// What the sandbox inside this process has left of us.
@@ -153,6 +110,101 @@ impl Output {
             let line =
                 format!("{:9.3} s  {source:<8}  {event:<21} {detail}", elapsed.as_secs_f64());
             self.screen.print(line.trim_end());
+        }
+    }
+}
+
+/// An event of the SDK: programs get its name and its JSON, people a few words.
+pub(crate) trait Event {
+    /// Which object it is an event of.
+    const SOURCE: &'static str;
+
+    fn name(&self) -> &'static str;
+    fn to_json(&self) -> Map<String, Value>;
+    fn detail(&self) -> String;
+}
+
+impl Event for MeetingsEvent {
+    const SOURCE: &'static str = "meetings";
+
+    fn name(&self) -> &'static str {
+        self.name()
+    }
+
+    fn to_json(&self) -> Map<String, Value> {
+        self.to_json()
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Step { step, succeeded: true } => step.name().to_owned(),
+            Self::Step { step, .. } => format!("{} failed; not needed for events", step.name()),
+            Self::Lost(count) => format!("{count} events"),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Event for CallingEvent {
+    const SOURCE: &'static str = "calling";
+
+    fn name(&self) -> &'static str {
+        self.name()
+    }
+
+    fn to_json(&self) -> Map<String, Value> {
+        self.to_json()
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Error(error) => error.to_string(),
+            Self::Lost(count) => format!("{count} events"),
+            _ => String::new(),
+        }
+    }
+}
+
+impl Event for LineEvent {
+    const SOURCE: &'static str = "line";
+
+    fn name(&self) -> &'static str {
+        self.name()
+    }
+
+    fn to_json(&self) -> Map<String, Value> {
+        self.to_json()
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Registered(info) => {
+                let server = info.server.as_ref().map(|url| format!(" with {url}"));
+                let every =
+                    info.keepalive_interval.map(|i| format!(", keepalive every {} s", i.as_secs()));
+                format!(
+                    "{}{}{}",
+                    info.sip_addresses.join(", "),
+                    server.unwrap_or_default(),
+                    every.unwrap_or_default()
+                )
+            }
+            Self::Unregistered { reason, .. } => match reason.error() {
+                Some(error) => format!("{}: {error}", reason.name()),
+                None => reason.name().to_owned(),
+            },
+            Self::Error(error) => {
+                let documented = error.documented();
+                format!("{} ({})", documented.msg, documented.kind)
+            }
+            Self::ServerFailed { server, error } => format!("{server}: {error}"),
+            Self::Reconnecting { missed, of, error, .. }
+            | Self::KeepaliveMissed { missed, of, error, .. } => {
+                format!("{missed} of {of} keepalives missed: {error}")
+            }
+            Self::Reconnected { server } => format!("with {server}"),
+            Self::Lost(count) => format!("{count} events"),
+            _ => String::new(),
         }
     }
 }

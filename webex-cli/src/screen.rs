@@ -72,7 +72,7 @@ impl Screen {
         Self::new(Box::new(io::stdout()), live && terminal, colours)
     }
 
-    fn new(out: Box<dyn Write + Send>, live: bool, colours: bool) -> Self {
+    pub(crate) fn new(out: Box<dyn Write + Send>, live: bool, colours: bool) -> Self {
         let shared = Shared { out, status: String::new() };
         Self { shared: Arc::new(Mutex::new(shared)), live, colours }
     }

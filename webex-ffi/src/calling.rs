@@ -14,13 +14,14 @@ use macro_rules_attribute::apply;
 use parking_lot::Mutex;
 use safer_ffi::{c_char, derive_ReprC};
 use webex_sdk::calling::{
-    CallingClient, CallingConfig, LineState, LineStatus, Location, ServiceIndicator,
+    CallingClient, CallingConfig, CallingEvent, LineState, LineStatus, Location, ServiceIndicator,
 };
 
 use crate::{
     client::{Child, Client},
-    error::{Failure, c_text},
     event::Source,
+    failure::Failure,
+    guard::c_text,
     handle::{self, ClientHandle, Kind, Object},
     macros::export,
     pointer::{self, Out, Versioned},
@@ -325,12 +326,17 @@ impl Calling {
             drop(stage); // before the client, which gives up what it has
             return Err(Failure::new(Status::Cancelled, "the calling object was freed"));
         }
-        let (mut lines, mut listeners) = (Vec::new(), Vec::new());
+        let calling = self.handle;
+        let events = client.subscribe();
+        // What went wrong while it started, which nobody could hear.
+        let first = client.last_error().map(CallingEvent::Error);
+        let (mut lines, mut listeners) =
+            (Vec::new(), vec![Listener::Calling { calling, first, events }]);
         for line in client.lines() {
             let events = line.subscribe();
             let (handle, _) = handle::insert(|_| Line(line))?;
             lines.push(handle);
-            listeners.push(Listener::Line { calling: self.handle, line: handle, events });
+            listeners.push(Listener::Line { calling, line: handle, events });
         }
         *stage = Stage::Ready { client: Arc::new(client), lines };
         Ok(listeners)

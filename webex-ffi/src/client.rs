@@ -24,8 +24,8 @@ use webex_sdk::{
 };
 
 use crate::{
-    error::Failure,
     event::{Event, Source},
+    failure::Failure,
     handle::{self, ClientHandle, Kind, Object},
     macros::export,
     outbox::{EventCallback, FreeUserData, Outbox, Subscriber, UserData},

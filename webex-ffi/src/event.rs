@@ -12,15 +12,12 @@ use std::{
 use safer_ffi::{c_char, derive_ReprC};
 use serde_json::{Map, Value, json};
 use webex_sdk::{
-    calling::{LineEvent, Unregistered},
+    calling::{CallingEvent, LineEvent, Unregistered},
     meetings::MeetingsEvent,
 };
 
 use crate::{
-    error::{Failure, c_text},
-    handle::ClientHandle,
-    pointer::Versioned,
-    status::Status,
+    failure::Failure, guard::c_text, handle::ClientHandle, pointer::Versioned, status::Status,
 };
 
 /// What happened. Later versions add numbers: ignore those that you do not know.
@@ -72,6 +69,10 @@ pub enum EventKind {
     LineServerFailed = 38,
     /// `keepalive_missed`: as `reconnecting`, and also for the one that loses the registration.
     LineKeepaliveMissed = 39,
+    /// `callingClient:error`: where the user is, or which servers that means, could not be learned.
+    /// JSON: `message`, `type`, `status` and `context`, and as for the event `error` `kind`,
+    /// `httpStatus`, `trackingId`.
+    CallingError = 40,
 }
 
 /// Where an event comes from. Later versions add numbers.
@@ -188,22 +189,20 @@ impl Message {
     }
 
     /// An event of the Meetings device.
-    pub(crate) fn meetings(client: u64, event: MeetingsEvent) -> Self {
-        let (kind, json) = match event {
-            MeetingsEvent::Ready => (EventKind::MeetingsReady, Map::new()),
-            MeetingsEvent::Registered => (EventKind::MeetingsRegistered, Map::new()),
-            MeetingsEvent::Unregistered => (EventKind::MeetingsUnregistered, Map::new()),
-            MeetingsEvent::NetworkDisconnected => (EventKind::NetworkDisconnected, Map::new()),
-            MeetingsEvent::NetworkConnected => (EventKind::NetworkConnected, Map::new()),
-            MeetingsEvent::Step { step, succeeded } => (
-                EventKind::MeetingsStep,
-                object(json!({ "step": step.name(), "succeeded": succeeded })),
-            ),
-            MeetingsEvent::Failed => (EventKind::MeetingsFailed, Map::new()),
-            MeetingsEvent::Lost(count) => (EventKind::Lost, object(json!({ "lost": count }))),
-            _ => (EventKind::Other, Map::new()),
-        };
-        Self::new(kind, Source::Meetings, client, event.name(), json)
+    pub(crate) fn meetings(client: u64, event: &MeetingsEvent) -> Self {
+        let kind = EventKind::of(Source::Meetings, event.name());
+        Self::new(kind, Source::Meetings, client, event.name(), event.to_json())
+    }
+
+    /// An event of a calling object.
+    pub(crate) fn calling(client: u64, calling: u64, event: &CallingEvent) -> Self {
+        let kind = EventKind::of(Source::Calling, event.name());
+        let message = Self::new(kind, Source::Calling, client, event.name(), event.to_json());
+        let message = Self { object: calling, ..message };
+        match event {
+            CallingEvent::Error(error) => message.failed(&Failure::from(error)),
+            _ => message,
+        }
     }
 
     /// An event of a line.
@@ -216,7 +215,7 @@ impl Message {
             }
             _ => None,
         };
-        let kind = line_kind(event.name());
+        let kind = EventKind::of(Source::Line, event.name());
         let message = Self::new(kind, Source::Line, client, event.name(), event.to_json());
         let message = Self { object: line, ..message };
         match failure {
@@ -249,19 +248,71 @@ impl Message {
     }
 }
 
-/// The number of a line's event, by its name.
-fn line_kind(name: &str) -> EventKind {
-    match name {
-        "connecting" => EventKind::LineConnecting,
-        "registered" => EventKind::LineRegistered,
-        "unregistered" => EventKind::LineUnregistered,
-        "error" => EventKind::LineError,
-        "reconnecting" => EventKind::LineReconnecting,
-        "reconnected" => EventKind::LineReconnected,
-        "server_failed" => EventKind::LineServerFailed,
-        "keepalive_missed" => EventKind::LineKeepaliveMissed,
-        "events:lost" => EventKind::Lost,
-        _ => EventKind::Other,
+impl EventKind {
+    /// The number of an event of the SDK, by the documented name. The tests look at every name that
+    /// the SDK's types have, so that none is [`Other`](Self::Other) by oversight.
+    fn of(source: Source, name: &str) -> Self {
+        let numbers: &[(&str, Self)] = match source {
+            Source::Client => &[],
+            Source::Meetings => &[
+                ("meetings:ready", Self::MeetingsReady),
+                ("meetings:registered", Self::MeetingsRegistered),
+                ("meetings:unregistered", Self::MeetingsUnregistered),
+                ("meetings:step", Self::MeetingsStep),
+                ("meetings:failed", Self::MeetingsFailed),
+                ("network:disconnected", Self::NetworkDisconnected),
+                ("network:connected", Self::NetworkConnected),
+            ],
+            Source::Calling => &[("callingClient:error", Self::CallingError)],
+            Source::Line => &[
+                ("connecting", Self::LineConnecting),
+                ("registered", Self::LineRegistered),
+                ("unregistered", Self::LineUnregistered),
+                ("error", Self::LineError),
+                ("reconnecting", Self::LineReconnecting),
+                ("reconnected", Self::LineReconnected),
+                ("server_failed", Self::LineServerFailed),
+                ("keepalive_missed", Self::LineKeepaliveMissed),
+            ],
+        };
+        let known = [("events:lost", Self::Lost)];
+        let mut all = numbers.iter().chain(&known);
+        all.find(|(known, _)| *known == name).map_or(Self::Other, |(_, kind)| *kind)
+    }
+}
+
+/// What C gets of an event of the SDK: kind, name and JSON. For the test that compares the C
+/// interface with the command line.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Shown {
+    pub kind: EventKind,
+    pub name: String,
+    pub json: String,
+}
+
+impl From<Message> for Shown {
+    fn from(message: Message) -> Self {
+        let text = |text: &CStr| text.to_string_lossy().into_owned();
+        Self { kind: message.kind, name: text(&message.name), json: text(&message.json) }
+    }
+}
+
+impl From<&MeetingsEvent> for Shown {
+    fn from(event: &MeetingsEvent) -> Self {
+        Message::meetings(0, event).into()
+    }
+}
+
+impl From<&CallingEvent> for Shown {
+    fn from(event: &CallingEvent) -> Self {
+        Message::calling(0, 0, event).into()
+    }
+}
+
+impl From<&LineEvent> for Shown {
+    fn from(event: &LineEvent) -> Self {
+        Message::line(0, 0, event).into()
     }
 }
 
@@ -274,7 +325,7 @@ fn object(json: Value) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
+    use std::{collections::HashSet, time::Duration};
 
     use webex_sdk::{calling::Connecting, core::HttpError};
 
@@ -303,7 +354,7 @@ mod tests {
 
     #[test]
     fn events_keep_their_documented_names() {
-        let ready = Message::meetings(CLIENT, MeetingsEvent::Ready);
+        let ready = Message::meetings(CLIENT, &MeetingsEvent::Ready);
         assert_eq!(
             (ready.kind, ready.name.as_c_str()),
             (EventKind::MeetingsReady, c"meetings:ready")
@@ -317,9 +368,19 @@ mod tests {
     }
 
     #[test]
-    fn every_event_of_a_line_has_a_number() {
-        for name in LineEvent::NAMES {
-            assert_ne!(line_kind(name), EventKind::Other, "{name}");
+    fn every_event_has_a_number_of_its_own() {
+        let names = [
+            (Source::Meetings, MeetingsEvent::NAMES.as_slice()),
+            (Source::Calling, CallingEvent::NAMES.as_slice()),
+            (Source::Line, LineEvent::NAMES.as_slice()),
+        ];
+        let mut kinds = HashSet::new();
+        for (source, names) in names {
+            for name in names {
+                let kind = EventKind::of(source, name);
+                assert_ne!(kind, EventKind::Other, "{name}");
+                assert!(kinds.insert(kind) || kind == EventKind::Lost, "{name}");
+            }
         }
     }
 

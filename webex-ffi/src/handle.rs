@@ -17,7 +17,7 @@ use std::{any::Any, sync::Arc};
 use once_cell::sync::Lazy;
 use parking_lot::RwLock;
 
-use crate::{error::Failure, status::Status};
+use crate::{failure::Failure, status::Status};
 
 /// Handle of a client. 0 is none.
 pub type ClientHandle = u64;

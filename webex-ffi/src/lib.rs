@@ -52,6 +52,8 @@ pub mod calling;
 pub mod client;
 pub mod error;
 pub mod event;
+mod failure;
+mod guard;
 pub mod handle;
 mod macros;
 pub mod meetings;

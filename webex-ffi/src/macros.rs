@@ -5,8 +5,8 @@
 //! defined C layout is then a compile error) and wraps the body:
 //!
 //! - `-> Status`: the body is a `Result<(), Failure>`; a failure becomes the status and the
-//!   thread's last error ([`guard`](crate::error::guard)).
-//! - any other result: the body gives the value itself ([`shield`](crate::error::shield)).
+//!   thread's last error ([`guard`](crate::guard::guard)).
+//! - any other result: the body gives the value itself ([`shield`](crate::guard::shield)).
 //!
 //! Either way a panic stops here, since unwinding into C is undefined.
 
@@ -21,7 +21,7 @@ macro_rules! export {
         #[allow(unreachable_pub)] // safer-ffi nests a `pub` function in it
         #[::safer_ffi::ffi_export]
         pub unsafe extern "C" fn $name($($arg: $type),*) -> Status {
-            $crate::error::guard(move || -> Result<(), $crate::error::Failure> { $body })
+            $crate::guard::guard(move || -> Result<(), $crate::failure::Failure> { $body })
         }
     };
     (
@@ -33,7 +33,7 @@ macro_rules! export {
         #[allow(unreachable_pub)] // safer-ffi nests a `pub` function in it
         #[::safer_ffi::ffi_export]
         pub unsafe extern "C" fn $name($($arg: $type),*) $(-> $result)? {
-            $crate::error::shield(move || $body)
+            $crate::guard::shield(move || $body)
         }
     };
 }

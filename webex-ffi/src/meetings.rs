@@ -6,8 +6,8 @@ use webex_sdk::meetings::{MeetingsError, MeetingsState};
 
 use crate::{
     client::Client,
-    error::Failure,
     event::Source,
+    failure::Failure,
     handle::{self, ClientHandle},
     macros::export,
     pointer::Out,

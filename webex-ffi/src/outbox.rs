@@ -24,8 +24,8 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use crate::{
-    error::Failure,
     event::{Event, EventKind, Message},
+    failure::Failure,
     status::Status,
 };
 

@@ -11,7 +11,7 @@ use std::{
 
 use safer_ffi::c_char;
 
-use crate::error::Failure;
+use crate::failure::Failure;
 
 /// Reads a text that must be there.
 ///

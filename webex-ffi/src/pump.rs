@@ -24,11 +24,15 @@ use futures_util::{FutureExt, StreamExt, future::select_all, stream::FuturesUnor
 use parking_lot::Mutex;
 use tokio::sync::{mpsc, oneshot};
 use tracing::debug;
-use webex_sdk::{calling::LineEvent, core::Subscription, meetings::MeetingsEvent};
+use webex_sdk::{
+    calling::{CallingEvent, LineEvent},
+    core::Subscription,
+    meetings::MeetingsEvent,
+};
 
 use crate::{
-    error::Failure,
     event::{Message, Source},
+    failure::Failure,
     outbox::Outbox,
     status::Status,
 };
@@ -103,9 +107,10 @@ pub(crate) struct Pump {
     pub(crate) listeners: Vec<Listener>,
 }
 
-/// A stream of events that the pump passes on.
+/// A stream of events that the pump passes on. `first` is an event from before there was a stream.
 pub(crate) enum Listener {
     Meetings(Subscription<MeetingsEvent>),
+    Calling { calling: u64, first: Option<CallingEvent>, events: Subscription<CallingEvent> },
     Line { calling: u64, line: u64, events: Subscription<LineEvent> },
 }
 
@@ -152,9 +157,10 @@ impl Pump {
     }
 
     fn forget(&mut self, gone: u64) {
-        self.listeners.retain(
-            |listener| !matches!(listener, Listener::Line { calling, .. } if *calling == gone),
-        );
+        self.listeners.retain(|listener| match listener {
+            Listener::Meetings(_) => true,
+            Listener::Calling { calling, .. } | Listener::Line { calling, .. } => *calling != gone,
+        });
     }
 }
 
@@ -189,24 +195,26 @@ async fn heard(client: u64, listeners: &mut [Listener]) -> (usize, Option<Messag
 
 impl Listener {
     async fn next(&mut self, client: u64) -> Option<Message> {
-        match self {
-            Self::Meetings(events) => {
-                events.next().await.map(|event| Message::meetings(client, event))
-            }
-            Self::Line { line, events, .. } => {
-                events.next().await.map(|event| Message::line(client, *line, &event))
-            }
+        if let Some(message) = self.try_next(client) {
+            return Some(message);
         }
+        Some(match self {
+            Self::Meetings(events) => Message::meetings(client, &events.next().await?),
+            Self::Calling { calling, events, .. } => {
+                Message::calling(client, *calling, &events.next().await?)
+            }
+            Self::Line { line, events, .. } => Message::line(client, *line, &events.next().await?),
+        })
     }
 
     fn try_next(&mut self, client: u64) -> Option<Message> {
-        match self {
-            Self::Meetings(events) => {
-                events.try_next().map(|event| Message::meetings(client, event))
+        Some(match self {
+            Self::Meetings(events) => Message::meetings(client, &events.try_next()?),
+            Self::Calling { calling, first, events } => {
+                let event = first.take().or_else(|| events.try_next())?;
+                Message::calling(client, *calling, &event)
             }
-            Self::Line { line, events, .. } => {
-                events.try_next().map(|event| Message::line(client, *line, &event))
-            }
-        }
+            Self::Line { line, events, .. } => Message::line(client, *line, &events.try_next()?),
+        })
     }
 }

@@ -6,7 +6,7 @@ use parking_lot::Mutex;
 use tokio::runtime::{Builder, Runtime};
 use webex_sdk::core::Transport;
 
-use crate::{error::Failure, status::Status};
+use crate::{failure::Failure, status::Status};
 
 /// Threads that run the SDK. Its work is short and waits for the network; two keep it going while
 /// one parses a large answer.

@@ -2,11 +2,8 @@
 
 use std::ffi::CStr;
 
-use macro_rules_attribute::apply;
-use safer_ffi::{c_char, derive_ReprC};
+use safer_ffi::derive_ReprC;
 use webex_sdk::core::ErrorKind;
-
-use crate::macros::export;
 
 /// How a call or an operation ended. Zero is success.
 ///
@@ -105,15 +102,8 @@ impl From<ErrorKind> for Status {
     }
 }
 
-/// The stable lower-case name of a status, such as `invalid_handle`; `unknown` for a number that is
-/// none. Never NULL; the text lives as long as the library.
-#[apply(export!)]
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn webex_status_name(status: i32) -> *const c_char {
-    name(status).as_ptr().cast()
-}
-
-fn name(status: i32) -> &'static CStr {
+/// The name of a number; `unknown` for one that is no status.
+pub(crate) fn name(status: i32) -> &'static CStr {
     let known = Status::NAMES.iter().find(|(known, _)| *known as i32 == status);
     known.map_or(c"unknown", |(_, name)| name)
 }

@@ -1,5 +1,6 @@
 //! What a Meetings device tells.
 
+use serde_json::{Map, Value, json};
 use webex_core::events::Lossy;
 
 use crate::steps::Step;
@@ -32,7 +33,19 @@ pub enum MeetingsEvent {
 }
 
 impl MeetingsEvent {
-    /// The documented name.
+    /// The names of all events.
+    pub const NAMES: [&'static str; 8] = [
+        "meetings:ready",
+        "meetings:registered",
+        "meetings:unregistered",
+        "meetings:step",
+        "meetings:failed",
+        "network:disconnected",
+        "network:connected",
+        "events:lost",
+    ];
+
+    /// Returns the documented name.
     ///
     /// ```
     /// # use webex_meetings::MeetingsEvent;
@@ -48,6 +61,27 @@ impl MeetingsEvent {
             Self::NetworkDisconnected => "network:disconnected",
             Self::NetworkConnected => "network:connected",
             Self::Lost(_) => "events:lost",
+        }
+    }
+
+    /// Returns the details as a JSON object: what the C interface and the command line show. The
+    /// keys are in `docs/events.md`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let details = match self {
+            Self::Ready
+            | Self::Registered
+            | Self::Unregistered
+            | Self::Failed
+            | Self::NetworkDisconnected
+            | Self::NetworkConnected => json!({}),
+            Self::Step { step, succeeded } => {
+                json!({ "step": step.name(), "succeeded": succeeded })
+            }
+            Self::Lost(count) => json!({ "lost": count }),
+        };
+        match details {
+            Value::Object(details) => details,
+            _ => Map::new(),
         }
     }
 }

@@ -60,6 +60,9 @@ pub enum CallingEvent {
 }
 
 impl CallingEvent {
+    /// The names of all events.
+    pub const NAMES: [&'static str; 2] = ["callingClient:error", "events:lost"];
+
     /// Returns the documented name.
     pub fn name(&self) -> &'static str {
         match self {
@@ -219,6 +222,7 @@ mod tests {
             "kind": "timeout",
         });
         assert_eq!((event.name(), event.to_json().into()), ("callingClient:error", expected));
+        assert_eq!(CallingEvent::NAMES, [event.name(), CallingEvent::Lost(1).name()]);
         let none = CallingClientError::no_clusters().to_json();
         assert_eq!(
             (&none["kind"], &none["context"]),

@@ -11,7 +11,9 @@ use tokio::{
     time::timeout,
 };
 use webex_sdk::{
-    calling::{CallingClient, CallingConfig, DeviceLimit, Line, LineEvent, LineState},
+    calling::{
+        CallingClient, CallingConfig, CallingEvent, DeviceLimit, Line, LineEvent, LineState,
+    },
     core::{Subscription, Webex, events::Lossy},
     meetings::Meetings,
 };
@@ -19,7 +21,7 @@ use webex_sdk::{
 use crate::{
     cloud::{Cloud, CloudArguments},
     exit::Failure,
-    output::Output,
+    output::{Event, Output},
     screen::Screen,
     signals::Signals,
     status,
@@ -157,7 +159,7 @@ impl Endpoint {
         if meetings {
             let device = Meetings::new(webex);
             let printer = output.clone();
-            self.printers.push(show(device.subscribe(), move |event| printer.meetings(event)));
+            self.printers.push(show(device.subscribe(), printer));
             self.meetings = Some(device);
         }
         let device = self.meetings.clone();
@@ -175,10 +177,15 @@ impl Endpoint {
             let Some(config) = calling else { return Ok(None) };
             let made = CallingClient::new(webex, config).await;
             let made = made.map_err(|error| Failure::sdk(error.kind(), &error))?;
+            printers.push(show(made.subscribe(), output.clone()));
+            // What went wrong before anybody could listen.
+            if let Some(error) = made.last_error() {
+                output.event(&CallingEvent::Error(error));
+            }
             let line = made.lines().remove(0);
             let mut events = line.subscribe();
             let printer = output.clone();
-            printers.push(show(line.subscribe(), move |event| printer.line(&event)));
+            printers.push(show(line.subscribe(), printer));
             *status = status::follow(&line, output);
             *client = Some(made);
             line.register();
@@ -247,13 +254,13 @@ async fn registered(line: &Line, events: &mut Subscription<LineEvent>) -> Result
 }
 
 /// Shows every event of a subscription until its object is gone.
-fn show<E: Lossy + Send + 'static>(
+fn show<E: Lossy + Event + Send + 'static>(
     mut events: Subscription<E>,
-    show: impl Fn(E) + Send + 'static,
+    output: Output,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
         while let Some(event) = events.next().await {
-            show(event);
+            output.event(&event);
         }
     })
 }

@@ -15,16 +15,16 @@ use tokio::{
 };
 use url::Url;
 use webex_sdk::{
-    calling::{CallingError, Line, LineError, LineEvent, LineInfo},
+    calling::{CallingError, LineError, LineInfo},
     core::{
         CatalogError, DeviceConfig, ErrorKind, HttpError, Phase, Request, Subscription, Webex,
         events::Lossy,
     },
-    meetings::{Meetings, MeetingsError},
+    meetings::MeetingsError,
 };
 
 use super::{record::Recorder, redact::Redactor, report::Left};
-use crate::{cloud::Access, exit::Failure};
+use crate::{cloud::Access, exit::Failure, output::Event};
 
 /// How long a step may take. The SDK's own limits are shorter; this is for what they miss.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
@@ -154,30 +154,12 @@ impl Run {
             .map_err(|failed| Failed { message: format!("{what}: {}", failed.message), ..failed })
     }
 
-    /// Notes the events of a Meetings device.
-    pub(super) fn follow_meetings(&self, meetings: &Meetings) {
+    /// Notes the events of an object until it is gone.
+    pub(super) fn follow<E: Lossy + Event + Send + 'static>(&self, mut events: Subscription<E>) {
         let recorder = self.recorder.clone();
-        self.follow(meetings.subscribe(), move |event| {
-            recorder.event("meetings", event.name(), Map::new());
-        });
-    }
-
-    /// Notes the events of a line.
-    pub(super) fn follow_line(&self, line: &Line) {
-        let recorder = self.recorder.clone();
-        self.follow(line.subscribe(), move |event| {
-            recorder.event("line", event.name(), detail(&event));
-        });
-    }
-
-    fn follow<E: Lossy + Send + 'static>(
-        &self,
-        mut events: Subscription<E>,
-        note: impl Fn(E) + Send + 'static,
-    ) {
         let follower = tokio::spawn(async move {
             while let Some(event) = events.next().await {
-                note(event);
+                recorder.event(E::SOURCE, event.name(), impersonal(event.to_json()));
             }
         });
         self.followers.lock().push(follower);
@@ -324,13 +306,12 @@ fn learn_all(redactor: &mut Redactor, value: &Value) {
     }
 }
 
-/// The keys of a line's event that identify the user.
+/// The keys of events that identify the user.
 const PERSONAL: [&str; 6] =
     ["lineId", "mobiusDeviceId", "phoneNumber", "extension", "sipAddresses", "voicemail"];
 
-/// The details of a line's event, without those that identify the user.
-fn detail(event: &LineEvent) -> Map<String, Value> {
-    let mut detail = event.to_json();
+/// The details of an event, without those that identify the user.
+fn impersonal(mut detail: Map<String, Value>) -> Map<String, Value> {
     detail.retain(|key, value| !PERSONAL.contains(&key.as_str()) && !value.is_null());
     detail
 }

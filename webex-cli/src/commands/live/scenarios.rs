@@ -85,7 +85,7 @@ async fn cloud(run: &Run) -> Result<(), Failed> {
 async fn meetings(run: &Run) -> Result<(), Failed> {
     let webex = run.client()?;
     let meetings = Meetings::new(&webex);
-    run.follow_meetings(&meetings);
+    run.follow(meetings.subscribe());
     run.step("ready", meetings.ready()).await?;
     let registered = run.step("register", meetings.register()).await;
     run.learn_device(&webex);
@@ -103,7 +103,7 @@ async fn calling(run: &Run) -> Result<(), Failed> {
 async fn both(run: &Run) -> Result<(), Failed> {
     let webex = run.client()?;
     let meetings = Meetings::new(&webex);
-    run.follow_meetings(&meetings);
+    run.follow(meetings.subscribe());
     let played = async {
         let (registered, phone) = tokio::join!(
             run.step("register the Meetings device", meetings.register()),
@@ -124,7 +124,7 @@ async fn both(run: &Run) -> Result<(), Failed> {
 async fn interrupted(run: &Run) -> Result<(), Failed> {
     let webex = run.client()?;
     let meetings = Meetings::new(&webex);
-    run.follow_meetings(&meetings);
+    run.follow(meetings.subscribe());
     let has_device = |record: &[Entry]| record.iter().any(|e| e.is_answer("POST", "/devices"));
     let interrupted = async {
         tokio::select! {
@@ -159,7 +159,8 @@ impl Phone {
         let calling = run.step("calling servers", CallingClient::new(webex, config)).await?;
         run.learn_device(webex);
         let line = calling.lines().remove(0);
-        run.follow_line(&line);
+        run.follow(calling.subscribe());
+        run.follow(line.subscribe());
         let events = line.subscribe();
         Ok(Self { calling, line, events })
     }
