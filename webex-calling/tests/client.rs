@@ -11,8 +11,12 @@ use webex_calling::{
 };
 use webex_core::{ErrorKind, Subscription};
 use webex_sandbox::{FaultHandle, Hydra, Mercury, Mobius, Region, Request, Sandbox, U2c, Wdm};
+use webex_tests::{
+    user::assert_empty,
+    wait::{PATIENCE, next},
+};
 
-use common::{PATIENCE, assert_empty, calling, client, configured, names, next};
+use common::{calling, client, configured, names};
 
 /// Puts clusters in place of the sandbox's own.
 fn clusters(sandbox: &Sandbox, hosts: &[&str]) -> FaultHandle {

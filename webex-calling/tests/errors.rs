@@ -10,8 +10,9 @@ use webex_calling::{
 };
 use webex_core::Subscription;
 use webex_sandbox::{Mobius, Sandbox};
+use webex_tests::{user::assert_empty, wait::next};
 
-use common::{assert_empty, calling, configured, names, next};
+use common::{calling, configured, names};
 
 /// What the first server's answer came to: an error of the line, or of the server alone.
 async fn first_error(events: &mut Subscription<LineEvent>) -> (&'static str, LineError) {

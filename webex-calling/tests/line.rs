@@ -7,8 +7,9 @@ use std::time::Duration;
 use webex_calling::{CallingClient, CallingConfig, CallingError, LineEvent, LineState, LineStatus};
 use webex_core::ErrorKind;
 use webex_sandbox::{Mobius, Region, Sandbox, Wdm};
+use webex_tests::{user::assert_empty, wait::next};
 
-use common::{assert_empty, calling, client, names, next};
+use common::{calling, client, names};
 
 #[tokio::test]
 async fn registers_with_the_first_primary_and_knows_its_properties() {

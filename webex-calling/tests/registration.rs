@@ -10,24 +10,21 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use common::{assert_empty, calling, configured, names, next};
+use common::{calling, configured, names};
 use serde_json::{Value, json};
 use webex_auth::{MemoryStore, ProviderError, TokenSet};
 use webex_calling::{
     CallingClient, CallingConfig, LineEvent, LineState, ServiceData, Unregistered, Upcoming,
     timings::DEREGISTER_LIMIT,
 };
-use webex_core::{AccessToken, Credentials, Endpoints, Transport, Webex, WebexBuilder};
+use webex_core::{AccessToken, Credentials};
 use webex_sandbox::{Mobius, Request, Sandbox};
+use webex_tests::{
+    user::{assert_empty, builder},
+    wait::next,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
-
-fn builder(sandbox: &Sandbox) -> WebexBuilder {
-    let ca = sandbox.ca_pem().unwrap().as_bytes();
-    Webex::builder()
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
-}
 
 #[tokio::test]
 async fn row_30_a_keepalive_whose_token_was_refused_is_repeated_with_another() {

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 use webex_core::events::Lossy;
 
-use crate::steps::Step;
+use crate::progress::Step;
 
 /// An event of the Meetings device. The documented ones have no payload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -29,8 +29,10 @@
 //!                                                    └─► Status: state, steps, findings, events
 //! ```
 
+mod error;
 mod events;
 mod operation;
+mod progress;
 mod status;
 mod steps;
 
@@ -38,13 +40,14 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use thiserror::Error;
-use webex_core::{CatalogError, ErrorKind, Lease, LinkError, LinkEvent, Subscription, Webex};
+use webex_core::{Lease, LinkEvent, Subscription, Webex};
 
 pub use self::{
+    error::MeetingsError,
     events::MeetingsEvent,
+    progress::{GeoHint, MeetingsInfo, RegistrationStatus, Step, StepState},
     status::MeetingsState,
-    steps::{GeoHint, MeetingsInfo, RegistrationStatus, SIDE_STEP_TIMEOUT, Step, StepState},
+    steps::SIDE_STEP_TIMEOUT,
 };
 use self::{
     operation::{Operation, Operations, Outcome},
@@ -58,32 +61,6 @@ pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reason in the close frame of the event socket, the reference client's.
 const CLOSE_REASON: &str = "meetings unregister";
-
-/// Why the Meetings device could not be registered or unregistered.
-#[derive(Debug, Clone, Error)]
-#[non_exhaustive]
-pub enum MeetingsError {
-    /// The service catalog is missing.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// The device or its event socket could not be had, or not be given up.
-    #[error(transparent)]
-    Link(#[from] LinkError),
-    /// Registration was not complete in time; what it had created is given up.
-    #[error("the meetings device was not registered within {} s", .0.as_secs())]
-    Timeout(Duration),
-}
-
-impl MeetingsError {
-    /// What to do about it.
-    pub fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Catalog(error) => error.kind(),
-            Self::Link(error) => error.kind(),
-            Self::Timeout(_) => ErrorKind::Timeout,
-        }
-    }
-}
 
 /// The Meetings device of one user. Clones are the same device.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! One operation at a time, shared by all who ask for it.
 //!
-//! Who asks for what is under way gets its outcome; who asks for the opposite waits until it has
-//! ended, whatever comes of it, and then has his own turn. An operation runs while somebody waits
-//! for it: when the last one drops his future, it is withdrawn.
+//! Callers of the operation that is under way share its outcome. Callers of the opposite one wait
+//! until it has ended, however it ends, and then run theirs. An operation runs while somebody waits
+//! for it, and is withdrawn when the last caller drops its future.
 
 use std::future::Future;
 
@@ -12,7 +12,7 @@ use futures_util::{
 };
 use parking_lot::Mutex;
 
-use crate::MeetingsError;
+use crate::error::MeetingsError;
 
 pub(crate) type Outcome = Result<(), MeetingsError>;
 type Running = BoxFuture<'static, Outcome>;

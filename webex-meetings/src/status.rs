@@ -6,8 +6,9 @@ use parking_lot::Mutex;
 use webex_core::events::Hub;
 
 use crate::{
-    MeetingsError, MeetingsEvent,
-    steps::{MeetingsInfo, RegistrationStatus, Step, StepState},
+    error::MeetingsError,
+    events::MeetingsEvent,
+    progress::{MeetingsInfo, RegistrationStatus, Step, StepState},
 };
 
 /// What the Meetings device is at.

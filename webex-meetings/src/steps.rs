@@ -3,7 +3,7 @@
 //! The device and its socket decide whether the device is registered. Beside them run three steps
 //! that are tolerated: the preferred site, the geo hint and the media clusters. They start with the
 //! registration and never hold it up, nor fail it; each tells when it has ended, and what it found
-//! is in [`MeetingsInfo`].
+//! is in [`MeetingsInfo`](crate::MeetingsInfo).
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,110 +13,13 @@ use tracing::debug;
 use url::Url;
 use webex_core::{Auth, HttpError, Request, Webex, join};
 
-use crate::status::Status;
+use crate::{
+    progress::{GeoHint, Step},
+    status::Status,
+};
 
 /// How long region and cluster discovery may take each (reference client: 5,000 ms).
 pub const SIDE_STEP_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// A step of the registration.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Step {
-    /// The user's preferred meeting site is looked up. Tolerated.
-    FetchWebexSite,
-    /// Where the user is, by address. Tolerated.
-    GetGeoHint,
-    /// The media clusters are fetched; they are not probed, which takes a media engine. Tolerated.
-    StartReachability,
-    /// The WDM device is registered.
-    DeviceRegister,
-    /// The Mercury socket is connected and authorized.
-    MercuryConnect,
-}
-
-impl Step {
-    /// Every step, in the order in which they begin.
-    pub const ALL: [Self; 5] = [
-        Self::FetchWebexSite,
-        Self::GetGeoHint,
-        Self::StartReachability,
-        Self::DeviceRegister,
-        Self::MercuryConnect,
-    ];
-
-    /// The key of the step in the reference client's registration status.
-    ///
-    /// ```
-    /// # use webex_meetings::Step;
-    /// assert_eq!(Step::MercuryConnect.name(), "mercuryConnect");
-    /// ```
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::FetchWebexSite => "fetchWebexSite",
-            Self::GetGeoHint => "getGeoHint",
-            Self::StartReachability => "startReachability",
-            Self::DeviceRegister => "deviceRegister",
-            Self::MercuryConnect => "mercuryConnect",
-        }
-    }
-}
-
-/// How far a step is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum StepState {
-    /// It has not ended.
-    #[default]
-    Pending,
-    /// It has ended well.
-    Done,
-    /// It has ended without a result. A tolerated step: the registration goes on without it.
-    Failed,
-}
-
-/// How far each step of the present (or latest) registration is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct RegistrationStatus([StepState; Step::ALL.len()]);
-
-impl RegistrationStatus {
-    /// How far this step is.
-    pub fn of(&self, step: Step) -> StepState {
-        self.0[step as usize]
-    }
-
-    pub(crate) fn set(&mut self, step: Step, state: StepState) {
-        self.0[step as usize] = state;
-    }
-}
-
-/// What the tolerated steps of the registration have found so far.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct MeetingsInfo {
-    /// The user's preferred meeting site, such as `acme.webex.com`.
-    pub preferred_site: Option<Box<str>>,
-    /// Where the user is.
-    pub geo_hint: Option<Box<GeoHint>>,
-    /// The join cookie of cluster discovery: opaque JSON, to be sent when a meeting is joined.
-    pub join_cookie: Option<Box<str>>,
-}
-
-/// Where the user is, as region discovery tells from the address.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[non_exhaustive]
-pub struct GeoHint {
-    /// The address that the service sees.
-    pub client_address: String,
-    /// The region of the client, such as `US-EAST`.
-    pub client_region: String,
-    /// The country, such as `US`.
-    pub country_code: String,
-    /// The region whose services to use.
-    pub region_code: String,
-    /// The time zone, such as `America/New_York`.
-    pub timezone: String,
-}
 
 /// Runs the tolerated steps, side by side.
 pub(crate) async fn run(webex: Webex, status: Arc<Status>) {

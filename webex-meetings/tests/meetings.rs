@@ -2,28 +2,17 @@
 
 use std::time::Duration;
 
-use webex_core::{
-    Credentials, Endpoints, ErrorKind, LinkEvent, Phase, Subscription, Transport, Webex,
-};
+use webex_core::{Credentials, ErrorKind, LinkEvent, Phase, Subscription, Webex};
 use webex_meetings::{Meetings, MeetingsError, MeetingsEvent, MeetingsState};
 use webex_sandbox::{Mercury, Sandbox, U2c, Wdm};
-
-/// Longest wait for anything that should happen at once.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-fn client(sandbox: &Sandbox, token: &str) -> Webex {
-    let ca = sandbox.ca_pem().unwrap().as_bytes();
-    Webex::builder()
-        .credentials(Credentials::access_token(token))
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
-        .build()
-        .unwrap()
-}
+use webex_tests::{
+    user::{assert_empty, builder, client},
+    wait::PATIENCE,
+};
 
 async fn start() -> (Sandbox, Webex, Meetings) {
     let sandbox = Sandbox::start().await.unwrap();
-    let webex = client(&sandbox, sandbox.token());
+    let webex = client(&sandbox);
     let meetings = Meetings::new(&webex);
     (sandbox, webex, meetings)
 }
@@ -31,8 +20,7 @@ async fn start() -> (Sandbox, Webex, Meetings) {
 /// The next event but for the progress of steps, which come in no fixed order.
 async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
     loop {
-        let event = tokio::time::timeout(PATIENCE, events.next()).await;
-        match event.expect("in time").expect("open") {
+        match webex_tests::wait::next(events).await {
             MeetingsEvent::Step { .. } => {}
             event => return event,
         }
@@ -42,11 +30,6 @@ async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
 /// The same, without waiting.
 fn pending(events: &mut Subscription<MeetingsEvent>) -> Option<MeetingsEvent> {
     std::iter::from_fn(|| events.try_next()).find(|e| !matches!(e, MeetingsEvent::Step { .. }))
-}
-
-fn assert_empty(sandbox: &Sandbox) {
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets), (0, 0));
 }
 
 #[tokio::test]
@@ -302,7 +285,8 @@ async fn dropping_everything_gives_the_device_up() {
 #[tokio::test]
 async fn a_refused_token_is_unauthorized() {
     let sandbox = Sandbox::start().await.unwrap();
-    let meetings = Meetings::new(&client(&sandbox, "unknown_P0A1_org"));
+    let credentials = Credentials::access_token("unknown_P0A1_org");
+    let meetings = Meetings::new(&builder(&sandbox).credentials(credentials).build().unwrap());
     assert_eq!(meetings.ready().await.unwrap_err().kind(), ErrorKind::Unauthorized);
     assert_eq!(meetings.register().await.unwrap_err().kind(), ErrorKind::Unauthorized);
     assert_empty(&sandbox);

@@ -3,28 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
-use webex_core::{Credentials, Endpoints, ErrorKind, Subscription, Transport, Webex};
+use webex_core::{ErrorKind, Subscription, Webex};
 use webex_meetings::{Meetings, MeetingsEvent, MeetingsInfo, MeetingsState, Step, StepState};
 use webex_sandbox::{Calliope, Conversation, Hydra, Region, Sandbox, Wdm};
-
-/// Longest wait for anything that should happen at once.
-const PATIENCE: Duration = Duration::from_secs(30);
+use webex_tests::{user::client, wait::next};
 
 async fn start() -> (Sandbox, Webex, Meetings) {
     let sandbox = Sandbox::start().await.unwrap();
-    let ca = sandbox.ca_pem().unwrap().as_bytes();
-    let webex = Webex::builder()
-        .credentials(Credentials::access_token(sandbox.token()))
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
-        .build()
-        .unwrap();
+    let webex = client(&sandbox);
     let meetings = Meetings::new(&webex);
     (sandbox, webex, meetings)
-}
-
-async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
-    tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("open")
 }
 
 /// Waits until every step has ended; tells how each did.

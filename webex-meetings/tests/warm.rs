@@ -6,19 +6,13 @@ use std::{
 };
 
 use webex_auth::{DirectoryStore, Store};
-use webex_core::{Credentials, Endpoints, Transport, Webex};
+use webex_core::Webex;
 use webex_meetings::{Meetings, MeetingsState};
 use webex_sandbox::{Sandbox, U2c, Wdm};
+use webex_tests::user::builder;
 
 fn client(sandbox: &Sandbox, store: &Arc<dyn Store>) -> Webex {
-    let ca = sandbox.ca_pem().unwrap().as_bytes();
-    Webex::builder()
-        .credentials(Credentials::access_token(sandbox.token()))
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
-        .state_store(Arc::clone(store), "me")
-        .build()
-        .unwrap()
+    builder(sandbox).state_store(Arc::clone(store), "me").build().unwrap()
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::workspace::{self, Notes, Workspace};
-use crate::{deny, house, interop, setup};
+use crate::{api, deny, features, house, interop, package, setup};
 
 struct Step {
     name: &'static str,
@@ -25,6 +25,9 @@ const STEPS: &[Step] = &[
     Step { name: "dependencies", alone: "cargo xtask deny", run: deny::run },
     Step { name: "clippy", alone: "cargo xtask lint", run: clippy },
     Step { name: "documentation", alone: "cargo xtask docs", run: docs },
+    Step { name: "public API", alone: "cargo xtask api", run: api::check },
+    Step { name: "features", alone: "cargo xtask features", run: features },
+    Step { name: "packages", alone: "cargo xtask package", run: package::run },
     Step { name: "tests", alone: "cargo test --workspace", run: tests },
     Step { name: "interop", alone: "cargo xtask interop", run: interop::run },
 ];
@@ -91,6 +94,12 @@ pub(crate) fn docs(workspace: &Workspace) -> Result<Notes> {
             .env("RUSTDOCFLAGS", "-D warnings"),
     )?;
     Ok(Notes::new())
+}
+
+/// Every feature by itself, and the features that tests are built with.
+pub(crate) fn features(workspace: &Workspace) -> Result<Notes> {
+    features::one_set(workspace)?;
+    features::each_alone(workspace)
 }
 
 /// Every test of the workspace: unit, integration and documentation tests. The header's drift test

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
+use crate::circles;
 use crate::links;
 use crate::rows;
 use crate::workspace::Workspace;
@@ -62,6 +63,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let differences = fs::read_to_string(workspace.root().join(rows::DOCUMENT))
         .with_context(|| format!("cannot read {}", rows::DOCUMENT))?;
     found.extend(rows::check(&differences, &tested));
+    found.extend(circles::check(workspace)?);
     if !found.is_empty() {
         bail!("{} broken:\n  {}", count(found.len(), "house rule"), found.join("\n  "));
     }

@@ -4,15 +4,18 @@
 //! otherwise have to remember; `test` strings them together into the gate. It depends on little,
 //! so that the first call on a fresh clone builds in seconds.
 
+mod api;
 mod bench;
 mod circles;
 mod deny;
+mod features;
 mod gate;
 mod house;
 mod interop;
 mod links;
 mod live;
 mod mutants;
+mod package;
 mod rows;
 mod setup;
 mod workspace;
@@ -77,6 +80,21 @@ const COMMANDS: &[Command] = &[
         name: "circles",
         help: "list the files that import each other in a circle",
         run: |ws, args| no_arguments(args).and_then(|()| circles(ws)),
+    },
+    Command {
+        name: "api",
+        help: "rewrite docs/api, the listing of the public API",
+        run: |ws, args| no_arguments(args).and_then(|()| api::write(ws)),
+    },
+    Command {
+        name: "features",
+        help: "every feature alone and none; one set of features for all tests",
+        run: |ws, args| no_arguments(args).and_then(|()| gate::features(ws)).map(drop),
+    },
+    Command {
+        name: "package",
+        help: "package every crate, and build a project outside from the packages",
+        run: |ws, args| no_arguments(args).and_then(|()| package::run(ws)).map(drop),
     },
     Command {
         name: "interop",

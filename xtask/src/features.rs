@@ -1,0 +1,114 @@
+//! Features: every one alone and none, and one set of them for all tests.
+//!
+//! In a build of the whole workspace each crate has the features that any member asks for, which hides
+//! a feature that does not compile without another. So each is checked by itself. For tests the
+//! opposite is wanted: the same features whatever is tested, so that the tests of one crate are built
+//! from what the tests of all have left.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::workspace::{self, Notes, Workspace};
+
+/// Compiles every library that has features without any, and with each of them alone.
+///
+/// # Errors
+/// When one of them does not compile, or warns.
+pub(crate) fn each_alone(workspace: &Workspace) -> Result<Notes> {
+    let metadata = workspace.metadata()?;
+    for (package, features) in with_features(&metadata) {
+        for feature in std::iter::once("").chain(features) {
+            let mut command = workspace.cargo("check");
+            command.args(["--quiet", "-p", package, "--lib", "--no-default-features"]);
+            workspace::run(command.args(["--features", feature]))?;
+        }
+    }
+    Ok(Notes::new())
+}
+
+/// Compares what the tests of each crate would be built from with what those of all are built from.
+///
+/// # Errors
+/// Names what would be built twice, and for which crate.
+pub(crate) fn one_set(workspace: &Workspace) -> Result<Notes> {
+    let metadata = workspace.metadata()?;
+    let all = units(workspace, &["--workspace"])?;
+    let mut twice = Vec::new();
+    for package in workspace::array(&metadata["packages"]) {
+        let name = package["name"].as_str().context("cargo metadata")?;
+        let own = units(workspace, &["-p", name])?;
+        twice.extend(own.difference(&all).map(|unit| format!("{name}: {unit}")));
+    }
+    ensure!(
+        twice.is_empty(),
+        "`cargo test -p` would build what `cargo test --workspace` has built with other features; \
+         name them in tests/Cargo.toml:\n  {}",
+        twice.join("\n  ")
+    );
+    Ok(Notes::new())
+}
+
+/// Packages with features, and their names.
+fn with_features(metadata: &Value) -> Vec<(&str, Vec<&str>)> {
+    let packages = workspace::array(&metadata["packages"]).filter_map(|package| {
+        let features = package["features"].as_object()?.keys().map(String::as_str);
+        let features: Vec<&str> = features.filter(|name| *name != "default").collect();
+        (!features.is_empty()).then_some((package["name"].as_str()?, features))
+    });
+    packages.collect()
+}
+
+/// What cargo would compile for these tests, each with its features.
+fn units(workspace: &Workspace, packages: &[&str]) -> Result<BTreeSet<String>> {
+    let mut command = workspace.cargo("test");
+    command.args(packages).args(["--no-run", "--unit-graph", "-Z", "unstable-options"]);
+    // The graph is printed by a switch that is not stable yet; nothing is compiled.
+    let text = workspace::capture(command.env("RUSTC_BOOTSTRAP", "1"))?;
+    let graph: Value = serde_json::from_str(&text).context("cargo's unit graph")?;
+    Ok(workspace::array(&graph["units"]).map(unit).collect())
+}
+
+fn unit(unit: &Value) -> String {
+    let id = unit["pkg_id"].as_str().unwrap_or_default();
+    let name = id.rsplit(['/', '#']).next().unwrap_or(id);
+    format!(
+        "{name} ({} {}, {} for {}): {}",
+        unit["target"]["kind"][0].as_str().unwrap_or_default(),
+        unit["target"]["name"].as_str().unwrap_or_default(),
+        unit["mode"].as_str().unwrap_or_default(),
+        unit["platform"].as_str().unwrap_or("the host"),
+        unit["features"],
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn packages_without_features_are_left_out() {
+        let metadata = json!({"packages": [
+            {"name": "a", "features": {"default": [], "b": [], "c": ["b"]}},
+            {"name": "d", "features": {"default": []}},
+            {"name": "e", "features": {}},
+        ]});
+        assert_eq!(with_features(&metadata), [("a", vec!["b", "c"])]);
+    }
+
+    #[test]
+    fn a_unit_differs_by_its_features() {
+        let with = |features: &[&str]| {
+            unit(&json!({
+                "pkg_id": "registry+https://index.example/#tokio@1.0.0",
+                "target": {"kind": ["lib"], "name": "tokio"},
+                "mode": "build", "platform": null, "features": features,
+            }))
+        };
+        assert_eq!(with(&["net"]), "tokio@1.0.0 (lib tokio, build for the host): [\"net\"]");
+        assert_ne!(with(&["net"]), with(&["net", "fs"]));
+    }
+}

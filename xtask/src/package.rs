@@ -1,0 +1,132 @@
+//! Crates as they would be published: complete, packaged, and used by a project outside.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::workspace::{self, Notes, Workspace};
+
+/// The crate that applications depend on.
+const FACADE: &str = "webex-sdk";
+
+/// The program of the project outside.
+const PROGRAM: &str = "examples/rust/register.rs";
+
+/// What each published crate states.
+const STATED: &[&str] =
+    &["description", "license", "repository", "readme", "rust_version", "keywords", "categories"];
+
+/// Files that each published crate brings along.
+const FILES: &[&str] = &["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
+
+/// Packages every crate that may be published and builds it from its package; then builds a project
+/// whose only dependency is the facade, from the packages alone.
+///
+/// # Errors
+/// When a crate lacks something, or does not build.
+pub(crate) fn run(workspace: &Workspace) -> Result<Notes> {
+    let metadata = workspace.metadata()?;
+    let toolchain = fs::read_to_string(workspace.root().join("rust-toolchain.toml"))
+        .context("rust-toolchain.toml")?;
+    let mut wrong = Vec::new();
+    let mut command = workspace.cargo("package");
+    command.args(["--quiet", "--workspace", "--allow-dirty", "--offline"]);
+    let mut published = Vec::new();
+    for package in workspace::array(&metadata["packages"]) {
+        let name = package["name"].as_str().context("cargo metadata")?;
+        if package["publish"].is_null() {
+            wrong.extend(incomplete(package, &toolchain));
+            published.push((name, package["version"].as_str().context("cargo metadata")?));
+        } else {
+            command.args(["--exclude", name]);
+        }
+    }
+    ensure!(wrong.is_empty(), "not ready to be published:\n  {}", wrong.join("\n  "));
+    workspace::run(&mut command)?;
+    outside(workspace, &published)?;
+    Ok(Notes::new())
+}
+
+/// What a package lacks.
+fn incomplete(package: &Value, toolchain: &str) -> Vec<String> {
+    let name = package["name"].as_str().unwrap_or_default();
+    let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
+    let stated = STATED.iter().filter(|key| empty(&package[**key])).map(|key| (*key).to_owned());
+    let folder = Path::new(package["manifest_path"].as_str().unwrap_or_default()).parent();
+    let present = |file: &str| folder.is_some_and(|folder| folder.join(file).is_file());
+    let files = FILES.iter().filter(|file| !present(file)).map(|file| (*file).to_owned());
+    let mut lacks: Vec<String> = stated.chain(files).collect();
+    if empty(&package["metadata"]["docs"]["rs"]) {
+        lacks.push("package.metadata.docs.rs".to_owned());
+    }
+    // The gate runs on one toolchain. It is the oldest supported, or the promise is not checked.
+    let version = package["rust_version"].as_str().unwrap_or_default();
+    if !toolchain.contains(&format!("channel = \"{version}.")) {
+        lacks.push(format!("a rust-version that is the pinned toolchain's ({version} is not)"));
+    }
+    lacks.into_iter().map(|what| format!("{name} lacks {what}")).collect()
+}
+
+/// Builds a project that knows nothing of this workspace but the packages.
+fn outside(workspace: &Workspace, published: &[(&str, &str)]) -> Result<()> {
+    let target = workspace.target()?;
+    let packages = target.join("package");
+    let project = target.join("outside");
+    fs::create_dir_all(project.join("src")).context("target/outside")?;
+    let (_, version) = published
+        .iter()
+        .find(|(name, _)| *name == FACADE)
+        .context("the facade is not published")?;
+    let mut manifest = vec![
+        "[package]\nname = \"outside\"\nversion = \"0.0.0\"\nedition = \"2024\"\n".to_owned(),
+        "[workspace]\n\n[dependencies]".to_owned(),
+        format!("{FACADE} = \"{version}\""),
+        "tokio = { version = \"1\", features = [\"macros\", \"rt-multi-thread\"] }\n".to_owned(),
+        "[patch.crates-io]".to_owned(),
+    ];
+    for (name, version) in published {
+        let path = packages.join(format!("{name}-{version}"));
+        ensure!(path.is_dir(), "cargo did not unpack {}", path.display());
+        manifest.push(format!("{name} = {{ path = {:?} }}", path.display().to_string()));
+    }
+    let manifest = manifest.join("\n") + "\n";
+    fs::write(project.join("Cargo.toml"), manifest).context("target/outside")?;
+    fs::copy(workspace.root().join(PROGRAM), project.join("src/main.rs")).context(PROGRAM)?;
+    // The versions that everything else is tested with, and nothing to ask a registry for.
+    fs::copy(workspace.root().join("Cargo.lock"), project.join("Cargo.lock"))
+        .context("Cargo.lock")?;
+    let mut command = workspace.cargo("check");
+    command.arg("--offline").arg("--manifest-path").arg(project.join("Cargo.toml"));
+    workspace::run(command.env("CARGO_TARGET_DIR", &target))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_a_crate_lacks_is_named() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../webex-auth/Cargo.toml");
+        let complete = json!({
+            "name": "a", "manifest_path": folder.to_str().unwrap(), "description": "d",
+            "license": "l", "repository": "r", "readme": "README.md", "rust_version": "1.95",
+            "keywords": ["k"], "categories": ["c"],
+            "metadata": {"docs": {"rs": {"all-features": true}}},
+        });
+        let toolchain = "[toolchain]\nchannel = \"1.95.0\"\n";
+        assert_eq!(incomplete(&complete, toolchain), [""; 0]);
+        let mut without = complete.clone();
+        without["keywords"] = json!([]);
+        without["metadata"] = json!(null);
+        assert_eq!(
+            incomplete(&without, toolchain),
+            ["a lacks keywords", "a lacks package.metadata.docs.rs"]
+        );
+        let newer = incomplete(&complete, "channel = \"1.99.0\"");
+        assert!(newer[0].contains("1.95 is not"), "{newer:?}");
+    }
+}
