@@ -302,12 +302,17 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransp
     let (retry_after, date) = (header("retry-after"), header("date"));
     let tracking_id = header("trackingid");
     let status = response.status().as_u16();
+    let is_error = !response.status().is_success();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(transport)? {
-        if body.len() + chunk.len() > LARGEST_REPLY {
+        body.extend_from_slice(&chunk);
+        if is_error && body.len() > LARGEST_ERROR {
+            body.truncate(LARGEST_ERROR);
+            break;
+        }
+        if body.len() > LARGEST_REPLY {
             return Err(TokenTransportError::TooLarge);
         }
-        body.extend_from_slice(&chunk);
     }
     let mut reply = TokenReply::new(status, String::from_utf8_lossy(&body));
     if let Some(value) = retry_after {
@@ -321,6 +326,9 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransp
 
 /// A token answer is a few kilobytes, even when the token is a large JWT.
 const LARGEST_REPLY: usize = 1 << 20;
+
+/// An error is a code and a sentence; a page of a gateway says nothing more in its further part.
+const LARGEST_ERROR: usize = 64 << 10;
 
 fn transport(error: reqwest::Error) -> TokenTransportError {
     if error.is_timeout() {

@@ -93,21 +93,27 @@ impl LoopbackListener {
     /// # Errors
     /// [`LoopbackError::TimedOut`], or [`LoopbackError::Redirect`] when the server refused.
     pub async fn wait(self, authorization: Authorization) -> Result<CodeGrant, LoopbackError> {
-        let redirect = time::timeout(self.life, self.redirect(&authorization))
+        let redirect = time::timeout(self.life, self.serve(&self.listener, &authorization))
             .await
-            .map_err(|_| LoopbackError::TimedOut)??;
+            .map_err(|_| LoopbackError::TimedOut)?;
         Ok(authorization.finish(redirect)?)
     }
 
-    /// Serves connections side by side, so that one that sends nothing does not keep the others.
-    async fn redirect(&self, authorization: &Authorization) -> Result<Redirect, LoopbackError> {
+    /// Serves connections side by side, so that one that sends nothing does not keep the others, but
+    /// only so many. One that cannot be taken (it broke, or there is no descriptor for it) ends nothing.
+    async fn serve(&self, port: &impl Port, authorization: &Authorization) -> Redirect {
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
-                accepted = self.listener.accept() => {
-                    let (stream, _) = accepted.map_err(LoopbackError::Port)?;
-                    connections.spawn(time::timeout(timings::LOOPBACK_READ, read_head(stream)));
-                }
+                accepted = port.accept(), if connections.len() < MOST_CONNECTIONS => match accepted {
+                    Ok(stream) => {
+                        connections.spawn(time::timeout(timings::LOOPBACK_READ, read_head(stream)));
+                    }
+                    Err(error) => {
+                        tracing::debug!(%error, "a connection of the browser was lost");
+                        time::sleep(timings::LOOPBACK_ACCEPT_AGAIN).await;
+                    }
+                },
                 Some(done) = connections.join_next() => {
                     let Ok(Ok(Ok((stream, head)))) = done else { continue };
                     let answer = self.answer(&head, authorization);
@@ -118,7 +124,7 @@ impl LoopbackListener {
                     let write = time::timeout(timings::LOOPBACK_READ, page.write(stream));
                     if let Some(redirect) = redirect {
                         let _ = write.await; // the page is a courtesy
-                        return Ok(redirect);
+                        return redirect;
                     }
                     tokio::spawn(write);
                 }
@@ -164,6 +170,20 @@ async fn read_head(mut stream: TcpStream) -> io::Result<(TcpStream, String)> {
     }
     Ok((stream, String::from_utf8_lossy(&head).into_owned()))
 }
+
+/// Where connections come from. A test has them fail.
+trait Port: Sync {
+    fn accept(&self) -> impl Future<Output = io::Result<TcpStream>> + Send;
+}
+
+impl Port for TcpListener {
+    async fn accept(&self) -> io::Result<TcpStream> {
+        Self::accept(self).await.map(|(stream, _)| stream)
+    }
+}
+
+/// Browsers open a handful, and wait for a place.
+const MOST_CONNECTIONS: usize = 32;
 
 /// Codes and states are short; browsers send some kilobytes of other headers.
 const LARGEST_HEAD: usize = 64 * 1_024;
@@ -229,4 +249,85 @@ impl Page {
 #[cfg(feature = "browser")]
 pub fn open_browser(link: &url::Url) -> io::Result<()> {
     open::that_detached(link.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::oauth::integration::Integration;
+
+    /// A sign-in at a port, and the request that answers it.
+    async fn sign_in() -> (LoopbackListener, Authorization, String) {
+        let listener = LoopbackListener::bind(0, "/cb").await.unwrap();
+        let integration = Integration::builder("c").redirect_uri(listener.redirect_uri()).build();
+        let authorization = integration.authorization().unwrap().state("st8te").start();
+        let host = format!("127.0.0.1:{}", listener.port);
+        let request = format!("GET /cb?code=abc&state=st8te HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        (listener, authorization, request)
+    }
+
+    /// A port that fails at first, and counts what it gave.
+    struct Counting<'a> {
+        fails: usize,
+        asked: AtomicUsize,
+        port: &'a TcpListener,
+    }
+
+    impl Port for Counting<'_> {
+        async fn accept(&self) -> io::Result<TcpStream> {
+            if self.asked.load(Ordering::Relaxed) < self.fails {
+                self.asked.fetch_add(1, Ordering::Relaxed);
+                return Err(io::Error::other("too many open files"));
+            }
+            let accepted = Port::accept(self.port).await;
+            self.asked.fetch_add(1, Ordering::Relaxed);
+            accepted
+        }
+    }
+
+    async fn connect(listener: &LoopbackListener) -> TcpStream {
+        TcpStream::connect((Ipv4Addr::LOCALHOST, listener.port)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_cannot_be_taken_ends_no_sign_in() {
+        let (listener, authorization, request) = sign_in().await;
+        let mut browser = connect(&listener).await;
+        browser.write_all(request.as_bytes()).await.unwrap();
+        let port = Counting { fails: 2, asked: AtomicUsize::new(0), port: &listener.listener };
+        let redirect = listener.serve(&port, &authorization).await;
+        assert!(authorization.finish(redirect).is_ok());
+    }
+
+    #[tokio::test]
+    async fn so_many_connections_are_open_and_no_more() {
+        let (listener, authorization, request) = sign_in().await;
+        let mut silent = Vec::new();
+        for _ in 0..MOST_CONNECTIONS {
+            silent.push(connect(&listener).await);
+        }
+        let mut browser = connect(&listener).await;
+        browser.write_all(request.as_bytes()).await.unwrap();
+        let port = Counting { fails: 0, asked: AtomicUsize::new(0), port: &listener.listener };
+        let taken = || port.asked.load(Ordering::Relaxed);
+        let serving = listener.serve(&port, &authorization);
+        tokio::pin!(serving);
+        // Until all places are taken; the browser has to wait for one.
+        while taken() < MOST_CONNECTIONS {
+            assert!(serving.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        for _ in 0..100 {
+            assert!(serving.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(taken(), MOST_CONNECTIONS);
+        drop(silent.pop());
+        let redirect = serving.await;
+        assert!(authorization.recognizes(&redirect));
+    }
 }

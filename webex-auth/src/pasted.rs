@@ -143,7 +143,8 @@ pub(crate) fn check(whole: &str, part: &str) -> Result<(), PasteError> {
 /// value.
 fn without_name(text: &str) -> &str {
     let Some((name, value)) = text.split_once('=') else { return text };
-    let name = name.trim_end();
+    // A space before the sign has one after it, or `Bearer =x` would be a name and its value.
+    let name = if value.starts_with(' ') { name.trim_end() } else { name };
     let name = ["export ", "set ", "$env:"]
         .iter()
         .find_map(|word| name.strip_prefix(word))

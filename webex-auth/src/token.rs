@@ -123,6 +123,14 @@ mod tests {
     }
 
     #[test]
+    fn a_token_is_the_same_when_it_is_read_again() {
+        for odd in ["=A", "'", "a=", "a==", "bearerbearer", "\"a"] {
+            let token = AccessToken::parse(odd).unwrap();
+            assert_eq!(AccessToken::parse(token.authorization()).unwrap(), token, "{odd}");
+        }
+    }
+
+    #[test]
     fn refuses_what_is_no_token() {
         for (form, error) in [("", TokenError::Empty), ("  Bearer ", TokenError::Empty)] {
             assert_eq!(AccessToken::parse(form).unwrap_err(), error, "{form:?}");

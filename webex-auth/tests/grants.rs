@@ -5,15 +5,22 @@
 mod wire;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 use webex_auth::{
     AccessToken, CodeGrant, Credentials, Integration, OAuthEndpoints, OAuthError, PkceMethod,
-    ReauthReason, Redirect, RedirectError, Scope, Scopes, TokenError, TokenHttp, TokenSet,
-    TokenState, Tokens, timings,
+    ReauthReason, Redirect, RedirectError, ReqwestHttp, Scope, Scopes, TokenError, TokenHttp,
+    TokenSet, TokenState, Tokens, timings,
 };
 use webex_sandbox::{OAuth, OAuthClient};
 
@@ -523,4 +530,46 @@ async fn a_service_app_is_an_ordinary_refresh() {
     let token = tokens.token().await.unwrap();
     assert_ne!(token, *set.access_token());
     assert_eq!(cloud.whoami(&token).await, 200);
+}
+
+/// A server that answers with a status and a body without end; counts what it could send.
+async fn endless(status: u16) -> (url::Url, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}/v1", listener.local_addr().unwrap());
+    let sent = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&sent);
+    tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut request = Vec::new();
+        while !request.ends_with(b"client_id=c") {
+            stream.read_buf(&mut request).await.unwrap();
+        }
+        let head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n\r\n<html>");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let piece = vec![b'x'; 65_536];
+        while stream.write_all(&piece).await.is_ok() {
+            count.fetch_add(piece.len(), Ordering::Relaxed);
+        }
+    });
+    (address.parse().unwrap(), sent)
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_the_end() {
+    let http = ReqwestHttp::from_builder(wire::client()).unwrap();
+    for status in [200, 400, 503] {
+        let (base, sent) = endless(status).await;
+        let integration = Integration::builder("c").endpoints(OAuthEndpoints::api(&base)).build();
+        let error = integration.refresh_with(&http, "r3fresh-value").await.unwrap_err();
+        match status {
+            200 => {
+                let error = format!("{error:?}");
+                assert!(error.contains("TooLarge"), "{error}");
+            }
+            400 => assert!(matches!(error, OAuthError::Intercepted(_)), "{error}"),
+            _ => assert!(matches!(error, OAuthError::Http(_)), "{error}"),
+        }
+        // What the sockets hold comes on top of what was read.
+        assert!(sent.load(Ordering::Relaxed) < 16 << 20, "{status}: {sent:?}");
+    }
 }

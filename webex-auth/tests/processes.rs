@@ -4,6 +4,9 @@
 //! The other processes are this test program, started again for the one test [`child`] with its role
 //! in the environment.
 
+#[cfg(feature = "redis")]
+#[path = "common/redis.rs"]
+mod redis_server;
 #[path = "common/wire.rs"]
 mod wire;
 
@@ -283,63 +286,11 @@ async fn a_kill_at_any_point_of_a_write_loses_no_token() {
 
 #[cfg(feature = "redis")]
 mod redis {
-    //! A real redis-server on a free port of this machine.
-
-    use super::*;
+    use super::{redis_server::Server, *};
 
     /// Short, so that the test of a dead holder does not take long; long enough for a busy machine
     /// that stalls a holder for a second or two.
     pub(super) const LEASE: Duration = Duration::from_secs(5);
-
-    struct Server {
-        child: Child,
-        address: String,
-        _folder: tempfile::TempDir,
-    }
-
-    impl Server {
-        /// Starts a server and waits until it takes connections.
-        fn start() -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            for _ in 0..20 {
-                let port = free_port();
-                let mut child = Command::new("redis-server")
-                    .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-                    .args(["--save", "", "--appendonly", "no", "--dir"])
-                    .arg(folder.path())
-                    .stdin(Stdio::null())
-                    .stdout(Stdio::piped())
-                    .stderr(Stdio::null())
-                    .spawn()
-                    .expect("redis-server is needed: `apt-get install redis-server`");
-                let output = BufReader::new(child.stdout.take().unwrap());
-                let is_ready = |line: &String| line.contains("Ready to accept connections");
-                let mut lines = output.lines().map_while(Result::ok);
-                if lines.any(|line| is_ready(&line)) {
-                    // Reads on, so that the server never writes into a full or closed pipe.
-                    std::thread::spawn(move || lines.for_each(drop));
-                    return Self {
-                        child,
-                        address: format!("redis://127.0.0.1:{port}/"),
-                        _folder: folder,
-                    };
-                }
-                let _ = child.wait(); // another program took the port: try the next
-            }
-            panic!("redis-server found no free port");
-        }
-    }
-
-    impl Drop for Server {
-        fn drop(&mut self) {
-            let _ = self.child.kill(); // it may have ended
-            let _ = self.child.wait();
-        }
-    }
-
-    fn free_port() -> u16 {
-        std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-    }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn twenty_processes_on_one_redis_make_one_refresh() {
@@ -354,32 +305,18 @@ mod redis {
     }
 
     #[tokio::test]
-    async fn values_and_locks_are_those_of_a_store() {
+    async fn a_holder_that_lives_keeps_its_lease_and_a_dead_server_is_told() {
         let mut server = Server::start();
         let store = open(&server.address);
-        assert!(store.load("ada").await.unwrap().is_none());
-        store.save("ada", SecretString::from("one")).await.unwrap();
-        store.save("ada", SecretString::from("two")).await.unwrap();
-        assert_eq!(store.load("ada").await.unwrap().unwrap().expose_secret(), "two");
-        store.delete("ada").await.unwrap();
-        store.delete("ada").await.unwrap();
-        assert!(store.load("ada").await.unwrap().is_none());
-        assert!(store.save("../ada", SecretString::from("x")).await.is_err());
-
         let held = store.lock("ada").await.unwrap();
-        store.lock("bob").await.unwrap().release().await;
         let other = open(&server.address);
         let mut second = Box::pin(other.lock("ada"));
-        // Longer than the lease: a holder that lives keeps it.
         assert!(tokio::time::timeout(LEASE * 3 / 2, second.as_mut()).await.is_err());
         assert!(held.is_held());
         held.release().await;
-        let held = second.await.unwrap();
-        drop(held); // without waiting
-        store.lock("ada").await.unwrap().release().await;
+        drop(second.await.unwrap());
 
-        server.child.kill().unwrap();
-        server.child.wait().unwrap();
+        server.stop();
         let error = store.load("ada").await.unwrap_err();
         assert!(error.to_string().contains("cannot be used"), "{error}");
     }
@@ -389,8 +326,7 @@ mod redis {
         let mut server = Server::start();
         let store = open(&server.address);
         let held = store.lock("ada").await.unwrap();
-        server.child.kill().unwrap();
-        server.child.wait().unwrap();
+        server.stop();
         let lost = tokio::time::timeout(LEASE * 3, async {
             while held.is_held() {
                 tokio::time::sleep(Duration::from_millis(5)).await;

@@ -22,7 +22,7 @@ const REQUESTS: u32 = 2;
 const OWN_MS: u32 = 20;
 
 /// What an earlier run leaves in its directory.
-const LEFT: [&str; 2] = ["webex.device.secret", "webex.catalog.secret"];
+const LEFT: [&str; 2] = ["webex=.device.secret", "webex=.catalog.secret"];
 
 fn main() -> ExitCode {
     let warm = Start {

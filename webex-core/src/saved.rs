@@ -2,7 +2,7 @@
 //!
 //! With a store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)) each part of the
 //! SDK keeps one JSON value under a key of its own; the store sees the user's name and the key,
-//! joined by a dot. Nothing here is needed to work: a value that cannot be read counts as absent,
+//! joined by a colon, which no name of a program's own has. Nothing here is needed to work: a value that cannot be read counts as absent,
 //! and one that cannot be written is logged and forgotten.
 
 use std::{fmt, sync::Arc};
@@ -17,7 +17,7 @@ use webex_auth::{Store, StoreError};
 pub struct SavedState(Option<(Arc<dyn Store>, Arc<str>)>);
 
 impl SavedState {
-    /// Keeps values in `store`, under names that begin with `name`.
+    /// Keeps values in `store`, under names that begin with `name` and a colon.
     pub fn new(store: Arc<dyn Store>, name: &str) -> Self {
         Self(Some((store, name.into())))
     }
@@ -30,7 +30,7 @@ impl SavedState {
     /// The value of `key`: `None` when there is none, or none that can be read as a `T`.
     pub async fn load<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let (store, name) = self.0.as_ref()?;
-        let text = told("read", key, store.load(&format!("{name}.{key}")).await)??;
+        let text = told("read", key, store.load(&format!("{name}:{key}")).await)??;
         let value = serde_json::from_str(text.expose_secret());
         // The error would quote the value.
         value.inspect_err(|_| warn!(key, "saved state is not understood, and not used")).ok()
@@ -42,7 +42,7 @@ impl SavedState {
         match serde_json::to_string(value) {
             Ok(text) => {
                 let text = SecretString::from(text);
-                told("written", key, store.save(&format!("{name}.{key}"), text).await);
+                told("written", key, store.save(&format!("{name}:{key}"), text).await);
             }
             Err(error) => warn!(key, error = ?error.classify(), "state cannot be saved"),
         }
@@ -51,7 +51,7 @@ impl SavedState {
     /// Forgets the value of `key`.
     pub async fn forget(&self, key: &str) {
         let Some((store, name)) = &self.0 else { return };
-        told("removed", key, store.delete(&format!("{name}.{key}")).await);
+        told("removed", key, store.delete(&format!("{name}:{key}")).await);
     }
 }
 

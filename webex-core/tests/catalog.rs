@@ -47,7 +47,7 @@ fn fetched(sandbox: &Sandbox) -> usize {
 /// What is kept for the user `me`, once something is.
 async fn saved(store: &Arc<dyn Store>) -> Value {
     loop {
-        if let Some(text) = store.load("me.catalog").await.unwrap() {
+        if let Some(text) = store.load("me:catalog").await.unwrap() {
             return serde_json::from_str(text.expose_secret()).unwrap();
         }
         tokio::task::yield_now().await;
@@ -55,7 +55,7 @@ async fn saved(store: &Arc<dyn Store>) -> Value {
 }
 
 async fn save(store: &Arc<dyn Store>, value: &Value) {
-    store.save("me.catalog", SecretString::from(value.to_string())).await.unwrap();
+    store.save("me:catalog", SecretString::from(value.to_string())).await.unwrap();
 }
 
 /// Seconds since 1970, so many hours ago.

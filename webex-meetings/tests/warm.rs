@@ -23,7 +23,7 @@ async fn a_restart_takes_two_sequential_request_times() {
     {
         let meetings = Meetings::new(&client(&sandbox, &store));
         meetings.register().await.unwrap();
-        let kept = ["me.device.secret", "me.catalog.secret"].map(|name| folder.path().join(name));
+        let kept = ["me=.device.secret", "me=.catalog.secret"].map(|name| folder.path().join(name));
         while !kept.iter().all(|file| file.exists()) {
             tokio::task::yield_now().await;
         }

@@ -3,11 +3,14 @@
 //! A value is one file `{name}.secret`: a line with a version and the SHA-256 of the rest, then the
 //! value. It is written to a temporary file, flushed to the disk and renamed over the old one, so that
 //! a crash at any point leaves the old value or the new one. The lock is a file lock of the operating
-//! system on `.{name}.lock`, which goes away with the process that holds it.
+//! system on `.{name}.lock`, which goes away with the process that holds it. In file names a capital is
+//! `=` and the small letter, since some file systems do not tell them apart, and a colon is `=.`.
+//!
+//! Before anything is read or written, [`guard`](super::guard) looks who else could.
 
 use std::{
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
@@ -21,18 +24,20 @@ use crate::{
     http::BoxFuture,
     store::{
         error::StoreError,
+        guard,
         interface::{HeldLock, Store, StoreLock},
-        name::check_name,
+        name::{SEPARATOR, check_name},
     },
     timings,
 };
 
 /// Keeps values in files that only the user can read (mode 0600 in a directory of mode 0700; on
-/// Windows, where the user's profile protects them, with the rights that the directory gives).
+/// Windows, where the user's profile protects them, with the rights that the directory gives). A
+/// directory that others own or can write is [refused](StoreError::Unsafe), and no link in it is
+/// followed.
 ///
-/// Processes of one machine can share it. On a case-insensitive file system, names that differ in
-/// case only are one name. A damaged file is reported, never used and never overwritten: a later
-/// [`save`](Store::save) moves it to `{name}.corrupt` first.
+/// Processes of one machine can share it. A damaged file is reported, never used and never
+/// overwritten: a later [`save`](Store::save) moves it to `{name}.corrupt` first.
 #[derive(Clone, Debug)]
 pub struct DirectoryStore(PathBuf);
 
@@ -47,9 +52,10 @@ impl DirectoryStore {
         &self.0
     }
 
-    fn file(&self, name: &str) -> Result<PathBuf, StoreError> {
+    /// The files of a name.
+    fn files(&self, name: &str) -> Result<Files, StoreError> {
         check_name(name)?;
-        Ok(self.0.join(format!("{name}.secret")))
+        Ok(Files { directory: self.0.clone(), stem: stem(name) })
     }
 }
 
@@ -59,8 +65,11 @@ impl Store for DirectoryStore {
         name: &'a str,
     ) -> BoxFuture<'a, Result<Option<SecretString>, StoreError>> {
         Box::pin(async move {
-            let file = self.file(name)?;
-            blocking(move || read(&file)).await
+            let files = self.files(name)?;
+            blocking(move || {
+                if guard::check_directory(&files.directory)? { files.read() } else { Ok(None) }
+            })
+            .await
         })
     }
 
@@ -70,16 +79,20 @@ impl Store for DirectoryStore {
         value: SecretString,
     ) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let (directory, file, name) = (self.0.clone(), self.file(name)?, name.to_owned());
-            blocking(move || write(&directory, &name, &file, &value)).await
+            let files = self.files(name)?;
+            blocking(move || {
+                guard::make_directory(&files.directory)?;
+                files.write(&value)
+            })
+            .await
         })
     }
 
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
         Box::pin(async move {
-            let (directory, file) = (self.0.clone(), self.file(name)?);
-            blocking(move || match fs::remove_file(&file) {
-                Ok(()) => sync_directory(&directory).map_err(StoreError::unavailable),
+            let files = self.files(name)?;
+            blocking(move || match fs::remove_file(files.value()) {
+                Ok(()) => sync_directory(&files.directory).map_err(StoreError::unavailable),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
                 Err(error) => Err(StoreError::unavailable(error)),
             })
@@ -89,12 +102,10 @@ impl Store for DirectoryStore {
 
     fn lock<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<StoreLock, StoreError>> {
         Box::pin(async move {
-            check_name(name)?;
-            let (directory, path) = (self.0.clone(), self.0.join(format!(".{name}.lock")));
+            let files = self.files(name)?;
             let file = blocking(move || {
-                make_directory(&directory)
-                    .and_then(|()| private().read(true).create(true).open(path))
-                    .map_err(StoreError::unavailable)
+                guard::make_directory(&files.directory)?;
+                guard::open(guard::private().read(true).create(true), &files.lock())
             })
             .await?;
             // Polled, not waited for in the kernel: a waiting thread could not be cancelled.
@@ -121,66 +132,112 @@ impl HeldLock for FileLock {}
 /// The first line is this, the checksum in hexadecimal and a line feed.
 const HEADER: &str = "webex-store 1 sha256=";
 
-fn read(file: &Path) -> Result<Option<SecretString>, StoreError> {
-    let text = match fs::read(file) {
-        Ok(bytes) => String::from_utf8(bytes).map_err(|_| StoreError::Corrupt(file.to_owned()))?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(StoreError::unavailable(error)),
-    };
-    let value = text
-        .strip_prefix(HEADER)
-        .and_then(|rest| rest.split_once('\n'))
-        .filter(|(sum, value)| *sum == checksum(value))
-        .map(|(_, value)| SecretString::from(value));
-    value.map(Some).ok_or_else(|| StoreError::Corrupt(file.to_owned()))
+/// The name of a value as file names have it.
+fn stem(name: &str) -> String {
+    name.chars().fold(String::with_capacity(name.len() + 4), |mut stem, c| {
+        match c {
+            SEPARATOR => stem.push_str("=."),
+            'A'..='Z' => stem.extend(['=', c.to_ascii_lowercase()]),
+            c => stem.push(c),
+        }
+        stem
+    })
 }
 
-fn write(
-    directory: &Path,
-    name: &str,
-    file: &Path,
-    value: &SecretString,
-) -> Result<(), StoreError> {
-    if matches!(read(file), Err(StoreError::Corrupt(_))) {
-        tracing::warn!(file = %file.display(), "a damaged file is put aside");
-        fs::rename(file, file.with_extension("corrupt")).map_err(StoreError::unavailable)?;
+/// The files of one value.
+struct Files {
+    directory: PathBuf,
+    stem: String,
+}
+
+impl Files {
+    fn value(&self) -> PathBuf {
+        self.directory.join(format!("{}.secret", self.stem))
     }
-    write_atomically(directory, name, file, value.expose_secret()).map_err(StoreError::unavailable)
-}
 
-fn write_atomically(directory: &Path, name: &str, file: &Path, value: &str) -> io::Result<()> {
-    static COUNTER: AtomicU64 = AtomicU64::new(0);
-
-    make_directory(directory)?;
-    remove_leftovers(directory, name);
-    let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-    let temporary = directory.join(format!(".{name}.{}-{count}.tmp", std::process::id()));
-    let written = (|| {
-        let mut open = private().create_new(true).open(&temporary)?;
-        open.write_all(format!("{HEADER}{}\n", checksum(value)).as_bytes())?;
-        open.write_all(value.as_bytes())?;
-        open.sync_all()?;
-        fs::rename(&temporary, file)
-    })();
-    if written.is_err() {
-        let _ = fs::remove_file(&temporary); // the error that matters is the first
+    fn corrupt(&self) -> PathBuf {
+        self.directory.join(format!("{}.corrupt", self.stem))
     }
-    written?;
-    sync_directory(directory)
-}
 
-/// Removes what processes that were killed while writing have left: it holds secrets.
-fn remove_leftovers(directory: &Path, name: &str) {
-    let begin = format!(".{name}.");
-    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-        let file_name = entry.file_name();
-        let Some(file_name) = file_name.to_str() else { continue };
-        let ours = file_name.starts_with(&begin) && file_name.rsplit('.').next() == Some("tmp");
-        let age = entry.metadata().and_then(|data| data.modified()).map(|time| time.elapsed());
-        if ours && matches!(age, Ok(Ok(age)) if age > LEFTOVER) {
-            let _ = fs::remove_file(entry.path()); // the next write tries again
+    fn lock(&self) -> PathBuf {
+        self.directory.join(format!(".{}.lock", self.stem))
+    }
+
+    fn read(&self) -> Result<Option<SecretString>, StoreError> {
+        let path = self.value();
+        let mut file = match guard::open(OpenOptions::new().read(true), &path) {
+            Ok(file) => file,
+            Err(StoreError::Unavailable(error)) if is_missing(&*error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(StoreError::unavailable)?;
+        let text = String::from_utf8(bytes).map_err(|_| StoreError::Corrupt(path.clone()))?;
+        let value = text
+            .strip_prefix(HEADER)
+            .and_then(|rest| rest.split_once('\n'))
+            .filter(|(sum, value)| *sum == checksum(value))
+            .map(|(_, value)| SecretString::from(value));
+        value.map(Some).ok_or(StoreError::Corrupt(path))
+    }
+
+    fn write(&self, value: &SecretString) -> Result<(), StoreError> {
+        if matches!(self.read(), Err(StoreError::Corrupt(_))) {
+            tracing::warn!(file = %self.value().display(), "a damaged file is put aside");
+            fs::rename(self.value(), self.corrupt()).map_err(StoreError::unavailable)?;
+        }
+        self.write_atomically(value.expose_secret()).map_err(StoreError::unavailable)
+    }
+
+    fn write_atomically(&self, value: &str) -> io::Result<()> {
+        static COUNTER: AtomicU64 = AtomicU64::new(0);
+
+        self.remove_leftovers();
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let temporary = format!(".{}.{}-{count}.tmp", self.stem, std::process::id());
+        let temporary = self.directory.join(temporary);
+        let written = (|| {
+            // A new file: nothing that is there, link or not, is opened.
+            let mut open = guard::private().create_new(true).open(&temporary)?;
+            open.write_all(format!("{HEADER}{}\n", checksum(value)).as_bytes())?;
+            open.write_all(value.as_bytes())?;
+            open.sync_all()?;
+            fs::rename(&temporary, self.value())
+        })();
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary); // the error that matters is the first
+        }
+        written?;
+        sync_directory(&self.directory)
+    }
+
+    /// Removes what processes that were killed while writing have left: it holds secrets.
+    fn remove_leftovers(&self) {
+        for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
+            let ours = entry.file_name().to_str().is_some_and(|name| self.is_temporary(name));
+            let age = entry.metadata().and_then(|data| data.modified()).map(|time| time.elapsed());
+            if ours && matches!(age, Ok(Ok(age)) if age > LEFTOVER) {
+                let _ = fs::remove_file(entry.path()); // the next write tries again
+            }
         }
     }
+
+    /// Whether a file is a temporary one of this value, not of one whose name begins the same.
+    fn is_temporary(&self, file: &str) -> bool {
+        let numbers = file
+            .strip_prefix('.')
+            .and_then(|file| {
+                file.strip_prefix(&*self.stem)?.strip_prefix('.')?.strip_suffix(".tmp")
+            })
+            .and_then(|numbers| numbers.split_once('-'));
+        let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        numbers.is_some_and(|(process, count)| is_number(process) && is_number(count))
+    }
+}
+
+fn is_missing(error: &(dyn std::error::Error + 'static)) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// No write takes as long.
@@ -193,23 +250,6 @@ fn checksum(value: &str) -> String {
         let _ = write!(text, "{byte:02x}"); // a String takes everything
         text
     })
-}
-
-fn make_directory(directory: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(directory)
-}
-
-/// Options for a file that only the user can read.
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }
 
 /// Makes a rename or removal durable. Only Unix can flush a directory.
@@ -240,12 +280,10 @@ mod tests {
     async fn keeps_values_in_private_files() {
         let folder = tempfile::tempdir().unwrap();
         let store = DirectoryStore::new(folder.path().join("a/b"));
-        assert_eq!(value(&store).await, None);
-        store.save("tokens", secret("one")).await.unwrap();
-        store.save("tokens", secret("two\nlines")).await.unwrap();
-        assert_eq!(value(&store).await.unwrap(), "two\nlines");
+        store.save("Ada:device", secret("one")).await.unwrap();
         let files: Vec<_> = fs::read_dir(store.path()).unwrap().flatten().collect();
         assert_eq!(files.len(), 1, "no temporary file is left: {files:?}");
+        assert_eq!(files[0].file_name(), "=ada=.device.secret", "on every file system its own");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
@@ -253,10 +291,6 @@ mod tests {
             assert_eq!(mode(&files[0].path()), 0o600);
             assert_eq!(mode(store.path()), 0o700);
         }
-        store.delete("tokens").await.unwrap();
-        store.delete("tokens").await.unwrap();
-        assert_eq!(value(&store).await, None);
-        assert!(store.save("../x", secret("one")).await.is_err());
     }
 
     #[tokio::test]
@@ -293,21 +327,9 @@ mod tests {
         };
         let old = leftover(".tokens.1-0.tmp", 120);
         let fresh = leftover(".tokens.2-0.tmp", 0);
-        let other = leftover(".other.1-0.tmp", 120);
+        let others = [".other.1-0.tmp", ".tokens.b.1-0.tmp", ".tokens.x-0.tmp"];
+        let others = others.map(|name| leftover(name, 120));
         store.save("tokens", secret("one")).await.unwrap();
-        assert!(!old.exists() && fresh.exists() && other.exists());
-    }
-
-    #[tokio::test]
-    async fn one_at_a_time_holds_the_lock() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = DirectoryStore::new(folder.path());
-        let held = store.lock("tokens").await.unwrap();
-        let mut second = Box::pin(store.lock("tokens"));
-        let first_try = tokio::time::timeout(Duration::ZERO, second.as_mut()).await;
-        assert!(first_try.is_err(), "it is held");
-        store.lock("other").await.unwrap().release().await;
-        held.release().await;
-        assert!(second.await.unwrap().is_held());
+        assert!(!old.exists() && fresh.exists() && others.iter().all(|other| other.exists()));
     }
 }

@@ -17,6 +17,14 @@ pub enum StoreError {
     /// What is stored is something else than expected.
     #[error("the stored value `{0}` is not of this program: remove it and sign in again")]
     Foreign(String),
+    /// Somebody else could read or change what is kept there, so it is not used.
+    #[error("{} is not safe: {}", .path.display(), .problem)]
+    Unsafe {
+        /// The directory or file.
+        path: PathBuf,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
     /// The store cannot be reached, or refuses.
     #[error("the store cannot be used: {0}")]
     Unavailable(#[source] Arc<dyn StdError + Send + Sync>),

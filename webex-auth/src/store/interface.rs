@@ -9,7 +9,8 @@ use crate::{http::BoxFuture, store::error::StoreError};
 /// A place for named secrets.
 ///
 /// A name is one to 100 ASCII letters, digits or `.`, `_`, `-`, `@`, `+`, and begins with a letter
-/// or digit.
+/// or digit. Names that differ, be it in case only, are different values. What the SDK keeps for a user
+/// has several such parts with `:` between them; a name that a program gives has one.
 pub trait Store: fmt::Debug + Send + Sync {
     /// Gives the value of `name`, or `None` when there is none.
     fn load<'a>(&'a self, name: &'a str)

@@ -10,11 +10,12 @@
 
 mod directory;
 pub(crate) mod error;
+mod guard;
 pub(crate) mod interface;
 #[cfg(feature = "keyring")]
 mod keyring;
 mod memory;
-mod name;
+pub(crate) mod name;
 #[cfg(feature = "redis")]
 mod redis;
 

@@ -4,13 +4,32 @@ use crate::store::error::StoreError;
 
 /// Checks a name; every store calls it, so that what works with one works with all.
 pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
-    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
-    let begins = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
-    if begins && name.len() <= 100 && name.bytes().all(allowed) {
+    if name.len() <= LONGEST && name.split(SEPARATOR).all(is_part) {
         Ok(())
     } else {
-        Err(StoreError::BadName(name.chars().take(100).collect()))
+        Err(StoreError::BadName(name.chars().take(LONGEST).collect()))
     }
+}
+
+/// Checks a name that a user or program chooses: one part. What the SDK keeps beside it has names of
+/// several parts, so that the two cannot meet.
+pub(crate) fn check_own_name(name: &str) -> Result<(), StoreError> {
+    if name.contains(SEPARATOR) {
+        Err(StoreError::BadName(name.to_owned()))
+    } else {
+        check_name(name)
+    }
+}
+
+/// Between the parts of a name.
+pub(crate) const SEPARATOR: char = ':';
+
+/// Longest name, in bytes. File names hold 255, and capitals take two.
+const LONGEST: usize = 100;
+
+fn is_part(part: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._-@+".contains(&byte);
+    part.starts_with(|c: char| c.is_ascii_alphanumeric()) && part.bytes().all(allowed)
 }
 
 #[cfg(test)]
@@ -19,11 +38,24 @@ mod tests {
 
     #[test]
     fn names_cannot_leave_the_store() {
-        for name in ["tokens", "a", "ada.b+c@example.com", &"x".repeat(100)] {
+        for name in ["tokens", "a", "ada.b+c@example.com", "ada:device", &"x".repeat(100)] {
             assert!(check_name(name).is_ok(), "{name}");
         }
-        for name in ["", ".hidden", "../up", "a/b", "a\\b", "a:b", "ä", "a b", &"x".repeat(101)] {
+        for name in [
+            "",
+            ".hidden",
+            "../up",
+            "a/b",
+            "a\\b",
+            "a:",
+            ":b",
+            "a:.b",
+            "ä",
+            "a b",
+            &"x".repeat(101),
+        ] {
             assert!(check_name(name).is_err(), "{name}");
         }
+        assert!(check_own_name("ada").is_ok() && check_own_name("ada:device").is_err());
     }
 }

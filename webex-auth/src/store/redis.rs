@@ -1,7 +1,8 @@
 //! A store in Redis, for workers on many machines that share an account.
 //!
-//! A value is a key `{prefix}{name}`. The lock is a key `{prefix}{name}:lock` with a random value and a
-//! lease, which its holder extends while it lives; it is released and extended only by who set it.
+//! A value is a key `{prefix}:{name}`. The lock is a key `{prefix}:{name}#lock` with a random value and
+//! a lease, which its holder extends while it lives; it is released and extended only by who set it.
+//! No name holds a `#`, so no key is two things.
 
 use std::{
     fmt,
@@ -44,6 +45,7 @@ pub struct RedisStore {
 
 impl RedisStore {
     /// A store at an address such as `redis://user:password@host:6379/0`. Connects when it is used.
+    /// Keys begin with `prefix` and a colon, which is added unless it is there.
     ///
     /// # Errors
     /// [`StoreError::Unavailable`] when the address cannot be understood.
@@ -55,7 +57,12 @@ impl RedisStore {
     /// A store by a client of the application's.
     pub fn with_client(client: Client, prefix: impl Into<String>) -> Self {
         let connection = Connection { client, open: Arc::default() };
-        Self { connection, prefix: prefix.into(), lease: timings::LOCK_LEASE }
+        let mut prefix = prefix.into();
+        // Or the values of a prefix could be those of a shorter one.
+        if !prefix.is_empty() && !prefix.ends_with(':') {
+            prefix.push(':');
+        }
+        Self { connection, prefix, lease: timings::LOCK_LEASE }
     }
 
     /// Sets how long others wait for a holder of the lock that died. Default: 30 s, which is longer
@@ -112,7 +119,7 @@ impl Store for RedisStore {
 
     fn lock<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<StoreLock, StoreError>> {
         Box::pin(async move {
-            let key = format!("{}:lock", self.key(name)?);
+            let key = format!("{}#lock", self.key(name)?);
             let token = random::text(32);
             let deadline = Instant::now() + timings::LOCK_WAIT;
             loop {

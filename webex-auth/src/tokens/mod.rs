@@ -32,7 +32,7 @@ use crate::{
         machine::Lifecycle,
         state::TokenState,
     },
-    store::interface::Store,
+    store::{interface::Store, name::check_own_name},
     token::AccessToken,
     token_error::TokenError,
     token_set::TokenSet,
@@ -254,7 +254,8 @@ impl TokensBuilder {
     ///
     /// # Errors
     /// [`TokenError::Empty`] or [`TokenError::Malformed`] for a token that cannot be one;
-    /// [`TokenError::NotConfigured`] when something is missing.
+    /// [`TokenError::NotConfigured`] when something is missing; [`TokenError::Store`] for a name that
+    /// is none.
     pub fn build(self) -> Result<Tokens, TokenError> {
         let Credentials { source, seed } = self.credentials;
         let http = match (self.http, &source) {
@@ -266,6 +267,10 @@ impl TokensBuilder {
         let store = self.store.filter(|_| !matches!(source, Source::Nothing));
         if matches!((&seed, &source, &store), (Seed::Nothing, Source::Integration(_), None)) {
             return Err(TokenError::NotConfigured("a store"));
+        }
+        if let Some((_, name)) = &store {
+            check_own_name(name)
+                .map_err(|error| TokenError::Store { reason: error.to_string() })?;
         }
         let set = parse_seed(&seed)?;
         let refresh_token = match seed {

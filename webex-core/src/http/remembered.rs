@@ -176,7 +176,7 @@ mod tests {
         let again = hosts(&store, "https://u2c.example/u2c").remembered().await;
         assert_eq!(again, [url("https://wdm.example"), url("wss://mercury.example:8443")]);
         assert!(hosts(&store, "https://other.example/u2c").remembered().await.is_empty());
-        let text = store.load("ann.hosts").await.unwrap().unwrap();
+        let text = store.load("ann:hosts").await.unwrap().unwrap();
         assert!(!secrecy::ExposeSecret::expose_secret(&text).contains("secret"));
     }
 
