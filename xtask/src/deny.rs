@@ -1,122 +1,148 @@
-//! Dependencies: licences, bans and sources always; advisories when their database can be fetched.
+//! Dependencies: licences, bans, sources and advisories, from what is on this machine.
 //!
-//! The first three need nothing but the crates themselves. The advisory database is a git
-//! repository outside the package registries, which not every build machine can reach. Only that
-//! one case is let through, and it is reported; a finding always fails.
+//! The advisory database (RustSec) is committed as an archive, so that every machine checks the same
+//! advisories. A copy grows old: its date is in the gate's summary, and one that is too old fails.
 
-use anyhow::{Result, bail};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
 
-use crate::setup;
-use crate::workspace::{self, Notes, Workspace};
+use anyhow::{Context, Result, ensure};
+
+use crate::{
+    setup,
+    workspace::{self, Notes, Workspace},
+};
+
+/// The database: the files of the RustSec repository without its history.
+const ARCHIVE: &str = ".ci/advisory-db.tar.xz";
+
+/// The folder that cargo-deny expects the default database in: the name is made of its address.
+const CHECKOUT: &str = "advisory-db-3157b0e258782691";
+
+/// Days after which the copy should be replaced.
+const OLD_DAYS: i64 = 180;
+
+/// Days after which nobody should rely on it.
+const TOO_OLD_DAYS: i64 = 400;
 
 /// Runs all checks.
 ///
 /// # Errors
-/// When cargo-deny is missing, when a check finds something, or when the advisory check fails for
-/// any reason but an unreachable database.
+/// When cargo-deny is missing, when a check finds something, or when the database is too old.
 pub(crate) fn run(workspace: &Workspace) -> Result<Notes> {
     setup::require_deny(workspace)?;
-    workspace::run(workspace.cargo("deny").args([
-        "check",
-        "--hide-inclusion-graph",
-        "licenses",
-        "bans",
-        "sources",
-    ]))?;
-    advisories(workspace)
+    let folder = workspace.target()?.join("advisories");
+    let database = unpack(workspace, &folder)?;
+    let notes = age(&database)?;
+    let config = folder.join("deny.toml");
+    let rules = fs::read_to_string(workspace.root().join("deny.toml")).context("deny.toml")?;
+    fs::write(&config, with_database(&rules, &folder)).context("target/advisories/deny.toml")?;
+    // The crates of every platform, to be looked at; asks nobody when they are here.
+    workspace::run(workspace.cargo("fetch").arg("--quiet"))?;
+    let mut command = workspace.cargo("deny");
+    command.arg("--offline").arg("--config").arg(config).args(["check", "--hide-inclusion-graph"]);
+    workspace::run(command.args(["licenses", "bans", "sources", "advisories"]))?;
+    Ok(notes)
 }
 
-fn advisories(workspace: &Workspace) -> Result<Notes> {
-    eprintln!("$ cargo deny check advisories");
-    let output = workspace
-        .cargo("deny")
-        .args(["check", "--hide-inclusion-graph", "advisories"])
-        .env("GIT_TERMINAL_PROMPT", "0") // a proxy that asks for a password must not hang the gate
-        .output()?;
-    let log = String::from_utf8_lossy(&output.stderr);
-    print!("{}", String::from_utf8_lossy(&output.stdout));
-    match classify(output.status.success(), &log) {
-        Outcome::Clean => {
-            eprint!("{log}");
-            Ok(Notes::new())
-        }
-        Outcome::Unreachable(reason) => {
-            let note = format!(
-                "advisories NOT checked: their database could not be fetched ({reason}); \
-                 run `cargo xtask deny` where it can be"
-            );
-            eprintln!("\n!!! {note}\n");
-            Ok(vec![note])
-        }
-        Outcome::Failed => {
-            eprint!("{log}");
-            bail!("`cargo deny check advisories` failed: {}", output.status);
-        }
+/// Puts the database where cargo-deny finds it, as the git repository that it wants.
+fn unpack(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
+    let database = folder.join(CHECKOUT);
+    let archive = workspace.root().join(ARCHIVE);
+    let stamp = folder.join("unpacked-from");
+    let content = fs::read(&archive).context(ARCHIVE)?;
+    if fs::read(&stamp).is_ok_and(|unpacked| unpacked == content) {
+        return Ok(database);
     }
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    fs::create_dir_all(&database).with_context(|| format!("cannot make {}", database.display()))?;
+    workspace::run(workspace.command("tar").arg("-xJf").arg(archive).arg("-C").arg(&database))?;
+    let git = |arguments: &[&str]| {
+        let mut git = workspace.command("git");
+        git.current_dir(&database).args([
+            "-c",
+            "user.name=xtask",
+            "-c",
+            "user.email=xtask@localhost",
+        ]);
+        workspace::capture(git.args(arguments))
+    };
+    git(&["init", "--quiet"])?;
+    git(&["add", "--all"])?;
+    git(&["commit", "--quiet", "--message", "The committed copy"])?;
+    fs::write(stamp, content).context("target/advisories")?;
+    Ok(database)
 }
 
-#[derive(Debug, PartialEq, Eq)]
-enum Outcome {
-    Clean,
-    /// Nothing was checked, with the reason git gave.
-    Unreachable(String),
-    Failed,
+/// The date of the newest advisory, for the summary.
+fn age(database: &Path) -> Result<Notes> {
+    let mut newest = String::new();
+    for package in fs::read_dir(database.join("crates")).context(ARCHIVE)? {
+        for advisory in fs::read_dir(package.context(ARCHIVE)?.path()).context(ARCHIVE)? {
+            let text = fs::read_to_string(advisory.context(ARCHIVE)?.path()).context(ARCHIVE)?;
+            newest = newest.max(date(&text).unwrap_or_default().to_owned());
+        }
+    }
+    let published = days(&newest).with_context(|| format!("no date in {ARCHIVE}: {newest:?}"))?;
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock")?.as_secs();
+    let age = i64::try_from(now / 86_400).context("the clock")? - published;
+    ensure!(
+        age <= TOO_OLD_DAYS,
+        "{ARCHIVE} is {age} days old, more than {TOO_OLD_DAYS}: replace it by a newer state"
+    );
+    let advice = if age > OLD_DAYS { ": replace the copy soon" } else { "" };
+    Ok(vec![format!("advisories as of {newest}, {age} days old{advice}")])
 }
 
-/// What cargo-deny prints when it cannot get the database, before it looks at any crate.
-const FETCH_FAILED: &str = "failed to fetch advisory database";
+/// The date of publication in an advisory's header.
+fn date(advisory: &str) -> Option<&str> {
+    let value = advisory.lines().find_map(|line| line.strip_prefix("date = \""))?;
+    value.strip_suffix('"')
+}
 
-fn classify(success: bool, log: &str) -> Outcome {
-    if success {
-        return Outcome::Clean;
-    }
-    // A finding is a diagnostic (`error[vulnerability]: …`); with one in the log the database was
-    // there, whatever else went wrong.
-    if !log.contains(FETCH_FAILED) || log.lines().any(|line| line.starts_with("error[")) {
-        return Outcome::Failed;
-    }
-    let reason = log
-        .lines()
-        .rev()
-        .find_map(|line| line.strip_prefix("fatal: "))
-        .unwrap_or("no reason given")
-        .trim();
-    Outcome::Unreachable(reason.to_owned())
+/// Days from 1970-01-01 to a date such as `2026-08-20` (the Gregorian calendar, from March on).
+fn days(date: &str) -> Option<i64> {
+    let mut parts = date.split('-').map(|part| part.parse::<i64>().ok());
+    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    Some(year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468)
+}
+
+/// The rules, told where the database is.
+fn with_database(rules: &str, folder: &Path) -> String {
+    let path = format!("[advisories]\ndb-path = {:?}", folder.display().to_string());
+    rules.replacen("[advisories]", &path, 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OFFLINE: &str = "\
-2026-01-01 00:00:00 [ERROR] failed to fetch advisory database https://db.example/x with cli: failed to clone: [\"clone\"]
-Cloning into '/home/dev/.cargo/advisory-dbs/advisory-db-1'...
-fatal: unable to access 'https://db.example/x/': Could not resolve host: db.example
-";
-
     #[test]
-    fn success_is_clean() {
-        assert_eq!(classify(true, "advisories ok"), Outcome::Clean);
+    fn days_count_from_the_epoch() {
+        assert_eq!(days("1970-01-01"), Some(0));
+        assert_eq!(days("2000-02-29"), Some(11_016));
+        assert_eq!(days("2026-08-20"), Some(20_685));
+        assert_eq!(days("soon"), None);
     }
 
     #[test]
-    fn an_unreachable_database_is_let_through_with_its_reason() {
-        let Outcome::Unreachable(reason) = classify(false, OFFLINE) else {
-            panic!("expected Unreachable");
-        };
-        assert!(reason.ends_with("Could not resolve host: db.example"), "{reason}");
+    fn the_date_is_that_of_the_header() {
+        let advisory = "```toml\n[advisory]\nid = \"R\"\ndate = \"2022-08-31\"\n```\n# a\n";
+        assert_eq!(date(advisory), Some("2022-08-31"));
+        assert_eq!(date("# a"), None);
     }
 
     #[test]
-    fn a_finding_fails_even_beside_a_fetch_error() {
-        let finding = "error[vulnerability]: Memory corruption in x\n   ┌─ Cargo.lock:1:1\n";
-        assert_eq!(classify(false, finding), Outcome::Failed);
-        assert_eq!(classify(false, &format!("{OFFLINE}{finding}")), Outcome::Failed);
-    }
-
-    #[test]
-    fn any_other_failure_fails() {
-        assert_eq!(classify(false, "[ERROR] failed to parse deny.toml"), Outcome::Failed);
-        assert_eq!(classify(false, ""), Outcome::Failed);
+    fn the_rules_stay_as_they_are_but_for_the_place() {
+        let rules = "[bans]\nx = 1\n[advisories]\nyanked = \"deny\"\n";
+        let expected = "[bans]\nx = 1\n[advisories]\ndb-path = \"/db\"\nyanked = \"deny\"\n";
+        assert_eq!(with_database(rules, Path::new("/db")), expected);
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::workspace::{self, Notes, Workspace};
-use crate::{api, deny, features, house, interop, package, setup};
+use crate::{api, deny, features, house, interop, package, sbom, setup, unsafety};
 
 struct Step {
     name: &'static str,
@@ -22,7 +22,7 @@ const STEPS: &[Step] = &[
     Step { name: "tools", alone: "cargo xtask setup", run: setup::check },
     Step { name: "format", alone: "cargo xtask fmt", run: fmt },
     Step { name: "house rules", alone: "cargo xtask lint", run: house },
-    Step { name: "dependencies", alone: "cargo xtask deny", run: deny::run },
+    Step { name: "dependencies", alone: "cargo xtask deny", run: dependencies },
     Step { name: "clippy", alone: "cargo xtask lint", run: clippy },
     Step { name: "documentation", alone: "cargo xtask docs", run: docs },
     Step { name: "public API", alone: "cargo xtask api", run: api::check },
@@ -69,7 +69,15 @@ pub(crate) fn fmt(workspace: &Workspace) -> Result<Notes> {
 /// The rules no tool knows: length of files, words that mean unfinished work, links in documents.
 pub(crate) fn house(workspace: &Workspace) -> Result<Notes> {
     house::run(workspace)?;
-    Ok(Notes::new())
+    unsafety::count(workspace)
+}
+
+/// What comes into what we ship: whether it may, and the lists of it.
+fn dependencies(workspace: &Workspace) -> Result<Notes> {
+    let notes = deny::run(workspace)?;
+    sbom::sbom(workspace)?;
+    sbom::notices(workspace)?;
+    Ok(notes)
 }
 
 /// Clippy over all targets; a warning is a failure.

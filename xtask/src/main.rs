@@ -17,7 +17,10 @@ mod live;
 mod mutants;
 mod package;
 mod rows;
+mod sbom;
 mod setup;
+mod tokens;
+mod unsafety;
 mod workspace;
 
 use std::env;
@@ -90,6 +93,16 @@ const COMMANDS: &[Command] = &[
         name: "features",
         help: "every feature alone and none; one set of features for all tests",
         run: |ws, args| no_arguments(args).and_then(|()| gate::features(ws)).map(drop),
+    },
+    Command {
+        name: "sbom",
+        help: "write the components of what is shipped to target/dist (CycloneDX)",
+        run: |ws, args| no_arguments(args).and_then(|()| sbom::sbom(ws)),
+    },
+    Command {
+        name: "notices",
+        help: "write the licences of what is shipped to target/dist",
+        run: |ws, args| no_arguments(args).and_then(|()| sbom::notices(ws)),
     },
     Command {
         name: "package",

@@ -6,7 +6,6 @@
 //! where it is defined.
 
 mod source;
-mod tokens;
 mod tree;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! What one source file says about modules: those it declares, and the paths it names.
 
-use super::tokens::{Token, tokens};
+use crate::tokens::{Token, tokens};
 
 /// A module that a file declares.
 #[derive(Debug, PartialEq, Eq)]

@@ -4,14 +4,14 @@
 
 /// One token and the line it begins on.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) text: String,
-    pub(super) line: usize,
+pub(crate) struct Token {
+    pub(crate) text: String,
+    pub(crate) line: usize,
 }
 
 /// The tokens of a source file. `::` is one token; every other punctuation mark is one of its own.
 /// A string literal is the token `"` with its content, since `#[path = "…"]` needs it.
-pub(super) fn tokens(source: &str) -> Vec<Token> {
+pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let mut lexer = Lexer { rest: source, line: 1, found: Vec::new() };
     while lexer.step() {}
     lexer.found
