@@ -277,7 +277,7 @@ async fn a_meetings_sign_in_has_every_documented_parameter_and_field() {
     let life = tokens.expires().unwrap().duration_since(tokens.issued()).unwrap();
     assert_eq!(life, Duration::from_hours(2), "by the answer");
     let life = tokens.refresh_expires().unwrap().duration_since(tokens.issued()).unwrap();
-    assert_eq!(life, Duration::from_hours(60 * 24), "by the answer");
+    assert_eq!(life, Duration::from_hours(60 * 24), "by the documentation");
     assert_eq!(tokens.granted().unwrap().to_string(), "all_read setting_modify user_modify");
 
     let xml = SecurityContext::new(&"acme".parse().unwrap(), tokens.access_token())

@@ -40,12 +40,14 @@ pub use sandbox::faults::{FaultBuilder, FaultHandle};
 pub use sandbox::identity::Identity;
 pub use state::clients::OAuthClient;
 pub use state::devices::Device;
-pub use state::faults::{Breakage, CloseFrame, Fault};
+pub use state::fault::{Breakage, CloseFrame, Entries, Fault, Fill, Redirect};
 pub use state::instances::{InstanceConduct, MobiusInstance, MobiusRole, Outage};
 pub use state::lines::Line;
 pub use state::log::{Request, Requests};
 pub use state::mutations::Mutation;
-pub use state::policy::{CatalogHost, MobiusPolicy, OAuthPolicy, Policies, U2cPolicy, WdmPolicy};
+pub use state::policy::{
+    CatalogHost, MeetingsQuirk, MobiusPolicy, OAuthPolicy, Policies, U2cPolicy, WdmPolicy,
+};
 pub use state::sockets::{Closed, Socket, SocketControl};
 pub use state::users::{NewUser, User, UserKind};
 pub use world::Counts;

@@ -261,3 +261,56 @@ async fn web_pages_are_kept_out() {
     let request = client.http.get(named.url("/sandbox")).header("host", "sandbox.internal");
     assert_eq!(request.send().await.unwrap().status(), 200);
 }
+
+/// What was logged, as text.
+#[derive(Clone, Default)]
+struct Lines(std::sync::Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, text: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend(text);
+        Ok(text.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sandbox_that_others_can_reach_says_so() {
+    for (address, is_warned) in [("127.0.0.1:0", false), ("0.0.0.0:0", true)] {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let _logging = tracing::subscriber::set_default(log);
+        let _sandbox = Sandbox::builder().listen(address.parse().unwrap()).start().await.unwrap();
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(text.contains("WARN") && text.contains("no password"), is_warned, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn one_call_takes_every_control() {
+    let (sandbox, client) = plain().await;
+    let token = json!({"expire_token": {"token": client.token, "after_s": 5}});
+    assert_eq!(client.post("/sandbox/controls", token).await.status, 204);
+    let fault = json!({"add_fault": {"target": "region", "status": 500}});
+    let id = client.post("/sandbox/controls", fault).await.json()["id"].clone();
+    assert_eq!(client.get("/v1/region").await.status, 500);
+    let clear = json!({"clear_fault": {"fault": id}});
+    assert_eq!(client.post("/sandbox/controls", clear).await.status, 204);
+    assert_eq!(client.post("/sandbox/controls", json!("clear_requests")).await.status, 204);
+    assert!(sandbox.requests().is_empty());
+    // What is not named stays as it is.
+    let change = json!({"set_policies": {"mobius": {"line_limit": 3}}});
+    sandbox.mobius_policy(|policy| policy.missed_keepalives = 9);
+    let policies = client.post("/sandbox/controls", change).await.json();
+    let mobius = (&policies["mobius"]["line_limit"], &policies["mobius"]["missed_keepalives"]);
+    assert_eq!(mobius, (&json!(3), &json!(9)));
+    let unknown = json!({"dance": {}});
+    assert_eq!(client.post("/sandbox/controls", unknown).await.status, 400);
+    let place = json!({"authority": "127.0.0.1:9"});
+    assert_eq!(client.put("/sandbox/places/wdm", place.clone()).await, 204);
+    assert_eq!(client.put("/sandbox/places/nowhere", place).await, 404);
+}

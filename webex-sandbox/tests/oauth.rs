@@ -10,7 +10,7 @@ use common::{Answer, Client};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use url::Url;
-use webex_sandbox::{OAuth, OAuthClient, Sandbox};
+use webex_sandbox::{MeetingsQuirk, OAuth, OAuthClient, Sandbox};
 
 const ID: &str = OAuthClient::DEFAULT_ID;
 const SECRET: &str = OAuthClient::DEFAULT_SECRET;
@@ -545,6 +545,21 @@ async fn a_meetings_integration_has_its_own_ways() {
     assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("bearer"), &json!(7200)));
     assert_eq!(body["iss"], "https://acme.webex.com");
     assert_eq!(body["email"], t.sandbox.user().email);
+    // These fields are documented, and no others.
+    let documented = [
+        "access_token",
+        "authentication_id",
+        "email",
+        "expires_in",
+        "iss",
+        "refresh_token",
+        "scope",
+        "siteid",
+        "token_type",
+        "user_name",
+        "userid",
+    ];
+    assert_eq!(body.as_object().unwrap().keys().collect::<Vec<_>>(), documented);
 
     let refresh_token = text(&body, "refresh_token");
     let refresh = async |value: &str| {
@@ -558,7 +573,29 @@ async fn a_meetings_integration_has_its_own_ways() {
         t.client.form("/v1/oauth2/token", &fields).await
     };
     assert_error(&refresh(&refresh_token).await, 400, "invalid_grant");
-    assert_eq!(refresh(&format!("acme_{refresh_token}")).await.status, 200);
+    let refreshed = refresh(&format!("acme_{refresh_token}")).await;
+    assert_eq!(refreshed.json().as_object().unwrap().keys().collect::<Vec<_>>(), documented);
+
+    // Everything else is a switch.
+    let with = async |quirks: &[MeetingsQuirk]| {
+        t.sandbox.oauth_policy(|policy| {
+            policy.meetings_quirks = quirks.iter().copied().collect();
+        });
+        refresh(&format!("acme_{refresh_token}")).await.json()
+    };
+    let odd = with(&[MeetingsQuirk::ScopeList, MeetingsQuirk::NumericAuthenticationId]).await;
+    assert_eq!(odd["scope"], json!(["all_read", "user_modify"]));
+    assert_eq!(odd["authentication_id"], 3_000_001);
+    let odd = with(&[MeetingsQuirk::NoExpiresIn, MeetingsQuirk::RefreshTokenExpiresIn]).await;
+    assert_eq!(
+        (&odd["expires_in"], &odd["refresh_token_expires_in"]),
+        (&json!(null), &json!(5_184_000))
+    );
+    let odd = with(&[MeetingsQuirk::TextNumbers, MeetingsQuirk::UnknownFields]).await;
+    assert_eq!((&odd["expires_in"], &odd["siteid"]), (&json!("7200"), &json!("1000001")));
+    assert_eq!(odd["attributes"]["level"], 3);
+    let odd = with(&[MeetingsQuirk::OddIgnoredFields]).await;
+    assert!(odd["iss"].is_object() && odd["siteid"].is_array() && odd["userid"].is_boolean());
 }
 
 #[tokio::test]

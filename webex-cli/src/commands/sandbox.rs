@@ -52,6 +52,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if let Some(path) = &arguments.token_out {
         write_token(path, sandbox.token())?;
     }
+    if !arguments.listen.ip().is_loopback() {
+        eprintln!("warning: others can reach this sandbox, and its control API has no password");
+    }
     println!("{}", banner(&sandbox, &arguments));
     signals.next().await;
     sandbox.shutdown().await;

@@ -131,6 +131,16 @@ pub(crate) fn apply(world: &World, control: Control) -> Result {
             world.changed(|| Change::Settings);
             Ok(Outcome::Done)
         }
+        Control::SetClock { skew_s } => {
+            world.clock.set_skew(skew_s);
+            world.changed(|| Change::Settings);
+            Ok(Outcome::Done)
+        }
+        Control::SetConnections { idle } => {
+            world.idle_limit.send_replace(idle);
+            world.changed(|| Change::Settings);
+            Ok(Outcome::Done)
+        }
         Control::SetMutations(switches) => {
             for (mutation, on) in switches {
                 world.mutations.set(mutation, on);

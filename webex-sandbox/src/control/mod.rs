@@ -20,7 +20,7 @@ use serde_json::Value;
 
 use crate::seconds;
 use crate::state::clients::OAuthClient;
-use crate::state::faults::Fault;
+use crate::state::fault::Fault;
 use crate::state::instances::InstanceConduct;
 use crate::state::mutations::Mutation;
 use crate::state::policy::Policies;
@@ -164,6 +164,17 @@ pub enum Control {
         /// Before each new connection is served; `None` leaves it.
         #[serde(default, rename = "connection_s", with = "seconds::optional")]
         connection: Option<Duration>,
+    },
+    /// Sets how far the clock is off that answers tell (`Date`).
+    SetClock {
+        /// Seconds; positive is ahead.
+        skew_s: i64,
+    },
+    /// Closes connections that have had no request under way for a while.
+    SetConnections {
+        /// How long; `None` lets them live.
+        #[serde(default, rename = "idle_s", with = "seconds::optional")]
+        idle: Option<Duration>,
     },
     /// Switches breaches of the protocol on and off; those not named stay as they are.
     SetMutations(BTreeMap<Mutation, bool>),

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::de::{
     Deserialize, DeserializeSeed, Deserializer, EnumAccess, Error as _, IntoDeserializer,
-    MapAccess, VariantAccess, Visitor,
+    MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 use serde_json::{Map, Value};
 
@@ -174,10 +174,18 @@ impl<'de> Deserializer<'de> for Walk<'_> {
         visitor.visit_newtype_struct(self)
     }
 
+    /// A list has one item, which shows when it is a choice.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stuck> {
-        self.value("list");
-        visitor
-            .visit_seq(serde::de::value::SeqDeserializer::<_, Stuck>::new(std::iter::empty::<u8>()))
+        let Walk { shape, more } = self;
+        let mut more_in_item = false;
+        let walk = Walk { shape: &mut *shape, more: &mut more_in_item };
+        let list = visitor.visit_seq(Items(Some(walk)))?;
+        if matches!(shape, Shape::Choice { .. }) {
+            *more |= more_in_item;
+        } else {
+            *shape = Shape::Value("list");
+        }
+        Ok(list)
     }
 
     fn deserialize_tuple<V: Visitor<'de>>(self, _: usize, _: V) -> Result<V::Value, Stuck> {
@@ -288,6 +296,19 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
+struct Items<'a>(Option<Walk<'a>>);
+
+impl<'de> SeqAccess<'de> for Items<'_> {
+    type Error = Stuck;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Stuck> {
+        self.0.take().map(|walk| seed.deserialize(walk)).transpose()
+    }
+}
+
 struct Variant<'a> {
     name: &'static str,
     walk: Walk<'a>,
@@ -357,6 +378,7 @@ mod tests {
         words: BTreeMap<Word, bool>,
         named: BTreeMap<String, Word>,
         word: Word,
+        many: Vec<Word>,
         any: Value,
         fine: bool,
     }
@@ -373,6 +395,7 @@ mod tests {
                 "words": ["Yes", "No"],
                 "named": "map",
                 "word": ["Yes", "No"],
+                "many": ["Yes", "No"],
                 "any": "any JSON",
                 "fine": "true or false",
             })

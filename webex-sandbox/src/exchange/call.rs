@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::exchange::connection::Connection;
 use crate::exchange::reply::Reply;
-use crate::state::faults::Fault;
+use crate::state::fault::Fault;
 use crate::state::instances::Instance;
 use crate::state::users::User;
 use crate::urls::Base;

@@ -14,7 +14,7 @@ use axum::body::Body;
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE,
-    HeaderName, ORIGIN, VARY,
+    DATE, HeaderName, ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
@@ -22,10 +22,11 @@ use tokio::time::sleep;
 
 use crate::exchange::call::{Call, Params};
 use crate::exchange::connection::{Abort, Connection};
-use crate::exchange::reply::{Payload, Reply};
+use crate::exchange::reply::Reply;
+use crate::exchange::script;
 use crate::operation::{Operation, Other};
 use crate::redact;
-use crate::state::faults::{Breakage, Fault};
+use crate::state::fault::{Breakage, Fault};
 use crate::state::instances::Outage;
 use crate::state::log::{Arrival, Request as LoggedRequest};
 use crate::state::mutations::Mutation;
@@ -88,38 +89,46 @@ where
     );
 
     let user_id = user.as_ref().map(|user| user.id.as_str());
-    let mut fault = match hold_up(&world, operation, instance, user_id, &connection).await {
+    let fault = match hold_up(&world, operation, instance, user_id, &connection).await {
         Ok(fault) => fault,
         Err(abort) => return abort.into_response(),
     };
     let tracking_id =
         head.headers.get(TRACKING_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
     let origin = head.headers.get(ORIGIN).cloned();
-    let merge = fault.as_mut().and_then(|fault| fault.merge.take());
-    let reply = if let Some(reply) = fault.as_ref().and_then(scripted) {
-        reply
-    } else if operation.needs_token() && !token.as_deref().is_some_and(|token| world.accepts(token))
-    {
-        Reply::unauthorized()
-    } else {
-        let call = Call {
-            world: Arc::clone(&world),
-            base,
-            connection,
-            params,
-            query,
-            headers: head.headers,
-            body,
-            user,
-            token,
-            upgrade,
-            fault,
-        };
-        let mut reply = handler(call).await.unwrap_or_else(|refusal| refusal);
-        if let Some(patch) = merge.filter(|_| reply.status.is_success()) {
-            reply.merge(&patch);
+    let instead = fault
+        .as_ref()
+        .and_then(|fault| script::replacement(fault, &head.headers, &body).map(|it| (fault, it)));
+    let reply = match instead {
+        Some((Fault { carried_out: false, .. }, reply)) => reply,
+        instead => {
+            let instead = instead.map(|(_, reply)| reply);
+            let is_authorized =
+                !operation.needs_token() || token.as_deref().is_some_and(|it| world.accepts(it));
+            let reply = if is_authorized {
+                let call = Call {
+                    world: Arc::clone(&world),
+                    base,
+                    connection: connection.clone(),
+                    params,
+                    query,
+                    headers: head.headers,
+                    body,
+                    user,
+                    token,
+                    upgrade,
+                    fault: fault.clone(),
+                };
+                handler(call).await.unwrap_or_else(|refusal| refusal)
+            } else {
+                Reply::unauthorized()
+            };
+            instead.unwrap_or(reply)
         }
-        reply
+    };
+    let reply = match finish(fault.as_ref(), reply, &connection).await {
+        Ok(reply) => reply,
+        Err(abort) => return abort.into_response(),
     };
     logged.answered(reply.status.as_u16());
     let mut response = reply.into_response(tracking_id.as_deref());
@@ -128,6 +137,9 @@ where
     }
     if let Some(origin) = origin.filter(|_| !world.mutations.has(Mutation::MissingCors)) {
         allow_origin(response.headers_mut(), origin);
+    }
+    if let Some(date) = world.clock.date() {
+        response.headers_mut().entry(DATE).or_insert(date);
     }
     delay(world.latency.request()).await;
     response
@@ -156,17 +168,38 @@ async fn hold_up(
     let fault = world.fault_for(operation, instance, user);
     if let Some(fault) = &fault {
         delay(fault.delay).await;
-        match fault.breakage {
-            Some(Breakage::Hang) => std::future::pending().await,
-            Some(Breakage::Refuse) => return Err(Abort),
-            Some(Breakage::Reset) => {
-                connection.reset();
-                return Err(Abort);
-            }
-            None => {}
+        if !fault.carried_out {
+            break_off(fault.breakage, connection).await?;
         }
     }
     Ok(fault)
+}
+
+/// What a fault does once the request has been carried out: no answer, or a changed one.
+async fn finish(
+    fault: Option<&Fault>,
+    mut reply: Reply,
+    connection: &Connection,
+) -> Result<Reply, Abort> {
+    if let Some(fault) = fault {
+        if fault.carried_out {
+            break_off(fault.breakage, connection).await?;
+        }
+        script::change(fault, &mut reply);
+    }
+    Ok(reply)
+}
+
+async fn break_off(breakage: Option<Breakage>, connection: &Connection) -> Result<(), Abort> {
+    match breakage {
+        None => Ok(()),
+        Some(Breakage::Hang) => std::future::pending().await,
+        Some(Breakage::Refuse) => Err(Abort),
+        Some(Breakage::Reset) => {
+            connection.reset();
+            Err(Abort)
+        }
+    }
 }
 
 /// A request in the log; dropped without an answer it is noted as never answered.
@@ -239,24 +272,6 @@ pub(crate) async fn delay(latency: Duration) {
     if !latency.is_zero() {
         sleep(latency).await;
     }
-}
-
-/// The answer a fault prescribes, if it prescribes one.
-fn scripted(fault: &Fault) -> Option<Reply> {
-    let status = StatusCode::from_u16(fault.status?).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut reply = match &fault.body {
-        Some(serde_json::Value::String(text)) => {
-            Reply { payload: Payload::Text(text.clone()), ..Reply::status(status) }
-        }
-        Some(body) => Reply::json(body.clone()).with_status(status),
-        None => Reply::status(status),
-    };
-    for (name, value) in &fault.headers {
-        if let Ok(name) = HeaderName::try_from(name.as_str()) {
-            reply = reply.header(name, value);
-        }
-    }
-    Some(reply)
 }
 
 fn allow_origin(headers: &mut HeaderMap, origin: HeaderValue) {

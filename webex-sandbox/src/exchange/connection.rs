@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
 /// The connection a request came on; travels in the request's extensions.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +21,12 @@ pub(crate) struct Connection {
     /// Counted from 1.
     pub(crate) id: u64,
     end: Arc<End>,
+    under_way: Arc<watch::Sender<usize>>,
 }
 
 impl Connection {
     pub(crate) fn new(id: u64) -> Self {
-        Self { id, end: Arc::default() }
+        Self { id, ..Self::default() }
     }
 
     /// Waits until the connection is to end at once.
@@ -37,9 +40,48 @@ impl Connection {
         self.end.now.notify_one();
     }
 
+    /// Notes that a request is under way until what is returned is dropped.
+    pub(crate) fn request(&self) -> UnderWay {
+        self.under_way.send_modify(|count| *count += 1);
+        UnderWay(Arc::clone(&self.under_way))
+    }
+
+    /// Waits until no request has been under way for as long as the limit says.
+    pub(crate) async fn idle(&self, mut limit: watch::Receiver<Option<Duration>>) {
+        let mut under_way = self.under_way.subscribe();
+        loop {
+            let is_free = *under_way.borrow_and_update() == 0;
+            let patience = limit.borrow_and_update().filter(|_| is_free);
+            let changed = async {
+                tokio::select! {
+                    _ = under_way.changed() => {}
+                    Ok(()) = limit.changed() => {}
+                }
+            };
+            match patience {
+                Some(patience) => {
+                    if timeout(patience, changed).await.is_err() {
+                        return;
+                    }
+                }
+                None => changed.await,
+            }
+        }
+    }
+
     /// Lets the connection end with RST when it is next closed.
     pub(crate) fn reset_on_close(&self) {
         self.end.reset.store(true, Ordering::Release);
+    }
+}
+
+/// A request under way on a connection.
+#[derive(Debug)]
+pub(crate) struct UnderWay(Arc<watch::Sender<usize>>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
     }
 }
 

@@ -9,3 +9,4 @@ pub(crate) mod conduct;
 pub(crate) mod connection;
 pub(crate) mod reply;
 pub(crate) mod route;
+pub(crate) mod script;

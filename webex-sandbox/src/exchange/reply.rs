@@ -2,10 +2,25 @@
 //!
 //! A [`Reply`] keeps its JSON as a value, so that a fault can still patch it.
 
+use std::convert::Infallible;
+
 use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use serde_json::{Value, json};
+
+use crate::state::fault::Fill;
+
+/// An item of a wide list.
+const WIDE: &str = "{\"\":0},";
+
+/// Deepest nesting sent.
+const MAX_DEPTH: u64 = 64 * 1024 * 1024;
+
+/// Size of the pieces in which a body that is too much is sent, bytes.
+const PIECE: usize = 64 * 1024;
 
 /// An answer. Handlers return `Result<Reply, Reply>`: both sides are sent, `?` ends early.
 #[derive(Debug)]
@@ -13,6 +28,8 @@ pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) payload: Payload,
+    /// What the body is filled up with.
+    pub(crate) fill: Option<Fill>,
 }
 
 #[derive(Debug)]
@@ -20,12 +37,13 @@ pub(crate) enum Payload {
     Empty,
     Json(Value),
     Text(String),
+    Html(String),
 }
 
 impl Reply {
     /// No body.
     pub(crate) fn status(status: StatusCode) -> Self {
-        Self { status, headers: Vec::new(), payload: Payload::Empty }
+        Self { status, headers: Vec::new(), payload: Payload::Empty, fill: None }
     }
 
     /// 200 with JSON.
@@ -68,7 +86,15 @@ impl Reply {
         self
     }
 
-    /// Applies a merge patch (RFC 7386) to the JSON of a successful answer.
+    /// Sets a header in the place of those of its name; a value that cannot be one is left out.
+    pub(crate) fn replace_header(&mut self, name: HeaderName, value: &str) {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            self.headers.retain(|(known, _)| *known != name);
+            self.headers.push((name, value));
+        }
+    }
+
+    /// Applies a merge patch (RFC 7386) to the JSON of the answer.
     pub(crate) fn merge(&mut self, patch: &Value) {
         if let Payload::Json(value) = &mut self.payload {
             merge_patch(value, patch);
@@ -78,15 +104,17 @@ impl Reply {
     /// The HTTP form. Errors of the common shape get the request's tracking id.
     pub(crate) fn into_response(self, tracking_id: Option<&str>) -> Response<Body> {
         let (body, content_type) = match self.payload {
-            Payload::Empty => (Body::empty(), None),
+            Payload::Empty if self.fill.is_none() => (Body::empty(), None),
+            Payload::Empty => (filled(&json!({}), self.fill), Some("application/json")),
             Payload::Text(text) => (Body::from(text), Some("text/plain; charset=utf-8")),
+            Payload::Html(text) => (Body::from(text), Some("text/html; charset=utf-8")),
             Payload::Json(mut value) => {
                 if let (Some(id), Some(fields)) = (tracking_id, value.as_object_mut())
                     && fields.contains_key("errors")
                 {
                     fields.insert("trackingId".to_owned(), id.into());
                 }
-                (Body::from(value.to_string()), Some("application/json"))
+                (filled(&value, self.fill), Some("application/json"))
             }
         };
         let mut response = Response::new(body);
@@ -100,6 +128,38 @@ impl Reply {
         }
         response
     }
+}
+
+/// A body of JSON, with the field that is too much at its end.
+fn filled(value: &Value, fill: Option<Fill>) -> Body {
+    let text = value.to_string();
+    let (Some(fill), Some(open)) = (fill, text.strip_suffix('}')) else { return Body::from(text) };
+    let comma = if open.ends_with('{') { "" } else { "," };
+    let (begin, unit, count, end) = match fill {
+        Fill::Endless => ("\"", "x", u64::MAX, String::new()),
+        Fill::WideMib(mib) => {
+            let items = mib.saturating_mul(1024 * 1024) / WIDE.len() as u64;
+            ("[", WIDE, items, "0]}".to_owned())
+        }
+        // Closed as deep as it was opened, in one piece while that is small.
+        Fill::Deep(depth) => {
+            let depth = depth.min(MAX_DEPTH);
+            let close = "]".repeat(usize::try_from(depth).unwrap_or_default());
+            ("", "[", depth, format!("{close}}}"))
+        }
+    };
+    let begin = Bytes::from(format!("{open}{comma}\"filler\":{begin}"));
+    let piece = Bytes::from(unit.repeat(PIECE / unit.len()));
+    let per_piece = (piece.len() / unit.len()) as u64;
+    let rest = usize::try_from(count % per_piece).unwrap_or_default();
+    let rest = Bytes::from(unit.repeat(rest));
+    let mut pieces_left = count / per_piece;
+    let pieces = stream::iter(std::iter::from_fn(move || {
+        pieces_left = pieces_left.checked_sub(1)?;
+        Some(piece.clone())
+    }));
+    let all = stream::iter([begin]).chain(pieces).chain(stream::iter([rest, Bytes::from(end)]));
+    Body::from_stream(all.map(Ok::<_, Infallible>))
 }
 
 /// Applies a merge patch (RFC 7386).

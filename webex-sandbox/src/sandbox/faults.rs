@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::control::apply::apply;
 use crate::control::{Control, Outcome};
 use crate::operation::Target;
-use crate::state::faults::{Breakage, CloseFrame, Fault};
+use crate::state::fault::{Breakage, CloseFrame, Entries, Fault, Fill, Redirect};
 use crate::world::World;
 
 /// A fault being described; made by [`Sandbox::fail`](crate::Sandbox::fail).
@@ -55,7 +55,7 @@ impl<'a> FaultBuilder<'a> {
         self
     }
 
-    /// Adds a header to the answer, for example `Retry-After`.
+    /// Sets a header of the answer, for example `Retry-After`; of the normal answer too.
     pub fn header(mut self, name: impl Into<String>, value: impl fmt::Display) -> Self {
         self.fault.headers.insert(name.into(), value.to_string());
         self
@@ -71,6 +71,61 @@ impl<'a> FaultBuilder<'a> {
     /// fields are replaced, fields that are `null` in the patch are removed.
     pub fn merge(mut self, patch: Value) -> Self {
         self.fault.merge = Some(patch);
+        self
+    }
+
+    /// Sets a value in the answer, by JSON pointer: `set("/device/uri", json!(null))`. `*` stands for
+    /// every item or field. The last field is made when it is not there.
+    pub fn set(mut self, pointer: impl Into<String>, value: Value) -> Self {
+        self.fault.set.insert(pointer.into(), value);
+        self
+    }
+
+    /// Answers normally, with this authority (`host:port`, or with `http://` in front) in the place of
+    /// each in the answer: hosts of a catalog, URIs of a discovery, addresses of a device or socket.
+    pub fn foreign(mut self, authority: impl Into<String>) -> Self {
+        self.fault.foreign = Some(authority.into());
+        self
+    }
+
+    /// Answers normally, with the list or object at this JSON pointer filled up with copies of its
+    /// entries: `entries("/primary/uris", 60_000)`.
+    pub fn entries(mut self, pointer: impl Into<String>, count: usize) -> Self {
+        self.fault.entries = Some(Entries { at: pointer.into(), count });
+        self
+    }
+
+    /// Makes the body of the answer too much.
+    pub fn fill(mut self, fill: Fill) -> Self {
+        self.fault.fill = Some(fill);
+        self
+    }
+
+    /// Sends the client elsewhere.
+    pub fn redirect(mut self, redirect: Redirect) -> Self {
+        self.fault.redirect = Some(redirect);
+        self
+    }
+
+    /// Answers with an error (400, unless [`with`](Self::with) says otherwise) that repeats what the
+    /// client sent: the `Authorization` header, the body and each value in it, plain, percent-encoded
+    /// and in base64. On a Mercury authorization: closes with the token in the reason.
+    pub fn quote(mut self) -> Self {
+        self.fault.quote = true;
+        self
+    }
+
+    /// Answers with an HTML page as networks show it before they let anybody out; 200 unless
+    /// [`with`](Self::with) says otherwise.
+    pub fn portal(mut self) -> Self {
+        self.fault.portal = true;
+        self
+    }
+
+    /// Carries the request out as usual before it is answered so, or not answered: the answer is lost,
+    /// its effect is not.
+    pub fn carried_out(mut self) -> Self {
+        self.fault.carried_out = true;
         self
     }
 

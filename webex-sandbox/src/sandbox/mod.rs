@@ -27,7 +27,7 @@ use crate::redact;
 use crate::server::{self, router, tls::Tls};
 use crate::state::config::Config;
 use crate::state::devices::Device;
-use crate::state::faults::CloseFrame;
+use crate::state::fault::CloseFrame;
 use crate::state::instances::{InstanceConduct, MobiusInstance};
 use crate::state::lines::Line;
 use crate::state::log::Requests;
@@ -93,6 +93,12 @@ impl Sandbox {
         let listen = |source| StartError::Listen { address, source };
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
+        if !bound.ip().is_loopback() {
+            tracing::warn!(
+                address = %bound,
+                "the sandbox listens beyond loopback: its control API has no password"
+            );
+        }
         let scheme = if config.plain { "http" } else { "https" };
         let origin = Url::parse(&format!("{scheme}://{bound}"))
             .map_err(|_| StartError::Config("the address is not one that fits into a URL"))?;
@@ -336,6 +342,18 @@ impl Sandbox {
     /// Adds a delay before each new connection is served.
     pub fn set_connection_latency(&self, delay: Duration) {
         self.done(Control::SetLatency { request: None, connection: Some(delay) });
+    }
+
+    /// Sets how far the clock is off that answers tell (`Date`), in seconds; positive is ahead.
+    /// Times that the sandbox keeps itself are not moved.
+    pub fn set_clock_skew(&self, seconds: i64) {
+        self.done(Control::SetClock { skew_s: seconds });
+    }
+
+    /// Closes each connection that has had no request under way for so long, also one that never had
+    /// any; `None`, the default, lets them live. Websockets are left alone.
+    pub fn set_idle_limit(&self, idle: Option<Duration>) {
+        self.done(Control::SetConnections { idle });
     }
 
     /// Changes the rules of Mobius for what comes.

@@ -84,6 +84,7 @@ where
     let mut http = auto::Builder::new(world.tasks.clone());
     http.http2().max_concurrent_streams(MAX_STREAMS);
     let ended = connection.clone();
+    let idle_limit = world.idle_limit.subscribe();
     let service = service_fn(move |request: Request<Incoming>| {
         answer(Arc::clone(&world), connection.clone(), services.clone(), request)
     });
@@ -91,6 +92,7 @@ where
     tokio::select! {
         biased;
         () = ended.ended() => {}
+        () = ended.idle(idle_limit) => {}
         served = serving => {
             if let Err(error) = served {
                 tracing::debug!(%error, "connection ended");
@@ -106,6 +108,7 @@ async fn answer(
     request: Request<Incoming>,
 ) -> Result<Response<Body>, Abort> {
     let mut request = request.map(Body::new);
+    let _under_way = connection.request();
     request.extensions_mut().insert(connection);
     let response = if is_preflight(&request) && !control::http::owns(request.uri().path()) {
         conduct(world, Other::preflight(), Vec::new(), request, preflight).await

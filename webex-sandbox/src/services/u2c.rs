@@ -17,6 +17,9 @@ use crate::world::World;
 /// Services a client needs before anybody is signed in.
 const LIMITED: [&str; 6] = ["u2c", "hydra", "idbroker", "identity", "metrics", "clientLogs"];
 
+/// Largest catalog made, bytes.
+const MAX_SIZE: usize = 64 * 1024 * 1024;
+
 /// Catalog name of the Mercury websocket service.
 const MERCURY: &str = "mercuryConnectionPartition0";
 
@@ -90,7 +93,7 @@ fn entries(world: &World, base: &Base, full: bool) -> Vec<Entry> {
 fn fill(size: usize, format: fn(&Entry) -> String) -> Vec<Entry> {
     let mut all = Vec::new();
     let mut bytes = 0;
-    while bytes < size {
+    while bytes < size.min(MAX_SIZE) {
         let name = format!("filler{:04}", all.len() + 1);
         let [host, other] = ["a", "r"].map(|part| format!("{name}-{part}.wbx2.com"));
         let url = format!("https://{host}/{name}/api/v1");

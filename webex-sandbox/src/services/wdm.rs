@@ -20,6 +20,9 @@ use crate::state::users::User;
 use crate::urls::Base;
 use crate::world::{Change, World};
 
+/// Most developer features made up.
+const MAX_FEATURES: usize = 100_000;
+
 /// The text clients compare with to learn that they must make room.
 const EXCESSIVE: &str = "User has excessive device registrations";
 
@@ -233,7 +236,7 @@ fn features(world: &World, user: &User) -> Value {
         if user.webrtc_calling { vec![feature("bc-sp-standard", true)] } else { vec![] };
     let mut developer =
         vec![feature("web-high-availability", false), feature("web-shared-mercury", false)];
-    let extra = 1..=world.policies.read().wdm.extra_features;
+    let extra = 1..=world.policies.read().wdm.extra_features.min(MAX_FEATURES);
     developer.extend(extra.map(|number| feature(&format!("filler-feature-{number:04}"), true)));
     json!({
         "developer": developer,

@@ -1,104 +1,16 @@
-//! Faults: scripted misbehaviour.
+//! The faults in effect.
 //!
-//! A [`Fault`] says what it applies to, how often, and what happens. Faults are asked in the order they
-//! were added and the first that applies is used, so several with a count make a sequence: first 503
-//! twice, then 429 once.
+//! They are asked in the order they were added and the first that applies is used, so several with a
+//! count make a sequence: first 503 twice, then 429 once.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
 
-use http::StatusCode;
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::operation::{Operation, Target};
-use crate::seconds;
-
-/// Close codes by which Mercury tells an HTTP status.
-const ALIAS_BASE: u16 = 4000;
-
-/// Scripted misbehaviour: what it applies to, how often, and what happens.
-///
-/// In Rust one is described with [`Sandbox::fail`](crate::Sandbox::fail); this is its JSON form.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Fault {
-    #[serde(deserialize_with = "target_from_text")]
-    pub(crate) target: Target,
-    pub(crate) instance: Option<String>,
-    /// User id.
-    pub(crate) user: Option<String>,
-    pub(crate) skip: u64,
-    /// How often it still fires; `None` for ever.
-    pub(crate) times: Option<u64>,
-    #[serde(rename = "delay_s", with = "seconds")]
-    pub(crate) delay: Duration,
-    pub(crate) status: Option<u16>,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Option<Value>,
-    pub(crate) merge: Option<Value>,
-    #[serde(rename = "break")]
-    pub(crate) breakage: Option<Breakage>,
-    pub(crate) close: Option<CloseFrame>,
-}
-
-impl Fault {
-    pub(crate) fn new(target: Target) -> Self {
-        Self {
-            target,
-            instance: None,
-            user: None,
-            skip: 0,
-            times: None,
-            delay: Duration::ZERO,
-            status: None,
-            headers: BTreeMap::new(),
-            body: None,
-            merge: None,
-            breakage: None,
-            close: None,
-        }
-    }
-}
-
-impl Default for Fault {
-    fn default() -> Self {
-        Self::new(Target::Everything)
-    }
-}
-
-/// Ways not to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-#[non_exhaustive]
-pub enum Breakage {
-    /// Close without an answer: HTTP/1 the connection, HTTP/2 the stream, Mercury the socket.
-    Refuse,
-    /// Reset the whole TCP connection (RST).
-    Reset,
-    /// Never answer.
-    Hang,
-}
-
-/// Code and reason of a websocket close frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CloseFrame {
-    /// Close code.
-    pub code: u16,
-    /// Reason, at most 123 bytes.
-    #[serde(default)]
-    pub reason: String,
-}
-
-impl CloseFrame {
-    /// The close frame that stands for an HTTP status: 401 becomes 4401.
-    pub(crate) fn alias(status: StatusCode, reason: &str) -> Self {
-        Self { code: ALIAS_BASE + status.as_u16(), reason: reason.to_owned() }
-    }
-}
+use crate::operation::Operation;
+use crate::state::fault::Fault;
 
 /// All faults, in the order they were added. Those used up stay, for the count, until cleared.
 #[derive(Debug, Default)]
@@ -222,8 +134,4 @@ impl Faults {
         let active = list.entries.iter().filter(|entry| entry.is_active()).count();
         self.active.store(active, Ordering::Release);
     }
-}
-
-fn target_from_text<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Target, D::Error> {
-    String::deserialize(from)?.parse().map_err(serde::de::Error::custom)
 }

@@ -2,9 +2,11 @@
 //! above it; [`World`](crate::world::World) has them all.
 
 pub(crate) mod clients;
+pub(crate) mod clock;
 pub(crate) mod config;
 pub(crate) mod devices;
 pub(crate) mod expiry;
+pub(crate) mod fault;
 pub(crate) mod faults;
 pub(crate) mod instances;
 pub(crate) mod latency;

@@ -1,6 +1,6 @@
 //! The rules that the services follow. All of them can be changed while the sandbox runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +131,29 @@ impl CatalogHost {
     }
 }
 
+/// Ways in which the token answer to a Meetings (XML API) integration can differ from the documented
+/// one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum MeetingsQuirk {
+    /// It also says when the refresh token expires, as those of other integrations do.
+    RefreshTokenExpiresIn,
+    /// It has fields nobody knows.
+    UnknownFields,
+    /// It does not say when the access token expires.
+    NoExpiresIn,
+    /// `scope` is a list.
+    ScopeList,
+    /// `authentication_id` is a number.
+    NumericAuthenticationId,
+    /// `expires_in`, `siteid` and `userid` are text.
+    TextNumbers,
+    /// The fields that can be ignored (`iss`, `siteid`, `userid`, `authentication_id`) are objects,
+    /// lists and the like.
+    OddIgnoredFields,
+}
+
 /// Rules of the authorization server. Durations are seconds in JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -165,6 +188,9 @@ pub struct OAuthPolicy {
     /// Pause that the device grant asks for between polls. Default: 2 s.
     #[serde(with = "seconds")]
     pub device_poll_interval: Duration,
+    /// What the answers to Meetings integrations have beside the documented fields, or have in another
+    /// shape. Default: nothing; exactly the documented fields.
+    pub meetings_quirks: BTreeSet<MeetingsQuirk>,
     /// Token requests a client may make per minute; more are refused with 429. Default: no limit.
     pub token_requests_per_minute: Option<u32>,
 }
@@ -184,6 +210,7 @@ impl Default for OAuthPolicy {
             token_cap: 750,
             device_code_lifetime: Duration::from_mins(5),
             device_poll_interval: Duration::from_secs(2),
+            meetings_quirks: BTreeSet::new(),
             token_requests_per_minute: None,
         }
     }

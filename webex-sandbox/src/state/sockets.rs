@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::state::faults::CloseFrame;
+use crate::state::fault::CloseFrame;
 use crate::state::messages::Message;
 use crate::state::timestamps;
 

@@ -16,10 +16,12 @@ use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
 
 use crate::operation::Operation;
+use crate::state::clock::Clock;
 use crate::state::config::Config;
 use crate::state::devices::Devices;
 use crate::state::expiry::Expiry;
-use crate::state::faults::{Fault, Faults};
+use crate::state::fault::Fault;
+use crate::state::faults::Faults;
 use crate::state::instances::Instance;
 use crate::state::latency::Latency;
 use crate::state::lines::Lines;
@@ -52,6 +54,9 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) mutations: Mutations,
     pub(crate) latency: Latency,
+    pub(crate) clock: Clock,
+    /// How long a connection may be without a request before it is closed.
+    pub(crate) idle_limit: watch::Sender<Option<Duration>>,
     pub(crate) places: RwLock<Places>,
     /// Held by who reads a setting, changes it, and sets it.
     pub(crate) editing: Mutex<()>,
@@ -135,6 +140,8 @@ impl World {
             policies: RwLock::new(config.policies.clone()),
             faults: Faults::default(),
             mutations: Mutations::default(),
+            clock: Clock::default(),
+            idle_limit: watch::Sender::default(),
             latency: Latency::new(config.latency, config.connection_latency),
             places: RwLock::default(),
             editing: Mutex::default(),

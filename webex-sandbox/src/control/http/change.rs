@@ -48,7 +48,7 @@ enum Takes {
 }
 
 /// Every call, one or more for each control.
-pub(crate) const CALLS: [Call; 25] = [
+pub(crate) const CALLS: [Call; 27] = [
     call(POST, "/users", "add_user", Takes::Whole),
     call(POST, "/users/{user}/tokens", "issue_token", Takes::Fields),
     call(DELETE, "/users/{user}/tokens", "revoke_tokens", Takes::Fields),
@@ -71,6 +71,8 @@ pub(crate) const CALLS: [Call; 25] = [
     call(DELETE, "/faults", "clear_faults", Takes::Nothing),
     call(PUT, "/instances/{instance}", "set_instance", Takes::Field("conduct")),
     call(PUT, "/latency", "set_latency", Takes::Fields),
+    call(PUT, "/clock", "set_clock", Takes::Fields),
+    call(PUT, "/connections", "set_connections", Takes::Fields),
     call(PUT, "/mutations", "set_mutations", Takes::Whole),
     call(PATCH, "/policies", "set_policies", Takes::Whole),
     call(PUT, "/places/{service}", "place", Takes::Fields),

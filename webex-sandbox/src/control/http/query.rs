@@ -97,6 +97,8 @@ pub(crate) fn overview(world: &World, shown: &Shown) -> Json<Value> {
         "mobius_instances": instances,
         "policies": *world.policies.read(),
         "mutations": world.mutations.active(),
+        "clock": {"skew_s": world.clock.skew()},
+        "connections": {"idle_s": world.idle_limit.borrow().map(|idle| idle.as_secs_f64())},
         "latency": {
             "request_s": world.latency.request().as_secs_f64(),
             "connection_s": world.latency.connection().as_secs_f64(),

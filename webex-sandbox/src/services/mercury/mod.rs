@@ -20,7 +20,7 @@ use crate::exchange::call::Call;
 use crate::exchange::reply::Reply;
 use crate::exchange::route::{GET, route};
 use crate::operation::Mercury;
-use crate::state::faults::CloseFrame;
+use crate::state::fault::CloseFrame;
 use crate::world::{Change, World};
 
 use session::{Options, Session};

@@ -26,11 +26,11 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use uuid::Uuid;
 
 use crate::exchange::connection::Connection;
-use crate::exchange::reply::merge_patch;
+use crate::exchange::script::change_json;
 use crate::operation::{Mercury, Operation};
 use crate::seconds;
 use crate::services::messages;
-use crate::state::faults::{Breakage, CloseFrame, Fault};
+use crate::state::fault::{Breakage, CloseFrame, Fault};
 use crate::state::mutations::Mutation;
 use crate::state::sockets::{Closed, SocketCommand, SocketControl, SocketEntry};
 use crate::state::users::User;
@@ -39,6 +39,8 @@ use crate::world::{Change, World};
 
 /// How long the client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest reason that fits into a close frame, bytes.
+const REASON_LIMIT: usize = 123;
 /// How long a socket that is shutting down stays open beside the one that replaces it, so that the
 /// client can make the switch before the old one ends.
 const SWITCHOVER_GRACE: Duration = Duration::from_millis(500);
@@ -211,6 +213,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         let token = token.strip_prefix("Bearer ").unwrap_or(token).trim();
         let user = self.world.known_user(token);
         let Some(fault) = self.fault(Mercury::authorize(), user.as_deref()) else { return };
+        if fault.quote {
+            let close = CloseFrame::alias(StatusCode::UNAUTHORIZED, token);
+            self.answer(fault.delay, Outgoing::Close(close));
+            return;
+        }
         let device_id = self.entry.read(|socket| socket.device_id.clone());
         let owner = self.world.devices.lock().get(&device_id).map(|entry| Arc::clone(&entry.user));
         let refusal = match (&user, &owner) {
@@ -238,7 +245,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             }
             if self.options.buffer_states || self.options.registration_status {
                 let mut first = self.first_frame();
-                patch(&mut first, &fault);
+                change_json(&fault, &mut first, true);
                 self.answer(fault.delay, Outgoing::Frame(first));
             } else {
                 // Clients that do not ask for a first frame know by this that they are authorized.
@@ -293,7 +300,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         if self.wrong_pongs || self.world.mutations.has(Mutation::WrongPongId) {
             pong["id"] = Uuid::new_v4().to_string().into();
         }
-        patch(&mut pong, &fault);
+        change_json(&fault, &mut pong, true);
         self.answer(fault.delay, Outgoing::Frame(pong));
     }
 
@@ -417,7 +424,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             1006 => return Closed::Server(close),
             1005 => None,
             code => {
-                let reason = close.reason.clone().into();
+                let reason = &close.reason[..close.reason.floor_char_boundary(REASON_LIMIT)];
+                let reason = reason.to_owned().into();
                 Some(WireClose { code: CloseCode::from(code), reason })
             }
         };
@@ -448,12 +456,6 @@ fn envelope(data: &Value) -> Value {
         "alertType": "full",
         "filterMessage": false,
     })
-}
-
-fn patch(frame: &mut Value, fault: &Fault) {
-    if let Some(merge) = &fault.merge {
-        merge_patch(frame, merge);
-    }
 }
 
 fn from_wire(frame: Option<WireClose>) -> CloseFrame {

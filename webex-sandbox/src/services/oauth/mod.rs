@@ -15,6 +15,7 @@ mod authorize;
 mod device;
 mod form;
 mod guest;
+mod meetings;
 mod token;
 
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 use super::form::{Authenticated, Form, authenticate, error};
+use super::meetings;
 use crate::exchange::call::Call;
 use crate::exchange::reply::Reply;
 use crate::seconds;
@@ -301,13 +302,7 @@ fn finish(world: &World, client: &OAuthClient, user: Option<&Arc<User>>, mut bod
         fields.remove("refresh_token_expires_in");
     }
     if let (Some(site), Some(user)) = (&client.meetings_site, user) {
-        body["token_type"] = "bearer".into();
-        body["user_name"] = user.display_name.clone().into();
-        body["iss"] = format!("https://{site}.webex.com").into();
-        body["siteid"] = 1_000_001.into();
-        body["userid"] = 2_000_001.into();
-        body["authentication_id"] = user.email.clone().into();
-        body["email"] = user.email.clone().into();
+        meetings::complete(&mut body, site, user, &world.policies.read().oauth.meetings_quirks);
     }
     Reply::json(body).header(CACHE_CONTROL, "no-store")
 }
