@@ -1,5 +1,6 @@
-//! The house rules no other tool checks: files stay short, nothing unfinished is committed, links
-//! between documents lead somewhere, and what is said to be better is tested.
+//! The house rules no other tool checks: files stay short, nothing unfinished is committed, no files
+//! import each other in a circle, links between documents lead somewhere, and what documents promise
+//! is tested.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -9,6 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::circles;
 use crate::links;
+use crate::promises;
 use crate::rows;
 use crate::workspace::Workspace;
 
@@ -42,6 +44,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let files = workspace.files()?;
     let mut found = Vec::new();
     let mut tested = BTreeSet::new();
+    let mut tests = BTreeSet::new();
     for file in &files {
         let extension = file.extension().and_then(|extension| extension.to_str());
         let source = extension.is_some_and(|extension| SOURCE.contains(&extension));
@@ -55,6 +58,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             found.extend(check_source(file, &text));
             if !file.starts_with("xtask") {
                 tested.extend(rows::tested(&text));
+                tests.extend(promises::tests(&text));
             }
         } else {
             found.extend(links::check(workspace.root(), file, &text));
@@ -63,6 +67,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let differences = fs::read_to_string(workspace.root().join(rows::DOCUMENT))
         .with_context(|| format!("cannot read {}", rows::DOCUMENT))?;
     found.extend(rows::check(&differences, &tested));
+    let promised = fs::read_to_string(workspace.root().join(promises::DOCUMENT))
+        .with_context(|| format!("cannot read {}", promises::DOCUMENT))?;
+    found.extend(promises::check(&promised, &tests));
     found.extend(circles::check(workspace)?);
     if !found.is_empty() {
         bail!("{} broken:\n  {}", count(found.len(), "house rule"), found.join("\n  "));

@@ -16,6 +16,7 @@ mod links;
 mod live;
 mod mutants;
 mod package;
+mod promises;
 mod rows;
 mod sbom;
 mod setup;
