@@ -33,7 +33,7 @@ pub(crate) enum Source {
     Provider(Arc<dyn TokenProvider>),
 }
 
-/// What there is to begin with, unless a store knows better.
+/// The first tokens, unless a store holds later ones.
 #[derive(Clone)]
 pub(crate) enum Seed {
     Nothing,

@@ -327,7 +327,7 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransp
 /// A token answer is a few kilobytes, even when the token is a large JWT.
 const LARGEST_REPLY: usize = 1 << 20;
 
-/// An error is a code and a sentence; a page of a gateway says nothing more in its further part.
+/// An error is a code and a sentence. Of a gateway's page the beginning tells as much as the whole.
 const LARGEST_ERROR: usize = 64 << 10;
 
 fn transport(error: reqwest::Error) -> TokenTransportError {

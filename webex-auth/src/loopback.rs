@@ -2,7 +2,7 @@
 //!
 //! [`LoopbackListener`] waits on `127.0.0.1` for the one request that answers a sign-in, shows the
 //! user a page, and hands the redirect over. Other requests (a browser's search for an icon, a
-//! curious web page) are turned away and end nothing.
+//! probing web page) are turned away and do not end the sign-in.
 
 use std::{
     io,

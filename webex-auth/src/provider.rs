@@ -26,7 +26,7 @@ use crate::{
 /// });
 /// ```
 pub trait TokenProvider: Send + Sync {
-    /// Gets a token. Called once at a time; `http` is the SDK's client, for those who need one.
+    /// Gets a token. Never called twice at a time; `http` is the SDK's client, if one is needed.
     fn provide<'a>(
         &'a self,
         http: &'a dyn TokenHttp,

@@ -366,13 +366,13 @@ async fn an_application_that_mints_tokens_is_asked_again_and_again() {
 
 /// A store that can be made to wait or fail when it is written to.
 #[derive(Clone, Debug, Default)]
-struct MoodyStore {
+struct FailingStore {
     inner: MemoryStore,
     fails: Arc<AtomicBool>,
     slow: Arc<AtomicBool>,
 }
 
-impl Store for MoodyStore {
+impl Store for FailingStore {
     fn load<'a>(
         &'a self,
         name: &'a str,
@@ -405,8 +405,8 @@ impl Store for MoodyStore {
     }
 }
 
-async fn moody() -> MoodyStore {
-    let store = MoodyStore::default();
+async fn failing_store() -> FailingStore {
+    let store = FailingStore::default();
     store.save("ada", tokens(0, HOUR).to_json()).await.unwrap();
     store
 }
@@ -414,7 +414,7 @@ async fn moody() -> MoodyStore {
 #[tokio::test(start_paused = true)]
 async fn new_tokens_are_stored_before_they_are_used() {
     let _leaks = leaks();
-    let store = moody().await;
+    let store = failing_store().await;
     let script = Script::new().then(&granted(1, HOUR));
     let credentials = Credentials::stored(integration());
     let tokens = with(&script, credentials, Some(Arc::new(store.clone())));
@@ -432,7 +432,7 @@ async fn new_tokens_are_stored_before_they_are_used() {
 #[tokio::test(start_paused = true)]
 async fn tokens_that_cannot_be_stored_are_kept_and_stored_later() {
     let _leaks = leaks();
-    let store = moody().await;
+    let store = failing_store().await;
     let script = Script::new().then(&granted(1, HOUR)).then(&granted(2, HOUR));
     let credentials = Credentials::stored(integration());
     let tokens = with(&script, credentials, Some(Arc::new(store.clone())));
@@ -455,7 +455,7 @@ async fn tokens_that_cannot_be_stored_are_kept_and_stored_later() {
 #[tokio::test(start_paused = true)]
 async fn a_renewal_is_stored_even_when_nobody_holds_the_tokens_any_more() {
     let _leaks = leaks();
-    let store = moody().await;
+    let store = failing_store().await;
     let script = Script::new().then(&granted(1, HOUR));
     let credentials = Credentials::stored(integration());
     let tokens = with(&script, credentials, Some(Arc::new(store.clone())));

@@ -26,6 +26,7 @@ use webex_auth::{
     meetings_xml::{
         MeetingsIntegration, MeetingsIntegrationBuilder, MeetingsScope, SecurityContext,
     },
+    timings,
 };
 use webex_sandbox::{OAuth, OAuthClient};
 
@@ -316,6 +317,29 @@ async fn a_meetings_refresh_token_is_prefixed_once() {
 }
 
 #[tokio::test]
+async fn a_meetings_answer_without_lives_has_the_documented_ones() {
+    let cloud = Cloud::start().await;
+    let patch = json!({ "expires_in": null, "refresh_token_expires_in": null });
+    let _fault = cloud.sandbox.fail(OAuth::token()).merge(patch).once();
+    // The site as people write it, and a `state` of the application's own.
+    let site = " HTTPS://ACME.webex.com/meet/ada ".parse().unwrap();
+    let integration = meetings(&cloud).site(site).build();
+    let request = integration.authorization().unwrap().state("ticket 17/a random part");
+    let grant = cloud.grant(request).await.unwrap();
+    let authorize = cloud.sandbox.requests().of(OAuth::authorize());
+    let state = authorize.iter().next().unwrap().query_value("state");
+    assert_eq!(state.as_deref(), Some("ticket 17/a random part"));
+    let tokens = integration.exchange(&*cloud.http, grant).await.unwrap().into_tokens();
+    let life = |end: Option<std::time::SystemTime>| end.unwrap().duration_since(tokens.issued());
+    assert_eq!(life(tokens.expires()).unwrap(), timings::MEETINGS_ACCESS);
+    assert_eq!(life(tokens.refresh_expires()).unwrap(), timings::MEETINGS_REFRESH);
+    let renewed = integration.refresh(&*cloud.http, &tokens).await.unwrap();
+    assert_eq!(cloud.http.last().field("refresh_token"), tokens.expose_refresh_token());
+    assert!(tokens.expose_refresh_token().unwrap().starts_with("acme_"));
+    assert_ne!(renewed.tokens().access_token(), tokens.access_token());
+}
+
+#[tokio::test]
 async fn a_meetings_answer_may_have_text_for_numbers_and_no_token_type() {
     let cloud = Cloud::start().await;
     let patch = json!({
@@ -325,12 +349,17 @@ async fn a_meetings_answer_may_have_text_for_numbers_and_no_token_type() {
         "userid": "2000001",
         "user_name": null,
         "iss": null,
+        "authentication_id": 4_711,
+        "scope": ["user_modify", "all_read"],
+        "email": { "odd": true },
     });
     let _fault = cloud.sandbox.fail(OAuth::token()).merge(patch).once();
     let integration = meetings(&cloud).site("acme".parse().unwrap()).pkce(PkceMethod::S256).build();
     let grant = cloud.grant(integration.authorization().unwrap()).await.unwrap();
     let signed_in = integration.exchange(&*cloud.http, grant).await.unwrap();
-    assert_eq!(signed_in.user_name(), None);
+    assert_eq!((signed_in.user_name(), signed_in.email()), (None, None));
+    assert_eq!(signed_in.authentication_id(), Some("4711"));
+    assert_eq!(signed_in.tokens().granted().unwrap().to_string(), "all_read user_modify");
     assert_eq!((signed_in.site_id(), signed_in.user_id()), (Some(1_000_001), Some(2_000_001)));
     let tokens = signed_in.into_tokens();
     let life = tokens.expires().unwrap().duration_since(tokens.issued()).unwrap();

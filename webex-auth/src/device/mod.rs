@@ -134,7 +134,7 @@ impl Integration {
     ) -> Result<DeviceSignIn, OAuthError> {
         let missing = OAuthError::NotConfigured("device sign-in endpoint");
         let url = self.endpoints().device_authorize.clone().ok_or(missing)?;
-        // By its nature without client authentication.
+        // This request takes no client authentication (RFC 8628 §3.1).
         let form = vec![
             ("client_id", plain(self.client_id())),
             ("scope", plain(self.scopes().to_string())),

@@ -42,7 +42,7 @@ pub(crate) enum Outcome {
     Ended(ReauthReason),
 }
 
-/// What to tell one who wants a token.
+/// The answer to a request for a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Answer {
@@ -292,7 +292,7 @@ impl Lifecycle {
         held.is_some_and(|held| !held.refused && held.expires.is_none_or(|expires| at < expires))
     }
 
-    /// Sees that there will be a token, for one who cannot use the one held.
+    /// Begins a renewal, or says why not, for a request that cannot use the token held.
     fn renew_for(&mut self, at: Duration) -> Answer {
         if self.ended.as_ref().is_some_and(ReauthReason::is_final) {
             return Answer::Ended;

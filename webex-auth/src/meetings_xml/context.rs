@@ -6,7 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::{meetings_xml::site::SiteName, token::AccessToken};
 
-/// Who sends an XML API request: site, user and access token.
+/// The sender of an XML API request: site, user and access token.
 ///
 /// ```
 /// use webex_auth::{AccessToken, meetings_xml::SecurityContext};

@@ -350,7 +350,7 @@ impl MeetingsTokens {
         self.about.email.as_ref().map(ServerText::as_str)
     }
 
-    /// Who issued the token.
+    /// The issuer of the token.
     pub fn issuer(&self) -> Option<&str> {
         self.about.iss.as_ref().map(ServerText::as_str)
     }

@@ -32,7 +32,7 @@ use crate::{
 /// Characters of a `state`: 192 random bits.
 const STATE: usize = 32;
 
-/// A link for the user's browser, in the making.
+/// Builds the link that the user's browser opens.
 #[must_use = "start() makes the link"]
 #[derive(Clone, Debug)]
 pub struct AuthorizationRequest {
@@ -175,7 +175,7 @@ impl Authorization {
         &self.redirect_uri
     }
 
-    /// Whether `redirect` answers this link, whatever it says. Spends nothing.
+    /// Returns whether `redirect` belongs to this link, be it a code or an error. Can be called often.
     pub fn recognizes(&self, redirect: &Redirect) -> bool {
         let ours = self.state.expose_secret().as_bytes();
         let theirs = redirect.state.as_ref().map_or("", |state| state.expose_secret());
@@ -350,7 +350,7 @@ impl Authorizations {
             waiting.retain(|_, other| other.expires.is_none_or(|expires| expires > now));
         }
         if waiting.len() >= self.capacity {
-            // One without expiry is older than time itself as far as room is concerned.
+            // `None` sorts first: a sign-in that never expires makes room before the others.
             let first = waiting.iter().min_by_key(|(_, other)| other.expires);
             if let Some(state) = first.map(|(state, _)| state.clone()) {
                 waiting.remove(&state);

@@ -1,4 +1,4 @@
-//! What an authorization server says no with, and what to do about it.
+//! The errors of an authorization server, and what to do about each.
 //!
 //! Every code of the protocol has a variant of its own in [`OAuthError`], whose text says what to
 //! do. The bodies come in four shapes (RFC 6749, Webex with `message` and `errors`, with `code`, and

@@ -223,7 +223,7 @@ impl Integration {
         token: &AccessToken,
         scopes: &Scopes,
     ) -> Result<TokenSet, OAuthError> {
-        // By its nature sent without client authentication: the token itself is the proof.
+        // This grant takes no client authentication: the token itself is the proof.
         let form = vec![
             ("grant_type", plain("urn:cisco:oauth:grant-type:scope-reduction")),
             ("token", plain(token.expose())),

@@ -222,7 +222,7 @@ impl Files {
         }
     }
 
-    /// Whether a file is a temporary one of this value, not of one whose name begins the same.
+    /// Returns whether a file is a temporary one of this value. Other names may begin with this one.
     fn is_temporary(&self, file: &str) -> bool {
         let numbers = file
             .strip_prefix('.')

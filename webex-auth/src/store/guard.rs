@@ -1,4 +1,4 @@
-//! Who else could read or change the files of a directory, and what is done about it.
+//! Checks that nobody else can read or change the files of a directory.
 //!
 //! On Unix a directory has to belong to the user of the process (or to root), and nobody else may
 //! write there: others could put files in, take them out, or lay links. Links are not followed all the

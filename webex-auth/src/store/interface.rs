@@ -59,7 +59,7 @@ impl<T: Store + ?Sized> Store for Arc<T> {
 #[must_use = "dropping the lock releases it"]
 pub struct StoreLock(Box<dyn HeldLock>);
 
-/// What a [`StoreLock`] keeps alive, for those who write a [`Store`].
+/// The part of a [`StoreLock`] that an implementation of [`Store`] provides.
 pub trait HeldLock: Send + Sync {
     /// Whether the lock is still held; a lease can be lost. Default: yes.
     fn is_held(&self) -> bool {

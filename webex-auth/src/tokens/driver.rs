@@ -1,8 +1,8 @@
 //! The task that looks after the tokens of one user: it drives a [`Lifecycle`].
 //!
 //! Commands and the ends of jobs go into the machine; what it wants done becomes a job; what it
-//! allows to be used is published. Whoever waits for a token waits here, as a reply to send: a waiter
-//! that goes away changes nothing.
+//! allows to be used is published. A request that waits for a token is kept here as a reply to send;
+//! one that is dropped meanwhile changes nothing.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -145,7 +145,7 @@ impl Driver {
         let _ = reply.send(result.ok_or_else(|| self.no_token()));
     }
 
-    /// Brings what others see, and those who wait, up to date with the machine.
+    /// Publishes what the machine decided, and answers the waiters.
     fn settle(&mut self) {
         while let Some(Action::Renew) = self.machine.poll_action() {
             self.renew = true;
@@ -243,7 +243,7 @@ impl Driver {
         });
     }
 
-    /// What to tell one who cannot be given a token, by the state.
+    /// The error for a request that gets no token, by the state.
     fn no_token(&self) -> TokenError {
         let error = match self.machine.state() {
             TokenState::ReauthRequired { reason } => match reason {

@@ -28,7 +28,7 @@ use crate::{
     tokens::shared::Reply,
 };
 
-/// What there is to do.
+/// A job for the driver.
 pub(super) enum Task {
     /// Get tokens other than `replacing`.
     Renew { replacing: Option<AccessToken> },
@@ -232,7 +232,7 @@ impl Keeper {
             }
             ProviderError::OAuth(error) => {
                 if matches!(error, OAuthError::InvalidGrant(_)) {
-                    // Dead for everybody. After other refusals a corrected configuration may help.
+                    // No process can use it any more.
                     let _ = self.erase().await; // logged there
                 }
                 End::Ended(ReauthReason::Refused(error))

@@ -1,4 +1,4 @@
-//! The tokens of one user, for those who send requests.
+//! The tokens of one user, as requests take them.
 //!
 //! ```text
 //!  Tokens ──current()──► hot: the token, as long as it can be used        (a lock and a clock)
