@@ -21,13 +21,12 @@ use crate::timings;
 /// ```
 pub fn parse(value: &str, date: Option<&str>, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
-    let delay = match value.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let until = httpdate::parse_http_date(value).ok()?;
-            let sent = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
-            until.duration_since(sent.unwrap_or(now)).unwrap_or_default()
-        }
+    let delay = if let Ok(seconds) = value.parse() {
+        Duration::from_secs(seconds)
+    } else {
+        let until = httpdate::parse_http_date(value).ok()?;
+        let answered = date.and_then(|date| httpdate::parse_http_date(date.trim()).ok());
+        until.duration_since(answered.unwrap_or(now)).unwrap_or_default()
     };
     Some(delay.min(timings::RETRY_AFTER_MAX))
 }

@@ -283,7 +283,8 @@ mod tests {
 
     #[test]
     fn a_quoted_secret_is_found_in_every_form() {
-        let percent: String = SECRET.bytes().map(|byte| format!("%{byte:02x}")).collect();
+        let percent =
+            SECRET.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat();
         let twice = percent.replace('%', "%25");
         let some = SECRET.replace('&', "%26").replace('/', "%2F");
         let hidden = SECRET.replace('&', "\u{200b}&\u{7}");

@@ -204,9 +204,10 @@ impl OAuthError {
     pub(crate) fn from_redirect<'a>(
         code: &str,
         description: Option<&str>,
-        secrets: impl IntoIterator<Item = &'a str> + Clone,
+        secrets: impl IntoIterator<Item = &'a str>,
     ) -> Self {
-        let clean = |text: &str| ServerText::without(text, secrets.clone());
+        let secrets: Vec<&str> = secrets.into_iter().collect();
+        let clean = |text: &str| ServerText::without(text, secrets.iter().copied());
         let details = Details {
             code: Some(clean(code)),
             description: description.map(clean),

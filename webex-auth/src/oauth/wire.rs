@@ -64,12 +64,12 @@ pub(crate) fn fields(reply: &TokenReply) -> Result<Fields<'_>, OAuthError> {
 }
 
 /// A token answer (RFC 6749 §5.1 and Webex's additions).
-pub(crate) fn token_set(fields: &Fields<'_>, sent: SystemTime) -> Result<TokenSet, OAuthError> {
+pub(crate) fn token_set(fields: &Fields<'_>, issued: SystemTime) -> Result<TokenSet, OAuthError> {
     let kind = fields.secret("token_type");
     if kind.is_some_and(|kind| !kind.expose_secret().trim().eq_ignore_ascii_case("bearer")) {
         return Err(OAuthError::BadAnswer("`token_type` is not bearer"));
     }
-    let mut set = TokenSet::new(access_token(fields, &["access_token"])?).issued_at(sent);
+    let mut set = TokenSet::new(access_token(fields, &["access_token"])?).issued_at(issued);
     if let Some(seconds) = fields.number("expires_in") {
         set = set.expires_in(Duration::from_secs(seconds));
     }
