@@ -191,7 +191,8 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_MEETINGS_FAILED = 22,
     /**
-     * `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry"}`.
+     * `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry" |
+     * "new_token"}`.
      */
     WEBEX_EVENT_KIND_LINE_CONNECTING = 32,
     /**
@@ -201,13 +202,15 @@ WEBEX_ENUM(webex_event_kind) {
     /**
      * `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
      * "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
-     * and `server` where one had the line, `error` as for the event `error` where there is one.
+     * `willRetry`: whether the line registers again by itself, and `retryInMs` where it is known;
+     * `server` where one had the line, `error` as for the event `error` where there is one.
      */
     WEBEX_EVENT_KIND_LINE_UNREGISTERED = 34,
     /**
      * `error`: registration has ended without success, or was lost for good. JSON: `status`,
-     * `type` and `msg` as documented for line errors, and `kind`; where known `server`,
-     * `httpStatus`, `mobiusCode`, `trackingId`, `retryAfterMs`.
+     * `type` and `msg` as documented for line errors, `kind`, and `willRetry`: whether the line goes
+     * on by itself; where known `retryInMs`, `server`, `httpStatus`, `mobiusCode`, `trackingId`,
+     * `retryAfterMs`.
      */
     WEBEX_EVENT_KIND_LINE_ERROR = 35,
     /**
@@ -234,6 +237,11 @@ WEBEX_ENUM(webex_event_kind) {
      * `httpStatus`, `trackingId`.
      */
     WEBEX_EVENT_KIND_CALLING_ERROR = 40,
+    /**
+     * `changed`: a property of a registered line has changed, such as the phone number, which may
+     * arrive after `registered`. JSON: the properties of the line.
+     */
+    WEBEX_EVENT_KIND_LINE_CHANGED = 41,
 };
 
 /**

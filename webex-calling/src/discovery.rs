@@ -1,8 +1,9 @@
 //! Discovery of the Mobius servers that a user's lines register with.
 //!
-//! Region discovery finds where the user is. Mobius discovery, at the first cluster of the service
-//! catalog that answers, finds the servers for that region. [`Discovery`] runs when the client is
-//! made, and again for a line that no server accepts: servers move, and lists must not stay empty.
+//! Region discovery finds where the user is. Mobius discovery finds the servers for that region: it
+//! asks the catalog's main Mobius link, and then the clusters, until one answers. [`Discovery`] runs
+//! when the client is made, and again for a line that no server accepts: servers move, and lists must
+//! not stay empty.
 
 use std::{future::Future, sync::Arc};
 
@@ -10,12 +11,14 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use tracing::{debug, warn};
 use url::Url;
-use webex_core::{Auth, ErrorKind, HttpError, Request, Subscription, Webex, events::Hub};
+use webex_core::{
+    Catalog, ErrorKind, HttpError, Request, Subscription, Webex, events::Hub, lenient,
+};
 
 use crate::{
     mobius::{
         http::{calling_base, mobius},
-        timings::REGION_TIMEOUT,
+        timings::MAX_SERVERS,
     },
     model::{
         client_error::{CallingClientError, CallingError, CallingEvent, DiscoveryStep},
@@ -24,25 +27,19 @@ use crate::{
     },
 };
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Region {
-    #[serde(default)]
-    client_region: String,
-    #[serde(default)]
-    country_code: String,
-}
-
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Answer {
+    #[serde(deserialize_with = "lenient::field")]
     primary: Group,
+    #[serde(deserialize_with = "lenient::field")]
     backup: Group,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(default)]
 struct Group {
+    #[serde(deserialize_with = "lenient::list")]
     uris: Vec<String>,
 }
 
@@ -128,15 +125,9 @@ impl Discovery {
         if self.fixed.is_some() {
             return self.fixed.clone();
         }
-        let request = Request::get(self.webex.endpoints().region.clone())
-            .auth(Auth::None)
-            .without_header("spark-user-agent")
-            .timeout(REGION_TIMEOUT);
-        let answer = async { self.webex.http().send(request).await?.json::<Region>() };
-        match answer.await {
-            Ok(Region { client_region: region, country_code: country })
-                if !region.is_empty() && !country.is_empty() =>
-            {
+        match self.webex.region().await {
+            Ok(found) if !found.client_region.is_empty() && !found.country_code.is_empty() => {
+                let (region, country) = (found.client_region.clone(), found.country_code.clone());
                 let location = Location { region, country };
                 self.known.lock().location = Some(location.clone());
                 Some(location)
@@ -150,7 +141,8 @@ impl Discovery {
         }
     }
 
-    /// Asks the clusters of the catalog, in its order, for the servers of that location.
+    /// Asks the main link and the clusters of the catalog, in its order, for the servers of that
+    /// location.
     ///
     /// Without a location, or when the token is refused, the first cluster is the only server.
     async fn ask_clusters(&self, location: Option<Location>) -> Result<Arc<Servers>, CallingError> {
@@ -167,24 +159,19 @@ impl Discovery {
     async fn any_cluster(&self, location: Option<&Location>) -> Result<Servers, CallingError> {
         let catalog = self.webex.ready().await?;
         // The configured scheme: https, except for a sandbox without TLS.
-        let scheme = self.webex.endpoints().u2c.scheme();
-        let clusters: Vec<Url> = catalog
-            .mobius_clusters()
-            .iter()
-            .filter_map(|host| Url::parse(&format!("{scheme}://{host}/api/v1")).ok())
-            .collect();
-        let Some(first) = clusters.first() else {
+        let bases = bases(&catalog, self.webex.endpoints().u2c.scheme());
+        let Some(fallback) = bases.last_resort() else {
             self.report(CallingClientError::no_clusters());
             return Err(CallingError::NoClusters);
         };
-        let itself = || Servers { primary: vec![calling_base(first)], backup: Vec::new() };
+        let itself = || Servers { primary: vec![calling_base(fallback)], backup: Vec::new() };
         let Some(location) = location else { return Ok(itself()) };
         let mut failure = None;
-        for cluster in &clusters {
-            match ask(&self.webex, cluster, location).await {
-                Ok(answer) => return Ok(lists(&answer, cluster)),
+        for base in bases.to_ask() {
+            match ask(&self.webex, base, location).await {
+                Ok(servers) => return Ok(servers),
                 Err(error) => {
-                    warn!(%error, host = cluster.host_str(), "Mobius discovery failed");
+                    warn!(%error, host = base.host_str(), "Mobius discovery failed");
                     let is_final = error.kind() == ErrorKind::Unauthorized;
                     self.report(CallingClientError::from_http(
                         DiscoveryStep::Servers,
@@ -207,17 +194,53 @@ impl Discovery {
     }
 }
 
-async fn ask(webex: &Webex, cluster: &Url, location: &Location) -> Result<Answer, HttpError> {
-    let mut url = calling_base(cluster);
+/// The Mobius URLs of a catalog, each ending in `/api/v1`.
+struct Bases {
+    link: Option<Url>,
+    clusters: Vec<Url>,
+}
+
+fn bases(catalog: &Catalog, scheme: &str) -> Bases {
+    let clusters = catalog.mobius_clusters();
+    let clusters = clusters.iter().take(MAX_SERVERS);
+    let url = |host: &&str| Url::parse(&format!("{scheme}://{host}/api/v1")).ok();
+    Bases { link: catalog.service_url("mobius").ok(), clusters: clusters.filter_map(url).collect() }
+}
+
+impl Bases {
+    /// The URLs to ask in turn: the main link, then the clusters of other hosts.
+    fn to_ask(&self) -> impl Iterator<Item = &Url> {
+        let asked = |cluster: &&Url| {
+            let host = |url: &Url| (url.host_str().map(str::to_owned), url.port());
+            self.link.as_ref().is_none_or(|link| host(link) != host(cluster))
+        };
+        self.link.iter().chain(self.clusters.iter().filter(asked))
+    }
+
+    /// The server to use when none can be asked, as the reference client does: the first cluster.
+    fn last_resort(&self) -> Option<&Url> {
+        self.clusters.first().or(self.link.as_ref())
+    }
+}
+
+async fn ask(webex: &Webex, base: &Url, location: &Location) -> Result<Servers, HttpError> {
+    let mut url = calling_base(base);
     url.query_pairs_mut()
         .append_pair("regionCode", &location.region)
         .append_pair("countryCode", &location.country);
-    webex.http().send(mobius(Request::get(url))).await?.json()
+    let answer: Answer = webex.http().send(mobius(Request::get(url))).await?.json()?;
+    lists(&answer, base).ok_or_else(|| HttpError::Body {
+        host: base.host_str().unwrap_or_default().to_owned(),
+        reason: format!("more than {MAX_SERVERS} calling servers"),
+    })
 }
 
-/// Builds the lists: order kept, duplicates removed within each, the answering cluster as the last
-/// backup, or as the only primary when the answer lists no server.
-fn lists(answer: &Answer, cluster: &Url) -> Servers {
+/// Builds the lists: order kept, duplicates removed within each, the answering server as the last
+/// backup, or as the only primary when the answer lists no server. `None` if there are too many.
+fn lists(answer: &Answer, base: &Url) -> Option<Servers> {
+    if answer.primary.uris.len() + answer.backup.uris.len() > MAX_SERVERS {
+        return None;
+    }
     let bases = |group: &Group| {
         let mut bases = Vec::new();
         for base in group.uris.iter().filter_map(|uri| Url::parse(uri).ok()) {
@@ -229,8 +252,8 @@ fn lists(answer: &Answer, cluster: &Url) -> Servers {
     let (mut primary, mut backup) = (bases(&answer.primary), bases(&answer.backup));
     let none = primary.is_empty() && backup.is_empty();
     let list = if none { &mut primary } else { &mut backup };
-    push_new(list, Some(calling_base(cluster)));
-    Servers { primary, backup }
+    push_new(list, Some(calling_base(base)));
+    Some(Servers { primary, backup })
 }
 
 fn push_new(list: &mut Vec<Url>, url: Option<Url>) {
@@ -252,7 +275,7 @@ mod tests {
                 "backup":{"region":"B","uris":["https://b1/api/v1","wss://b2/api/v1","nonsense"]}}"#,
         )
         .unwrap();
-        let servers = lists(&answer, &Url::parse("https://c/api/v1").unwrap());
+        let servers = lists(&answer, &Url::parse("https://c/api/v1").unwrap()).unwrap();
         let base = |host: &str| format!("https://{host}/api/v1/calling/web/");
         assert_eq!(texts(&servers.primary), [base("p1"), base("p2")]);
         assert_eq!(texts(&servers.backup), [base("b1"), base("c")]);
@@ -264,7 +287,8 @@ mod tests {
             let servers = lists(
                 &serde_json::from_str(text).unwrap(),
                 &Url::parse("https://c/api/v1").unwrap(),
-            );
+            )
+            .unwrap();
             assert_eq!(texts(&servers.primary), ["https://c/api/v1/calling/web/"]);
             assert!(servers.backup.is_empty());
         }

@@ -6,8 +6,8 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use serde_json::json;
 use webex_calling::{
-    CallingClient, CallingClientErrorType, CallingConfig, CallingError, CallingEvent,
-    DiscoveryStep, LineState, Location, ServiceData,
+    CallingClient, CallingClientErrorType, CallingConfig, CallingError, CallingEvent, ConfigError,
+    DiscoveryStep, LineEvent, LineState, Location, ServiceData,
 };
 use webex_core::{ErrorKind, Subscription};
 use webex_sandbox::{FaultHandle, Hydra, Mercury, Mobius, Region, Request, Sandbox, U2c, Wdm};
@@ -61,16 +61,109 @@ async fn row_35_every_cluster_is_asked_before_it_is_an_error() {
     let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();
     assert!(matches!(error, CallingError::Discovery(_)), "{error:?}");
     assert_eq!(sandbox.requests().of(Mobius::discovery()).count(), 2);
-    sandbox.wait_for(|s| s.counts().devices == 0).await.unwrap();
+    // Nothing is left when the error is known: the program may end now.
+    assert_empty(&sandbox);
 }
 
 #[tokio::test]
 async fn row_35_a_catalog_without_clusters_is_an_error_that_says_so() {
     let sandbox = Sandbox::start().await.unwrap();
-    clusters(&sandbox, &[]);
+    let none = json!({"serviceLinks": {"mobius": null}, "hostCatalog": null});
+    sandbox.fail(U2c::postauth()).merge(none).always();
     let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();
     assert!(matches!(error, CallingError::NoClusters), "{error:?}");
     assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn the_main_link_is_asked_first_and_is_enough() {
+    let sandbox = Sandbox::start().await.unwrap();
+    clusters(&sandbox, &[]);
+    let (calling, line, mut events) = calling(&sandbox).await;
+    let asked = sandbox.requests().of(Mobius::discovery());
+    assert_eq!(asked.count(), 1);
+    // The link itself is the last backup.
+    let link = asked.first().unwrap().path().to_owned();
+    assert!(
+        asked.first().unwrap().instance() == Some("primary-1") && link.ends_with("/calling/web/")
+    );
+    assert!(calling.servers().backup.last().unwrap().path().contains("primary-1"));
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn the_clusters_follow_the_main_link() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let port = sandbox.origin().port().unwrap();
+    // The link is at the first of them, which is not asked twice.
+    clusters(&sandbox, &[&format!("127.0.0.1:{port}"), &format!("localhost:{port}")]);
+    sandbox.fail(Mobius::discovery()).with(503).once();
+    let (calling, ..) = calling(&sandbox).await;
+    assert_eq!(sandbox.requests().of(Mobius::discovery()).count(), 2);
+    assert_eq!(calling.servers().backup.last().unwrap().host_str(), Some("localhost"));
+    calling.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_contact_centers_domain_comes_from_the_catalog_when_none_is_given() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let agent = || {
+        let mut config = CallingConfig::default();
+        config.service = ServiceData::contact_center("");
+        config
+    };
+    // Without one in the catalog it is an error, and nothing is left.
+    let error = CallingClient::new(&client(&sandbox), agent()).await.unwrap_err();
+    assert!(matches!(error, CallingError::Config(ConfigError::DomainMissing)), "{error:?}");
+    assert_empty(&sandbox);
+
+    let domain = json!({"wcc-calling-rtms-domain": "https://rtw.prod-us.test/v1"});
+    sandbox.fail(U2c::postauth()).merge(json!({"serviceLinks": domain})).always();
+    let (calling, line, mut events) = configured(&sandbox, agent()).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    assert_eq!(sandbox.lines()[0].domain, "rtw.prod-us.test");
+    // It is a service like any other: one line has it.
+    let again = calling.add_line(ServiceData::contact_center("")).unwrap_err();
+    assert!(matches!(again, CallingError::Config(ConfigError::ServiceTaken(_))), "{again:?}");
+    calling.deregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn odd_fields_of_discovery_cost_nothing_but_themselves() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let uri = sandbox.url("/mobius/primary-1/api/v1");
+    for answer in [
+        json!({"primary": {"uris": [uri]}, "backup": null}),
+        json!({"primary": {"uris": [7, null, uri, "no address", {}], "region": 7}, "backup": []}),
+        json!({"primary": {"uris": [uri]}, "backup": {"uris": null}, "more": {"x": 1}}),
+    ] {
+        let fault = sandbox.fail(Mobius::discovery()).with(200).body(answer.clone()).always();
+        let (calling, line, mut events) = calling(&sandbox).await;
+        assert_eq!(calling.servers().primary.len(), 1, "{answer}");
+        line.register();
+        assert_eq!(names(&mut events).await, ["connecting", "registered"], "{answer}");
+        calling.deregister().await.unwrap();
+        fault.clear();
+    }
+}
+
+#[tokio::test]
+async fn more_servers_than_anybody_has_are_an_error() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let uris: Vec<_> = (0..60_000).map(|n| sandbox.url(&format!("/mobius/m{n}/api/v1"))).collect();
+    let body = json!({"primary": {"uris": uris}});
+    sandbox.fail(Mobius::discovery()).with(200).body(body).always();
+    let started = std::time::Instant::now();
+    let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();
+    assert!(matches!(error, CallingError::Discovery(_)), "{error:?}");
+    assert_eq!(error.kind(), ErrorKind::Protocol);
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_empty(&sandbox);
 }
 
 #[tokio::test]
@@ -102,13 +195,15 @@ async fn client_errors_have_the_documented_kinds() {
 #[tokio::test]
 async fn row_35_servers_are_found_again_and_errors_are_told() {
     let sandbox = Sandbox::start().await.unwrap();
-    let (calling, ..) = calling(&sandbox).await;
+    let webex = client(&sandbox);
+    let calling = CallingClient::new(&webex, CallingConfig::default()).await.unwrap();
     assert!(calling.last_error().is_none());
     let mut events = calling.subscribe();
     let before = calling.servers();
 
-    // A place that cannot be told now is where it was.
+    // A place that cannot be told now is where it was; the network may have changed it.
     let region = sandbox.fail(Region::lookup()).with(500).always();
+    webex.network_changed();
     assert_eq!(calling.rediscover().await.unwrap(), before);
     let CallingEvent::Error(error) = told(&mut events).await else { panic!() };
     assert_eq!(
@@ -171,6 +266,11 @@ async fn row_45_a_user_has_a_line_for_each_service() {
     let mut agent_events = agent.subscribe();
     assert_ne!(line.line_id(), agent.line_id());
     assert_eq!(calling.lines().len(), 2);
+    // Each is found by its id.
+    for known in [&line, &agent] {
+        assert_eq!(calling.line(&known.line_id()).unwrap().line_id(), known.line_id());
+    }
+    assert!(calling.line(&uuid::Uuid::nil()).is_none());
     line.register();
     agent.register();
     assert_eq!(names(&mut events).await, ["connecting", "registered"]);
@@ -257,7 +357,20 @@ async fn the_devices_of_the_user_are_listed_over_all_servers() {
 #[tokio::test]
 async fn number_and_extension_come_from_the_users_record() {
     let sandbox = Sandbox::start().await.unwrap();
-    // Later than the registration, and nothing waits for it.
+    // Later than the registration, and an event tells that it has come.
+    let user = sandbox.user().clone();
+    let record = sandbox.fail(Hydra::me()).delay(Duration::from_secs(1)).once();
+    let (early, line, mut events) = calling(&sandbox).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    assert_eq!((record.fired(), line.info().extension.clone()), (1, None));
+    let LineEvent::Changed(info) = next(&mut events).await else { panic!() };
+    assert_eq!(info.extension.as_deref(), Some(user.extension.as_str()));
+    assert_eq!(info.phone_number.as_deref(), Some(user.phone_number.as_str()));
+    assert_eq!(line.info(), info);
+    early.deregister().await.unwrap();
+
+    // Nothing waits for it.
     let record = sandbox.fail(Hydra::me()).delay(PATIENCE).once();
     let (first, line, mut events) = calling(&sandbox).await;
     line.register();
@@ -278,8 +391,7 @@ async fn number_and_extension_come_from_the_users_record() {
     assert_eq!(request.last().unwrap().query_value("callingData").as_deref(), Some("true"));
     line.register();
     assert_eq!(next(&mut events).await.name(), "connecting");
-    let webex_calling::LineEvent::Registered(told) = next(&mut events).await else { panic!() };
-    let user = sandbox.user();
+    let LineEvent::Registered(told) = next(&mut events).await else { panic!() };
     let info = line.info();
     assert_eq!(told, info);
     assert_eq!(info.phone_number.as_deref(), Some(user.phone_number.as_str()));

@@ -14,8 +14,8 @@ use common::{calling, configured, names};
 use serde_json::{Value, json};
 use webex_auth::{MemoryStore, ProviderError, TokenSet};
 use webex_calling::{
-    CallingClient, CallingConfig, LineEvent, LineState, ServiceData, Unregistered, Upcoming,
-    timings::DEREGISTER_LIMIT,
+    CallingClient, CallingConfig, CallingError, Connecting, LineEvent, LineState, ServiceData,
+    Unregistered, Upcoming, timings::DEREGISTER_LIMIT,
 };
 use webex_core::{AccessToken, Credentials};
 use webex_sandbox::{Mobius, Request, Sandbox};
@@ -60,14 +60,93 @@ async fn row_30_a_keepalive_whose_token_was_refused_is_repeated_with_another() {
     assert_eq!(refused.tracking_id(), repeated.tracking_id());
     assert!(events.try_next().is_none());
 
-    // No other token is to be had: that is the end, and nothing is tried by itself.
+    // No other token is to be had: nothing is tried by itself.
     let token = webex.tokens().current().unwrap();
     assert!(sandbox.revoke_token(token.expose()));
     let LineEvent::Error(error) = next(&mut events).await else { panic!() };
     assert_eq!(error.documented().kind, "tokenError");
     assert_eq!(names(&mut events).await, ["unregistered"]);
     assert_eq!((line.state(), line.next()), (LineState::Failed, None));
+    assert!(error.is_final() && !error.will_retry);
     assert_eq!(sandbox.requests().of(Mobius::register()).count(), 1);
+
+    // Until there is one: the line still was to be registered.
+    let token = sandbox.issue_token(sandbox.user(), None).unwrap();
+    let token = TokenSet::new(AccessToken::parse(&token).unwrap());
+    webex.tokens().supply(token).await.unwrap();
+    let LineEvent::Connecting { reason } = next(&mut events).await else { panic!() };
+    assert_eq!(reason, Connecting::NewToken);
+    assert_eq!(names(&mut events).await, ["registered"]);
+    assert_eq!(sandbox.lines().len(), 1);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+    // A line that the application deregistered stays so.
+    let token = sandbox.issue_token(sandbox.user(), None).unwrap();
+    let token = TokenSet::new(AccessToken::parse(&token).unwrap());
+    webex.tokens().supply(token).await.unwrap();
+    assert_eq!(names(&mut events).await, ["unregistered"]);
+    assert_eq!(line.state(), LineState::Idle);
+}
+
+#[tokio::test]
+async fn a_new_wdm_device_moves_its_line_without_an_unregistered() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (calling, line, mut events) = calling(&sandbox).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    sandbox.wait_for(|s| s.counts().sockets == 1).await.unwrap();
+    let old = sandbox.devices()[0].clone();
+    assert!(sandbox.expire_device(&old.id));
+    assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4404, "registration not found"));
+    let LineEvent::Registered(info) = next(&mut events).await else { panic!() };
+    let named = sandbox.requests().of(Mobius::register()).last().unwrap().json();
+    let present = sandbox.devices()[0].url.clone();
+    assert_ne!(present, old.url);
+    assert_eq!(named["clientDeviceUri"], present.as_str());
+    // The old registration is deleted.
+    sandbox.wait_for(|s| s.counts().lines == 1).await.unwrap();
+    assert_eq!(info.mobius_device_id.as_deref(), Some(sandbox.lines()[0].device_id.as_str()));
+    assert_eq!(line.state(), LineState::Registered);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn a_registration_whose_answer_cannot_be_used_is_deleted() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (calling, line, mut events) = calling(&sandbox).await;
+    let answer = json!({"device": {"uri": 7}});
+    sandbox.fail(Mobius::register()).on("primary-1").merge(answer).once();
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "server_failed", "registered"]);
+    sandbox.wait_for(|s| s.counts().lines == 1).await.unwrap();
+    assert_eq!(sandbox.lines()[0].instance, "primary-2");
+    let deleted = sandbox.requests().of(Mobius::unregister());
+    assert_eq!((deleted.count(), deleted.first().unwrap().instance()), (1, Some("primary-1")));
+    // What is not needed cannot fail.
+    line.deregister();
+    assert_eq!(names(&mut events).await, ["unregistered"]);
+    let odd = json!({"device": {"addresses": 7, "lastSeen": [], "clientDeviceUri": 1},
+        "keepaliveInterval": {}, "rehomingIntervalMin": "soon", "voicePortalNumber": []});
+    sandbox.fail(Mobius::register()).merge(odd).once();
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn a_line_that_no_server_confirms_is_not_deregistered_with_success() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let (calling, line, mut events) = calling(&sandbox).await;
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    sandbox.fail(Mobius::unregister()).with(500).always();
+    let error = calling.deregister().await.unwrap_err();
+    let CallingError::Line(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.http_status, Some(500));
+    // The device is given up nevertheless.
+    assert_eq!(sandbox.counts().devices, 0);
 }
 
 #[tokio::test]
@@ -120,7 +199,8 @@ async fn a_line_returns_to_a_primary_and_then_leaves_the_backup() {
     sandbox.fail(Mobius::ping()).on("primary-1").with(503).once();
     let (calling, line, mut events) = on_backup(&sandbox).await;
     sandbox.clear_requests();
-    let LineEvent::Unregistered { reason: Unregistered::Moved, server } = next(&mut events).await
+    let LineEvent::Unregistered { reason: Unregistered::Moved, server, .. } =
+        next(&mut events).await
     else {
         panic!()
     };
@@ -138,11 +218,7 @@ async fn a_line_returns_to_a_primary_and_then_leaves_the_backup() {
     let expected = [Mobius::ping(), Mobius::ping(), Mobius::register(), Mobius::unregister()];
     assert_eq!(moves, expected);
     let ping = sandbox.requests().of(Mobius::ping());
-    assert!(
-        ping.first().unwrap().path().ends_with("/api/v1/ping"),
-        "{}",
-        ping.first().unwrap().path()
-    );
+    assert_eq!(ping.first().unwrap().path(), "/ping", "below the Mobius base, not that of calling");
     calling.deregister().await.unwrap();
     assert_empty(&sandbox);
 }
@@ -211,7 +287,8 @@ async fn a_registration_that_the_server_drops_is_neither_deleted_nor_made_anew()
     let other = json!({"eventType": "registration.down", "deviceId": "another"});
     assert_eq!(sandbox.push_event(&user, &other), 1);
     assert!(sandbox.line_down(&sandbox.lines()[0].device_id));
-    let LineEvent::Unregistered { reason: Unregistered::Down, .. } = next(&mut events).await else {
+    let LineEvent::Unregistered { reason: Unregistered::Down(_), .. } = next(&mut events).await
+    else {
         panic!()
     };
     assert_eq!((line.state(), line.next()), (LineState::Failed, None));

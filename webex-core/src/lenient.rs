@@ -9,7 +9,10 @@ use serde_json::value::RawValue;
 use tracing::debug;
 
 /// A field that is `T::default()` when it is null or no `T`.
-pub(crate) fn field<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+///
+/// # Errors
+/// When the text is no JSON.
+pub fn field<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned + Default,
@@ -19,7 +22,10 @@ where
 }
 
 /// The entries of a list that are a `T`; none when the field is no list.
-pub(crate) fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+///
+/// # Errors
+/// When the text is no JSON.
+pub fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
     T: DeserializeOwned,

@@ -23,7 +23,7 @@ pub mod events;
 mod fetched;
 mod http;
 mod intern;
-mod lenient;
+pub mod lenient;
 pub mod link;
 pub mod mercury;
 mod region;

@@ -47,17 +47,20 @@ pub enum EventKind {
     MeetingsStep = 21,
     /// `meetings:failed`: the event socket was refused for good, so that no events arrive.
     MeetingsFailed = 22,
-    /// `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry"}`.
+    /// `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry" |
+    /// "new_token"}`.
     LineConnecting = 32,
     /// `registered`: the line is registered. JSON: the properties of the line.
     LineRegistered = 33,
     /// `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
     /// "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
-    /// and `server` where one had the line, `error` as for the event `error` where there is one.
+    /// `willRetry`: whether the line registers again by itself, and `retryInMs` where it is known;
+    /// `server` where one had the line, `error` as for the event `error` where there is one.
     LineUnregistered = 34,
     /// `error`: registration has ended without success, or was lost for good. JSON: `status`,
-    /// `type` and `msg` as documented for line errors, and `kind`; where known `server`,
-    /// `httpStatus`, `mobiusCode`, `trackingId`, `retryAfterMs`.
+    /// `type` and `msg` as documented for line errors, `kind`, and `willRetry`: whether the line goes
+    /// on by itself; where known `retryInMs`, `server`, `httpStatus`, `mobiusCode`, `trackingId`,
+    /// `retryAfterMs`.
     LineError = 35,
     /// `reconnecting`: a keepalive was not answered. JSON: `missed` of `of` that may be, `server`,
     /// and `error` as for the event `error`.
@@ -73,6 +76,9 @@ pub enum EventKind {
     /// JSON: `message`, `type`, `status` and `context`, and as for the event `error` `kind`,
     /// `httpStatus`, `trackingId`.
     CallingError = 40,
+    /// `changed`: a property of a registered line has changed, such as the phone number, which may
+    /// arrive after `registered`. JSON: the properties of the line.
+    LineChanged = 41,
 }
 
 /// Where an event comes from. Later versions add numbers.
@@ -210,9 +216,13 @@ impl Message {
         let failure = match event {
             LineEvent::Error(error)
             | LineEvent::ServerFailed { error, .. }
-            | LineEvent::Unregistered { reason: Unregistered::NotReachable(error), .. } => {
-                Some(Failure::from(error))
-            }
+            | LineEvent::Unregistered {
+                reason:
+                    Unregistered::NotReachable(error)
+                    | Unregistered::Superseded(error)
+                    | Unregistered::Down(error),
+                ..
+            } => Some(Failure::from(error)),
             _ => None,
         };
         let kind = EventKind::of(Source::Line, event.name());
@@ -273,6 +283,7 @@ impl EventKind {
                 ("reconnected", Self::LineReconnected),
                 ("server_failed", Self::LineServerFailed),
                 ("keepalive_missed", Self::LineKeepaliveMissed),
+                ("changed", Self::LineChanged),
             ],
         };
         let known = [("events:lost", Self::Lost)];

@@ -110,6 +110,7 @@ impl From<CallingError> for Failure {
             CallingError::Catalog(error) => catalog_tracking_id(error),
             CallingError::Link(error) => LinkError::tracking_id(error),
             CallingError::Discovery(error) => error.tracking_id(),
+            CallingError::Line(error) => error.tracking_id.as_deref(),
             _ => None,
         };
         Self::sdk(error.kind(), &error, tracking_id)

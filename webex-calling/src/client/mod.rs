@@ -6,27 +6,28 @@
 //!        └──── Line, Line, …  ◄────────────┘   each with a task and a registration of its own
 //! ```
 
-mod person;
+mod user;
 
 use std::sync::Arc;
 
 use futures_util::future::join_all;
 use parking_lot::Mutex;
-use serde::Deserialize;
+use tracing::warn;
 use url::Url;
+use uuid::Uuid;
 use webex_core::{HttpError, Lease, Request, Subscription, Webex, events::Hub, join};
 
-use self::person::PersonRequest;
+use self::user::UserRequest;
 use crate::{
     discovery::Discovery,
     line::{driver::Setup, failover_store::FailoverStore, handle::Line},
     mobius::{
         http::{HttpTransport, mobius},
-        wire::MobiusDevice,
+        wire::{DeviceList, MobiusDevice},
     },
     model::{
         client_error::{CallingClientError, CallingError, CallingEvent},
-        config::{CallingConfig, ConfigError, ServiceData},
+        config::{CallingConfig, ConfigError, ServiceData, ServiceIndicator},
         policy::RegistrationPolicy,
         servers::Servers,
     },
@@ -48,7 +49,9 @@ pub struct CallingClient {
     discovery: Arc<Discovery>,
     registration: RegistrationPolicy,
     unregistered_per_server: bool,
-    person: PersonRequest,
+    user: UserRequest,
+    /// The domain of the contact center, if the catalog has one.
+    contact_center_domain: Option<String>,
     lines: Mutex<Vec<(ServiceData, Line)>>,
     lease: Arc<Lease>,
 }
@@ -57,36 +60,52 @@ impl CallingClient {
     /// Makes the client: registers the user's device and discovers the calling servers. The client
     /// has one line, for the service of the configuration.
     ///
-    /// Dropping the future cancels it.
+    /// Dropping the future cancels it, and deregisters the device in the background.
     ///
     /// # Errors
-    /// [`CallingError`] with the cause; then nothing is left registered. Without servers there is no
-    /// client: when no cluster answers, make the client again later.
+    /// [`CallingError`] with the cause, after the device was deregistered, unless Meetings needs it.
+    /// Without servers there is no client: when no cluster answers, make the client again later.
     pub async fn new(webex: &Webex, config: CallingConfig) -> Result<Self, CallingError> {
         config.validate()?;
         webex.expect_service("mobius");
-        let lease = webex.link().acquire().await?;
+        let lease = Arc::new(webex.link().acquire().await?);
+        let client = Self::with_lease(webex, config, Arc::clone(&lease)).await;
+        if client.is_err()
+            && let Err(error) = lease.release(CLOSE_REASON).await
+        {
+            warn!(%error, "the device may be left behind");
+        }
+        client
+    }
+
+    async fn with_lease(
+        webex: &Webex,
+        config: CallingConfig,
+        lease: Arc<Lease>,
+    ) -> Result<Self, CallingError> {
         let discovery = Discovery::new(webex.clone(), config.location);
         let catalog = async {
             webex.ready().await?;
             // The token is good. Two requests are still to come, so the record is normally there
             // before the first registration.
-            Ok::<_, CallingError>(PersonRequest::start(webex))
+            Ok::<_, CallingError>(UserRequest::start(webex))
         };
         let device_and_catalog = async {
-            let (device, person) = tokio::join!(lease.device(), catalog);
+            let (device, user) = tokio::join!(lease.device(), catalog);
             device?;
-            person
+            user
         };
-        let person = discovery.first(device_and_catalog).await?;
+        let user = discovery.first(device_and_catalog).await?;
+        let catalog = webex.ready().await?;
         let client = Self {
             webex: webex.clone(),
             discovery: Arc::new(discovery),
             registration: config.registration,
             unregistered_per_server: config.unregistered_per_server,
-            person,
+            user,
+            contact_center_domain: catalog.contact_center_domain().map(str::to_owned),
             lines: Mutex::default(),
-            lease: Arc::new(lease),
+            lease,
         };
         client.add_line(config.service)?;
         Ok(client)
@@ -103,6 +122,7 @@ impl CallingClient {
     /// [`CallingError::Closed`] after [`deregister`](Self::deregister).
     pub fn add_line(&self, service: ServiceData) -> Result<Line, CallingError> {
         service.validate()?;
+        let service = self.with_domain(service)?;
         if !self.lease.is_held() {
             return Err(CallingError::Closed);
         }
@@ -119,7 +139,7 @@ impl CallingClient {
                 policy: self.registration.clone(),
                 unregistered_per_server: self.unregistered_per_server,
             },
-            person: self.person.record(),
+            user: self.user.record(),
             failover: FailoverStore::new(self.webex.saved_state(), lines.len()),
             events: Arc::new(Hub::default()),
             lease: Arc::clone(&self.lease),
@@ -131,6 +151,21 @@ impl CallingClient {
     /// Returns the user's lines: one, plus those of [`add_line`](Self::add_line).
     pub fn lines(&self) -> Vec<Line> {
         self.lines.lock().iter().map(|(_, line)| line.clone()).collect()
+    }
+
+    /// Returns the line of that id, if the client has it.
+    pub fn line(&self, id: &Uuid) -> Option<Line> {
+        self.lines.lock().iter().map(|(_, line)| line).find(|line| line.line_id() == *id).cloned()
+    }
+
+    /// The service data with the domain of the catalog, where it needs one and has none.
+    fn with_domain(&self, mut service: ServiceData) -> Result<ServiceData, ConfigError> {
+        if service.indicator == ServiceIndicator::ContactCenter && service.domain.is_empty() {
+            let known = self.contact_center_domain.clone();
+            service.domain = known.ok_or(ConfigError::DomainMissing)?;
+            service.validate()?;
+        }
+        Ok(service)
     }
 
     /// Returns the servers that lines register with, best first, from the last discovery.
@@ -198,15 +233,10 @@ impl CallingClient {
     }
 
     async fn devices_at(&self, server: &Url, user: &str) -> Result<Vec<MobiusDevice>, HttpError> {
-        #[derive(Deserialize)]
-        struct List {
-            #[serde(default)]
-            devices: Vec<MobiusDevice>,
-        }
         let mut url = join(server, "devices");
         url.query_pairs_mut().append_pair("userid", user);
-        let list: List = self.webex.http().send(mobius(Request::get(url))).await?.json()?;
-        Ok(list.devices)
+        let list: DeviceList = self.webex.http().send(mobius(Request::get(url))).await?.json()?;
+        Ok(list.into_devices())
     }
 
     /// Deregisters all lines, then the user's device, unless Meetings still needs it.
@@ -214,16 +244,14 @@ impl CallingClient {
     /// The client cannot be used afterwards; make a new one to register again.
     ///
     /// # Errors
-    /// [`CallingError::Link`] when the service did not confirm that the device is deleted. Whether
-    /// Mobius confirmed for a line is in the line's `unregistered` event, not here.
+    /// [`CallingError::Line`] when a server did not confirm that a line is deregistered,
+    /// [`CallingError::Link`] when the service did not confirm that the device is deleted. All the
+    /// others are deregistered nevertheless.
     pub async fn deregister(&self) -> Result<(), CallingError> {
         let lines = self.lines();
-        for line in &lines {
-            line.deregister();
-        }
-        for line in &lines {
-            line.idle().await;
-        }
-        Ok(self.lease.release(CLOSE_REASON).await?)
+        let ended = join_all(lines.iter().map(Line::deregister_and_wait)).await;
+        let lines = ended.into_iter().collect::<Result<(), _>>();
+        self.lease.release(CLOSE_REASON).await?;
+        Ok(lines?)
     }
 }

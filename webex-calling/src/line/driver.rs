@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, warn};
 use webex_core::{
-    Lease, REQUEST_TIMEOUT,
+    Lease, REQUEST_TIMEOUT, User,
     events::Hub,
     timer::{now, sleep_until},
 };
@@ -26,7 +26,6 @@ use crate::{
         error::LineError,
         event::LineEvent,
         info::LineInfo,
-        person::Person,
         policy::CallActivity,
         state::{LineState, Upcoming},
     },
@@ -63,7 +62,7 @@ pub(crate) struct Setup {
     pub(crate) discovery: Arc<Discovery>,
     pub(crate) settings: Settings,
     /// The user's record, once it is known.
-    pub(crate) person: watch::Receiver<Option<Arc<Person>>>,
+    pub(crate) user: watch::Receiver<Option<Arc<User>>>,
     pub(crate) failover: FailoverStore,
     pub(crate) events: Arc<Hub<LineEvent>>,
     /// Keeps the device registered as long as the line may need it.
@@ -81,7 +80,7 @@ pub(super) fn start(
         machine,
         mobius: Some(setup.transport.events()),
         requests: Requests::new(setup.transport, setup.discovery),
-        person: Some(setup.person),
+        user: Some(setup.user),
         failover: setup.failover,
         registers_when_loaded: false,
         publish,
@@ -98,7 +97,7 @@ struct Driver {
     /// Events of the transport; `None` after the last.
     mobius: Option<MobiusEvents>,
     /// `None` when the record is known, or is not going to be.
-    person: Option<watch::Receiver<Option<Arc<Person>>>>,
+    user: Option<watch::Receiver<Option<Arc<User>>>>,
     failover: FailoverStore,
     /// Whether registration begins as soon as the saved state has been read.
     registers_when_loaded: bool,
@@ -129,7 +128,7 @@ impl Driver {
                         }
                     }
                 },
-                person = next_person(&mut self.person) => self.machine.handle_person(person),
+                user = next_user(&mut self.user) => self.machine.handle_user(user),
                 answer = self.requests.next() => {
                     self.requests.deliver(&mut self.machine, now(), answer);
                 }
@@ -181,6 +180,10 @@ impl Driver {
                 self.machine.handle_down(now(), device_id.as_deref());
             }
             Some(MobiusEvent::Network(hint)) => self.machine.handle_network(now(), hint),
+            Some(MobiusEvent::TokenAvailable) => self.machine.handle_token(now()),
+            Some(MobiusEvent::DeviceReplaced(address)) => {
+                self.machine.handle_client_device(now(), address);
+            }
             None => self.mobius = None,
         }
     }
@@ -228,13 +231,12 @@ async fn next_event(events: &mut Option<MobiusEvents>) -> Option<MobiusEvent> {
 }
 
 /// Waits for the user's record, once.
-async fn next_person(source: &mut Option<watch::Receiver<Option<Arc<Person>>>>) -> Arc<Person> {
+async fn next_user(source: &mut Option<watch::Receiver<Option<Arc<User>>>>) -> Arc<User> {
     if let Some(receiver) = source {
-        let person =
-            receiver.wait_for(Option::is_some).await.ok().and_then(|person| person.clone());
+        let user = receiver.wait_for(Option::is_some).await.ok().and_then(|user| user.clone());
         *source = None;
-        if let Some(person) = person {
-            return person;
+        if let Some(user) = user {
+            return user;
         }
     }
     pending().await

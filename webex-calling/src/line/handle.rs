@@ -9,7 +9,7 @@ use webex_core::{Subscription, events::Hub};
 use super::driver::{self, Command, Setup, Snapshot};
 use crate::model::{
     error::LineError,
-    event::LineEvent,
+    event::{LineEvent, Unregistered},
     info::{LineInfo, LineStatus},
     policy::CallActivity,
     state::{LineState, Upcoming},
@@ -100,10 +100,28 @@ impl Line {
         let _ = self.commands.send(Command::SetCallActivity(calls));
     }
 
-    /// Waits until the line is not registered and nothing is under way.
-    pub(crate) async fn idle(&self) {
-        let mut snapshot = self.snapshot.clone();
-        // When the task has ended, its last state remains.
-        let _ = snapshot.wait_for(|now| now.state.is_at_rest()).await;
+    /// Deregisters the line, and waits for the end.
+    ///
+    /// # Errors
+    /// The reason why the server did not confirm.
+    pub(crate) async fn deregister_and_wait(&self) -> Result<(), LineError> {
+        let mut events = self.subscribe();
+        if self.commands.send(Command::Deregister).is_err() {
+            // A line whose task has ended is not registered.
+            return Ok(());
+        }
+        while let Some(event) = events.next().await {
+            match event {
+                LineEvent::Unregistered {
+                    reason: Unregistered::Deleted | Unregistered::AlreadyGone,
+                    ..
+                } => break,
+                LineEvent::Unregistered { reason: Unregistered::NotReachable(error), .. } => {
+                    return Err(error);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }

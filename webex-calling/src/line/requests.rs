@@ -17,7 +17,7 @@ use webex_core::{CatalogError, HttpError};
 use crate::{
     discovery::Discovery,
     mobius::{
-        transport::MobiusTransport,
+        transport::{MobiusTransport, RegisterError},
         wire::{Registration, listed_devices},
     },
     model::{client_error::CallingError, error::LineError, servers::Servers},
@@ -47,7 +47,7 @@ impl Rediscover for Discovery {
 
 /// The answer to a request.
 pub(crate) enum Answer {
-    Registration(Result<Box<Registration>, HttpError>),
+    Registration(Result<Box<Registration>, RegisterError>),
     Keepalive(Result<(), HttpError>),
     Deregistered(Result<(), HttpError>),
     Ping(Result<(), HttpError>),
@@ -82,7 +82,7 @@ impl Requests {
                 self.run(op, async move {
                     let answer = match transport.connect(&server).await {
                         Ok(()) => transport.register(&server).await,
-                        Err(error) => Err(error),
+                        Err(error) => Err(error.into()),
                     };
                     Answer::Registration(answer.map(Box::new))
                 });
@@ -147,14 +147,13 @@ impl Requests {
         }
     }
 
-    fn refusal(&self, error: HttpError) -> Refusal {
-        let ours = self.transport.client_device_uri();
-        let devices = listed_devices(&error).into_iter().map(|device| {
-            let is_ours = ours.is_some() && device.client_device_uri == ours;
+    fn refusal(&self, RegisterError { error, unusable }: RegisterError) -> Refusal {
+        let devices = listed_devices(&error).into_iter();
+        let devices = devices.map(|device| {
+            let is_ours = self.transport.is_ours(&device);
             (device, is_ours)
         });
-        let devices = devices.collect();
-        Refusal { error: error.into(), devices }
+        Refusal { devices: devices.collect(), error: error.into(), unusable }
     }
 
     fn run(&mut self, op: Op, request: impl Future<Output = Answer> + Send + 'static) {

@@ -13,8 +13,10 @@ use webex_core::{
 
 use super::{
     timings::{KEEPALIVE_TIMEOUT, PING_TIMEOUT},
-    transport::{MobiusEvent, MobiusEvents, MobiusFuture, MobiusTransport, NetworkHint},
-    wire::{MobiusDevice, RegisterRequest, Registration},
+    transport::{
+        MobiusEvent, MobiusEvents, MobiusFuture, MobiusTransport, NetworkHint, RegisterError,
+    },
+    wire::{Made, MobiusDevice, RegisterRequest, Registration},
 };
 use crate::model::config::ServiceData;
 
@@ -31,37 +33,49 @@ pub(crate) struct HttpTransport {
     link: Link,
     lease: Arc<Lease>,
     service_data: Arc<ServiceData>,
-    client_device_uri: Arc<Mutex<Option<String>>>,
+    /// The WDM devices of the last registration requests, newest first.
+    client_devices: Arc<Mutex<Vec<String>>>,
 }
 
 impl HttpTransport {
     pub(crate) fn new(webex: &Webex, lease: Arc<Lease>, service_data: ServiceData) -> Self {
         let (http, link) = (webex.http().clone(), webex.link().clone());
-        let (service_data, client_device_uri) = (Arc::new(service_data), Arc::default());
-        Self { http, link, lease, service_data, client_device_uri }
+        let (service_data, client_devices) = (Arc::new(service_data), Arc::default());
+        Self { http, link, lease, service_data, client_devices }
     }
 }
 
 impl MobiusTransport for HttpTransport {
-    fn register(&self, server: &Url) -> MobiusFuture<Registration> {
-        let url = join(server, "device");
+    fn register(&self, server: &Url) -> MobiusFuture<Registration, RegisterError> {
+        let (server, url) = (server.clone(), join(server, "device"));
         let (http, lease) = (self.http.clone(), Arc::clone(&self.lease));
         let service_data = Arc::clone(&self.service_data);
-        let client_device_uri = Arc::clone(&self.client_device_uri);
+        let client_devices = Arc::clone(&self.client_devices);
         Box::pin(async move {
             // The present device: it may have been registered anew since the line was made. Without
             // one no server can accept the line; the wait must still end.
             let device = match tokio::time::timeout(REQUEST_TIMEOUT, lease.device()).await {
                 Ok(device) => device.map_err(|e| no_device(e.kind(), e.to_string()))?,
-                Err(_) => return Err(no_device(ErrorKind::Timeout, "not in time".to_owned())),
+                Err(_) => {
+                    return Err(no_device(ErrorKind::Timeout, "not in time".to_owned()).into());
+                }
             };
-            *client_device_uri.lock() = Some(device.url.to_string());
+            let client_device = device.url.to_string();
+            remember(&mut client_devices.lock(), &client_device);
             let body = RegisterRequest {
                 user_id: &device.user_id,
                 client_device_uri: device.url.as_str(),
                 service_data: service_data.on_the_wire(),
             };
-            http.send(mobius(Request::post(url).json(&body))).await?.json()
+            let answer = http.send(mobius(Request::post(url).json(&body))).await?;
+            match answer.json::<Registration>() {
+                Ok(granted) => Ok(Registration { requested_for: Some(client_device), ..granted }),
+                Err(error) => {
+                    let made = answer.json::<Made>().ok();
+                    let unusable = made.map(|made| made.device(&server, client_device));
+                    Err(RegisterError { error, unusable })
+                }
+            }
         })
     }
 
@@ -84,8 +98,9 @@ impl MobiusTransport for HttpTransport {
         self.send(Request::get(url).timeout(PING_TIMEOUT))
     }
 
-    fn client_device_uri(&self) -> Option<String> {
-        self.client_device_uri.lock().clone()
+    fn is_ours(&self, device: &MobiusDevice) -> bool {
+        let sent = self.client_devices.lock();
+        device.client_device_uri.as_ref().is_some_and(|uri| sent.contains(uri))
     }
 
     fn events(&self) -> MobiusEvents {
@@ -97,6 +112,10 @@ impl MobiusTransport for HttpTransport {
                     LinkEvent::NetworkChanged => Some(MobiusEvent::Network(NetworkHint::Changed)),
                     LinkEvent::Resumed => Some(MobiusEvent::Network(NetworkHint::Resumed)),
                     LinkEvent::Event(event) => registration_down(&event),
+                    LinkEvent::TokenAvailable => Some(MobiusEvent::TokenAvailable),
+                    LinkEvent::DeviceReplaced(device) => {
+                        Some(MobiusEvent::DeviceReplaced(device.url.to_string()))
+                    }
                     _ => None,
                 };
                 if let Some(event) = event {
@@ -105,6 +124,16 @@ impl MobiusTransport for HttpTransport {
             }
         }))
     }
+}
+
+/// The number of WDM devices that are remembered: a device that is replaced again and again must not
+/// cost memory.
+const MAX_CLIENT_DEVICES: usize = 8;
+
+fn remember(client_devices: &mut Vec<String>, client_device: &str) {
+    client_devices.retain(|known| known != client_device);
+    client_devices.truncate(MAX_CLIENT_DEVICES - 1);
+    client_devices.insert(0, client_device.to_owned());
 }
 
 fn no_device(kind: ErrorKind, reason: String) -> HttpError {

@@ -9,9 +9,9 @@ pub use crate::model::policy::{SLOW_RETRY, SLOW_RETRY_MIN};
 
 // --- discovery ---------------------------------------------------------------------------------
 
-/// Time allowed for region discovery. Reference client: 5,000 ms. It only improves the choice of
-/// servers, so the client goes on without it.
-pub const REGION_TIMEOUT: Duration = Duration::from_secs(5);
+/// The most servers that are accepted from discovery. Real answers list a handful; each server costs
+/// a request in every round.
+pub const MAX_SERVERS: usize = 64;
 
 /// Time allowed for discovering the servers again before the known ones are used: region, catalog and
 /// one cluster, each with time for a slow answer.
@@ -72,6 +72,19 @@ pub const FAILOVER_STATE_MAX_AGE: Duration = Duration::from_secs(300);
 /// [`SLOW_RETRY`] varies by up to this part of it (1/5), at random, so that the lines that a failing
 /// service has lost do not come back in step.
 pub const SLOW_RETRY_SPREAD: u32 = 5;
+
+/// Time that the report of a registration unknown to its server waits for the answer to the next
+/// registration request: a takeover by another device is then reported as one event. Two seconds
+/// cover a normal answer.
+pub const LOSS_REPORT_DELAY: Duration = Duration::from_secs(2);
+
+/// Base of the wait after a failed attempt to register with the address of a new WDM device; it
+/// doubles up to [`RENEWAL_RETRY_MAX`]. The registration in force is valid meanwhile, but its calls
+/// are announced to the old device.
+pub const RENEWAL_RETRY: Duration = Duration::from_secs(10);
+
+/// The longest such wait.
+pub const RENEWAL_RETRY_MAX: Duration = Duration::from_secs(320);
 
 // --- Retry-After -------------------------------------------------------------------------------
 

@@ -12,7 +12,21 @@ use webex_core::HttpError;
 use super::wire::{MobiusDevice, Registration};
 
 /// The answer to a request. It comes in bounded time.
-pub(crate) type MobiusFuture<T> = Pin<Box<dyn Future<Output = Result<T, HttpError>> + Send>>;
+pub(crate) type MobiusFuture<T, E = HttpError> = Pin<Box<dyn Future<Output = Result<T, E>> + Send>>;
+
+/// Why there is no registration.
+#[derive(Debug)]
+pub(crate) struct RegisterError {
+    pub(crate) error: HttpError,
+    /// A registration that the server made although its answer cannot be used.
+    pub(crate) unusable: Option<MobiusDevice>,
+}
+
+impl From<HttpError> for RegisterError {
+    fn from(error: HttpError) -> Self {
+        Self { error, unusable: None }
+    }
+}
 
 /// Events, until the transport is closed.
 pub(crate) type MobiusEvents = Pin<Box<dyn Stream<Item = MobiusEvent> + Send>>;
@@ -27,6 +41,10 @@ pub(crate) enum MobiusEvent {
     },
     /// The network, or the connection to it, has changed.
     Network(NetworkHint),
+    /// There is a new token.
+    TokenAvailable,
+    /// The user's WDM device was registered anew, with this address.
+    DeviceReplaced(String),
 }
 
 /// A sign of a change of the network, from the event socket or from the host.
@@ -53,7 +71,7 @@ pub(crate) trait MobiusTransport: fmt::Debug + Send + Sync + 'static {
     }
 
     /// Registers the user's line with a server.
-    fn register(&self, server: &Url) -> MobiusFuture<Registration>;
+    fn register(&self, server: &Url) -> MobiusFuture<Registration, RegisterError>;
 
     /// Sends a keepalive.
     fn keepalive(&self, server: &Url, device: &MobiusDevice) -> MobiusFuture<()>;
@@ -67,8 +85,9 @@ pub(crate) trait MobiusTransport: fmt::Debug + Send + Sync + 'static {
     /// Releases what [`connect`](Self::connect) prepared: nothing is registered with the server.
     fn disconnect(&self, _server: &Url) {}
 
-    /// Returns the `clientDeviceUri` of the last registration request.
-    fn client_device_uri(&self) -> Option<String>;
+    /// Whether a listed registration is of this client: it names a WDM device that was sent in a
+    /// registration request.
+    fn is_ours(&self, device: &MobiusDevice) -> bool;
 
     /// Returns the events from now on.
     fn events(&self) -> MobiusEvents;

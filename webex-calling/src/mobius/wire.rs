@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use url::Url;
-use webex_core::HttpError;
+use webex_core::{HttpError, join, lenient};
 
 /// The answer to a registration request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -13,6 +13,9 @@ use webex_core::HttpError;
 pub(crate) struct Registration {
     /// The registered device.
     pub(crate) device: MobiusDevice,
+    /// The address of the WDM device that was sent in the request.
+    #[serde(skip)]
+    pub(crate) requested_for: Option<String>,
     /// Time between keepalives.
     #[serde(default, deserialize_with = "seconds")]
     pub(crate) keepalive_interval: Option<Duration>,
@@ -33,6 +36,32 @@ pub(crate) struct Registration {
     pub(crate) voice_portal_extension: Option<u64>,
 }
 
+/// What an answer to a registration request says of the registration, when the rest cannot be used.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Made {
+    device: MadeDevice,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MadeDevice {
+    device_id: String,
+}
+
+impl Made {
+    /// The registration, for its deletion.
+    pub(crate) fn device(self, server: &Url, client_device: String) -> MobiusDevice {
+        let device_id = self.device.device_id;
+        MobiusDevice {
+            uri: join(server, &format!("devices/{device_id}")),
+            device_id,
+            last_seen: None,
+            addresses: Vec::new(),
+            client_device_uri: Some(client_device),
+        }
+    }
+}
+
 /// A registered line, as Mobius lists it.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -43,13 +72,13 @@ pub struct MobiusDevice {
     /// Its URL, for keepalives.
     pub uri: Url,
     /// When the server last heard from it, in the server's own format (RFC 3339).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     pub last_seen: Option<String>,
     /// SIP addresses of the line.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     pub addresses: Vec<String>,
     /// The URL of the WDM device that it belongs to.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     pub client_device_uri: Option<String>,
 }
 
@@ -62,15 +91,28 @@ pub(crate) struct RegisterRequest<'a, S> {
     pub(crate) service_data: S,
 }
 
-/// The devices listed in an answer 403 with code 101. Entries that cannot be read are left out.
-pub(crate) fn listed_devices(error: &HttpError) -> Vec<MobiusDevice> {
-    #[derive(Deserialize)]
-    struct Body {
-        devices: Vec<Value>,
+/// The most devices that are read from a list. Real users have a handful.
+const MAX_DEVICES: usize = 256;
+
+/// A list of devices: the answer to a request for it, and the body of a 403 with code 101. Entries
+/// that cannot be read are left out.
+#[derive(Debug, Deserialize)]
+pub(crate) struct DeviceList {
+    #[serde(default, deserialize_with = "lenient::list")]
+    devices: Vec<MobiusDevice>,
+}
+
+impl DeviceList {
+    pub(crate) fn into_devices(mut self) -> Vec<MobiusDevice> {
+        self.devices.truncate(MAX_DEVICES);
+        self.devices
     }
+}
+
+/// The devices listed in an answer 403 with code 101.
+pub(crate) fn listed_devices(error: &HttpError) -> Vec<MobiusDevice> {
     let body = error.service().and_then(|answer| serde_json::from_slice(&answer.body).ok());
-    let listed = body.map_or_else(Vec::new, |Body { devices }| devices);
-    listed.into_iter().filter_map(|device| serde_json::from_value(device).ok()).collect()
+    body.map_or_else(Vec::new, DeviceList::into_devices)
 }
 
 fn number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
@@ -97,6 +139,8 @@ fn minutes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Er
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::model::config::ServiceData;
 
@@ -144,5 +188,74 @@ mod tests {
           }
         }
         "#);
+    }
+
+    /// The answer with one field after the other removed, and replaced by every other kind of value.
+    fn mutations(answer: &Value) -> Vec<(String, Value)> {
+        fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
+            let Value::Object(fields) = value else { return };
+            for (name, field) in fields {
+                let path = format!("{path}/{name}");
+                paths(field, &path, found);
+                found.push(path);
+            }
+        }
+        let mut found = Vec::new();
+        paths(answer, "", &mut found);
+        let others = [json!(null), json!(7), json!(-1.5), json!("x"), json!([]), json!([7, null])];
+        let others = others.into_iter().chain([json!({}), json!(true), json!(1e300)]);
+        let others: Vec<_> = others.map(Some).chain([None]).collect();
+        let mutate = |path: &String, other: &Option<Value>| {
+            let mut mutated = answer.clone();
+            match other {
+                Some(other) => *mutated.pointer_mut(path).unwrap() = other.clone(),
+                None => {
+                    let (parent, name) = path.rsplit_once('/').unwrap();
+                    let parent = mutated.pointer_mut(parent).unwrap();
+                    parent.as_object_mut().unwrap().remove(name);
+                }
+            }
+            (path.clone(), mutated)
+        };
+        found.iter().flat_map(|path| others.iter().map(move |other| mutate(path, other))).collect()
+    }
+
+    #[test]
+    fn one_field_that_nobody_needs_destroys_no_answer() {
+        let answer = json!({
+            "userId": "u",
+            "device": {"deviceId": "d", "uri": "https://m/api/v1/calling/web/devices/d",
+                "status": "active", "lastSeen": "2025-01-01T00:00:00Z", "addresses": ["sip:a@b"],
+                "clientDeviceUri": "https://wdm/devices/1"},
+            "keepaliveInterval": 30, "callKeepaliveInterval": 600, "rehomingIntervalMin": 60,
+            "rehomingIntervalMax": 120, "voicePortalNumber": 0, "voicePortalExtension": 0,
+        });
+        for (path, mutated) in mutations(&answer) {
+            let read = serde_json::from_value::<Registration>(mutated.clone());
+            let needed = match path.as_str() {
+                "/device" => false,
+                "/device/deviceId" => mutated["device"]["deviceId"].is_string(),
+                "/device/uri" => false,
+                _ => true,
+            };
+            assert_eq!(read.is_ok(), needed, "{path}: {mutated}");
+            // What it names can be deleted.
+            let made = serde_json::from_value::<Made>(mutated.clone());
+            assert_eq!(made.is_ok(), mutated["device"]["deviceId"].is_string(), "{mutated}");
+        }
+    }
+
+    #[test]
+    fn one_odd_device_hides_no_other() {
+        let device = json!({"deviceId": "d", "uri": "https://m/d", "addresses": ["sip:a@b"]});
+        for (path, mutated) in mutations(&device) {
+            let list = json!({"devices": [mutated.clone(), device.clone()]});
+            let list = serde_json::from_value::<DeviceList>(list).unwrap().into_devices();
+            let kept = !matches!(path.as_str(), "/uri" | "/deviceId") || mutated["deviceId"] == "x";
+            assert_eq!(list.len(), 1 + usize::from(kept), "{path}: {mutated}");
+        }
+        for none in [json!({}), json!({"devices": null}), json!({"devices": {"a": 1}})] {
+            assert!(serde_json::from_value::<DeviceList>(none).unwrap().into_devices().is_empty());
+        }
     }
 }

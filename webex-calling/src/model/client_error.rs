@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use webex_core::{CatalogError, ErrorKind, HttpError, LinkError, events::Lossy};
 
-use super::{config::ConfigError, object};
+use super::{config::ConfigError, error::LineError, object};
 
 /// Why a calling client could not be made, or could not do what was asked.
 #[derive(Debug, Clone, Error)]
@@ -29,6 +29,10 @@ pub enum CallingError {
     /// No calling server listed the user's devices.
     #[error("no calling server listed the user's devices: {0}")]
     Devices(#[source] HttpError),
+    /// A calling server did not confirm that a line is deregistered. It drops the line when no more
+    /// keepalives come.
+    #[error("a calling server did not confirm that the line is deregistered: {0}")]
+    Line(#[from] LineError),
     /// The client was deregistered. Make a new one.
     #[error("the calling client has been closed; make a new one")]
     Closed,
@@ -43,6 +47,7 @@ impl CallingError {
             Self::Link(error) => error.kind(),
             Self::NoClusters => ErrorKind::Forbidden,
             Self::Discovery(error) | Self::Devices(error) => error.kind(),
+            Self::Line(error) => error.error_kind(),
             Self::Closed => ErrorKind::InvalidState,
         }
     }

@@ -16,7 +16,7 @@ pub enum ServiceIndicator {
     /// Webex Calling.
     #[default]
     Calling,
-    /// Webex Contact Center. Needs a domain.
+    /// Webex Contact Center. Needs a domain, given or from the catalog.
     ContactCenter,
     /// Calling as a guest.
     GuestCalling,
@@ -77,7 +77,8 @@ impl FromStr for ServiceIndicator {
 pub struct ServiceData {
     /// The service.
     pub indicator: ServiceIndicator,
-    /// Service domain, a DNS-like name, sent as it is. Default: empty.
+    /// Service domain, a DNS-like name, sent as it is. Default: empty; for the contact center, the
+    /// domain that the service catalog names.
     pub domain: String,
     /// An opaque token that identifies a guest to Mobius. Default: none.
     pub jwe: Option<SecretString>,
@@ -106,13 +107,12 @@ impl ServiceData {
     /// Checks the domain by the reference client's rule.
     ///
     /// # Errors
-    /// [`ConfigError::Domain`] or [`ConfigError::DomainMissing`].
+    /// [`ConfigError::Domain`].
     pub fn validate(&self) -> Result<(), ConfigError> {
-        match (self.domain.as_str(), self.indicator) {
-            ("", ServiceIndicator::ContactCenter) => Err(ConfigError::DomainMissing),
-            ("", _) => Ok(()),
-            (domain, _) if is_domain(domain) => Ok(()),
-            (domain, _) => Err(ConfigError::Domain(domain.to_owned())),
+        match self.domain.as_str() {
+            "" => Ok(()),
+            domain if is_domain(domain) => Ok(()),
+            domain => Err(ConfigError::Domain(domain.to_owned())),
         }
     }
 
@@ -183,8 +183,8 @@ pub enum ConfigError {
     /// The service domain is not a domain name.
     #[error("the service domain `{0}` is not a domain name")]
     Domain(String),
-    /// The contact center needs a domain.
-    #[error("the service `contactcenter` needs a service domain")]
+    /// The contact center needs a domain, and the service catalog names none.
+    #[error("the service `contactcenter` needs a service domain, and the catalog names none")]
     DomainMissing,
     /// Region or country is empty. Mobius discovery needs both.
     #[error("a location needs a region and a country")]
@@ -243,10 +243,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_contact_center_needs_one() {
+    fn an_empty_domain_is_allowed() {
         assert_eq!(config(Calling, "").validate(), Ok(()));
         assert_eq!(config(GuestCalling, "").validate(), Ok(()));
-        assert_eq!(config(ContactCenter, "").validate(), Err(ConfigError::DomainMissing));
+        assert_eq!(config(ContactCenter, "").validate(), Ok(()));
         assert_eq!(config(ContactCenter, "a.net").validate(), Ok(()));
         assert!(config(Calling, "no domain").validate().is_err());
     }

@@ -29,8 +29,11 @@ pub enum LineErrorType {
     ServerError,
     /// 503, or no server accepted the line.
     ServiceUnavailable,
-    /// 409 to a keepalive: the user registered elsewhere.
+    /// The user registered elsewhere: 409 to a keepalive, or the server no longer knows the line and
+    /// another device has its place.
     SessionSuperseded,
+    /// The server dropped the registration and said so.
+    RegistrationDown,
     /// Anything else, no answer included.
     DefaultError,
 }
@@ -64,6 +67,11 @@ pub struct LineError {
     pub tracking_id: Option<String>,
     /// The time to wait that the server asked for (`Retry-After`).
     pub retry_after: Option<Duration>,
+    /// Whether the line goes on by itself. If not, only
+    /// [`Line::register`](crate::Line::register) helps, or a new token where this one was refused.
+    pub will_retry: bool,
+    /// The time until the line's next attempt, if it is known.
+    pub retry_in: Option<Duration>,
     /// Why the request failed.
     #[source]
     pub source: Option<HttpError>,
@@ -130,6 +138,8 @@ impl From<HttpError> for LineError {
             mobius_code,
             tracking_id: error.tracking_id().map(str::to_owned),
             retry_after: service.and_then(|error| error.retry_after),
+            will_retry: false,
+            retry_in: None,
             source: Some(error),
         }
     }
@@ -155,7 +165,7 @@ impl LineError {
         )
     }
 
-    /// The user registered elsewhere: the meaning of 409 as the answer to a keepalive.
+    /// The same failure, as the sign that the user registered elsewhere.
     pub(crate) fn superseded(self) -> Self {
         Self {
             kind: LineErrorType::SessionSuperseded,
@@ -163,6 +173,22 @@ impl LineError {
                 .to_owned(),
             ..self
         }
+    }
+
+    /// The server dropped the registration.
+    pub(crate) fn down(server: &Url) -> Self {
+        Self::bare(LineErrorType::RegistrationDown, "The calling service ended the registration.")
+            .at(server)
+    }
+
+    /// The same error, after which the line goes on by itself; in that time, if it is known.
+    pub(crate) fn retried(self, retry_in: Option<Duration>) -> Self {
+        Self { will_retry: true, retry_in, ..self }
+    }
+
+    /// The same error, after which the line does nothing by itself.
+    pub(crate) fn not_retried(self) -> Self {
+        Self { will_retry: false, retry_in: None, ..self }
     }
 
     /// The same error, with the server it came from.
@@ -188,6 +214,8 @@ impl LineError {
             mobius_code: None,
             tracking_id: None,
             retry_after: None,
+            will_retry: false,
+            retry_in: None,
             source: None,
         }
     }
@@ -197,13 +225,19 @@ impl LineError {
         self.http_status == Some(403) && self.mobius_code == Some(code::DEVICE_LIMIT)
     }
 
-    /// Whether neither another server nor another attempt can help.
+    /// Whether the line does nothing more by itself: the opposite of [`will_retry`](Self::will_retry).
     pub fn is_final(&self) -> bool {
+        !self.will_retry
+    }
+
+    /// Whether neither another server nor another attempt can help.
+    pub(crate) fn ends_search(&self) -> bool {
         match self.kind {
             LineErrorType::BadRequest
             | LineErrorType::TokenError
             | LineErrorType::NotFound
-            | LineErrorType::SessionSuperseded => true,
+            | LineErrorType::SessionSuperseded
+            | LineErrorType::RegistrationDown => true,
             LineErrorType::Forbidden => {
                 matches!(self.mobius_code, Some(code::NOT_CONFIGURED | code::DEVICE_LIMIT))
             }
@@ -215,6 +249,9 @@ impl LineError {
     pub fn error_kind(&self) -> ErrorKind {
         match (&self.source, self.kind) {
             (_, LineErrorType::TokenError) => ErrorKind::Unauthorized,
+            (_, LineErrorType::SessionSuperseded | LineErrorType::RegistrationDown) => {
+                ErrorKind::Cancelled
+            }
             (Some(source), _) => source.kind(),
             (None, LineErrorType::ServiceUnavailable) => ErrorKind::Server,
             (None, _) => ErrorKind::InvalidState,
@@ -234,12 +271,15 @@ impl LineError {
         }
     }
 
-    /// Returns the error as a JSON object: the documented form (`status`, `type`, `msg`) and `kind`;
-    /// where known also `server`, `httpStatus`, `mobiusCode`, `trackingId` and `retryAfterMs`.
+    /// Returns the error as a JSON object: the documented form (`status`, `type`, `msg`), `kind` and
+    /// `willRetry`; where known also `retryInMs`, `server`, `httpStatus`, `mobiusCode`, `trackingId`
+    /// and `retryAfterMs`.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut json = object(self.documented());
         let known = [
             ("kind", Some(json!(self.error_kind().name()))),
+            ("willRetry", Some(json!(self.will_retry))),
+            ("retryInMs", self.retry_in.map(|wait| json!(wait.as_millis() as u64))),
             ("server", self.server.as_ref().map(|server| json!(server))),
             ("httpStatus", self.http_status.map(|status| json!(status))),
             ("mobiusCode", self.mobius_code.map(|code| json!(code))),
@@ -281,11 +321,12 @@ mod tests {
             "status": "inactive", "type": "registrationError",
             "msg": "Too many requests to the calling service.", "kind": "rate_limited",
             "server": "https://m/", "httpStatus": 429, "mobiusCode": 7, "trackingId": "t",
-            "retryAfterMs": 1500,
+            "retryAfterMs": 1500, "willRetry": true, "retryInMs": 30_000,
         });
-        assert_eq!(Value::Object(error.to_json()), expected);
+        let error = error.retried(Some(Duration::from_secs(30)));
+        assert_eq!((error.is_final(), Value::Object(error.to_json())), (false, expected));
         let bare = json!({
-            "status": "inactive", "type": "registrationError", "kind": "server",
+            "status": "inactive", "type": "registrationError", "kind": "server", "willRetry": false,
             "msg": "No calling servers are known. Contact your administrator if this persists.",
         });
         assert_eq!(Value::Object(LineError::no_servers().to_json()), bare);

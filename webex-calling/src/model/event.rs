@@ -1,6 +1,6 @@
 //! The events of a line.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
 use url::Url;
@@ -28,9 +28,16 @@ pub enum LineEvent {
         reason: Unregistered,
         /// The server that had the line; `None` when there was none.
         server: Option<Url>,
+        /// Whether the line registers again by itself.
+        will_retry: bool,
+        /// The time until it does, if it is known.
+        retry_in: Option<Duration>,
     },
+    /// `changed`: a property of a registered line has changed, such as the phone number, which may
+    /// arrive after `registered`.
+    Changed(Arc<LineInfo>),
     /// `error`: registration has failed, or a registration was lost. [`LineError::server`] is the
-    /// server that refused it; [`LineError::is_final`] says whether trying again can help.
+    /// server that refused it; [`LineError::will_retry`] says whether the line goes on by itself.
     Error(LineError),
     /// `reconnecting`: a keepalive was not answered. The registration is still valid.
     Reconnecting {
@@ -79,6 +86,8 @@ pub enum Connecting {
     Requested,
     /// The slow retry: some time ago all servers refused the line. The servers are discovered anew.
     Retry,
+    /// A new token: the last one was refused, and the line still was to be registered.
+    NewToken,
 }
 
 impl Connecting {
@@ -87,6 +96,7 @@ impl Connecting {
         match self {
             Self::Requested => "requested",
             Self::Retry => "retry",
+            Self::NewToken => "new_token",
         }
     }
 }
@@ -102,8 +112,7 @@ pub enum Unregistered {
     /// [`Line::deregister`](crate::Line::deregister) was called, and the server did not confirm. The
     /// line sends no more keepalives, so the server drops the registration in time.
     NotReachable(LineError),
-    /// Too many keepalives were missed, or the server no longer knows the line. The line looks for a
-    /// server again by itself, unless a final `error` came with it.
+    /// Too many keepalives were missed, or the server no longer knows the line, or refused it.
     Lost(LineError),
     /// The user registered elsewhere, and the server dropped this registration in favour of that
     /// one. The line stays unregistered until [`Line::register`](crate::Line::register) is called: if
@@ -111,7 +120,7 @@ pub enum Unregistered {
     Superseded(LineError),
     /// The server dropped the registration and said so. The line stays unregistered until
     /// [`Line::register`](crate::Line::register) is called.
-    Down,
+    Down(LineError),
     /// The line moves from a backup to a primary; `registered` follows.
     Moved,
     /// A server refused the line, which was not registered before either. Only emitted with
@@ -128,7 +137,7 @@ impl Unregistered {
             Self::NotReachable(_) => "not_reachable",
             Self::Lost(_) => "lost",
             Self::Superseded(_) => "superseded",
-            Self::Down => "down",
+            Self::Down(_) => "down",
             Self::Moved => "moved",
             Self::Refused(_) => "refused",
         }
@@ -140,18 +149,20 @@ impl Unregistered {
             Self::NotReachable(error)
             | Self::Lost(error)
             | Self::Superseded(error)
+            | Self::Down(error)
             | Self::Refused(error) => Some(error),
-            Self::Deleted | Self::AlreadyGone | Self::Down | Self::Moved => None,
+            Self::Deleted | Self::AlreadyGone | Self::Moved => None,
         }
     }
 }
 
 impl LineEvent {
     /// The names of all events.
-    pub const NAMES: [&'static str; 9] = [
+    pub const NAMES: [&'static str; 10] = [
         "connecting",
         "registered",
         "unregistered",
+        "changed",
         "error",
         "reconnecting",
         "reconnected",
@@ -166,6 +177,7 @@ impl LineEvent {
             Self::Connecting { .. } => "connecting",
             Self::Registered(_) => "registered",
             Self::Unregistered { .. } => "unregistered",
+            Self::Changed(_) => "changed",
             Self::Error(_) => "error",
             Self::Reconnecting { .. } => "reconnecting",
             Self::Reconnected { .. } => "reconnected",
@@ -180,9 +192,12 @@ impl LineEvent {
     pub fn to_json(&self) -> Map<String, Value> {
         match self {
             Self::Connecting { reason } => object(json!({ "reason": reason.name() })),
-            Self::Registered(info) => info.to_json(),
-            Self::Unregistered { reason, server } => {
-                let mut json = object(json!({ "reason": reason.name() }));
+            Self::Registered(info) | Self::Changed(info) => info.to_json(),
+            Self::Unregistered { reason, server, will_retry, retry_in } => {
+                let mut json = object(json!({ "reason": reason.name(), "willRetry": will_retry }));
+                if let Some(wait) = retry_in {
+                    json.insert("retryInMs".to_owned(), (wait.as_millis() as u64).into());
+                }
                 if let Some(server) = server {
                     json.insert("server".to_owned(), server.as_str().into());
                 }
@@ -213,7 +228,7 @@ impl Lossy for LineEvent {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, time::Duration};
+    use std::collections::HashSet;
 
     use webex_core::HttpError;
 
@@ -233,10 +248,14 @@ mod tests {
         let (missed, of) = (2, 5);
         Some(match event {
             LineEvent::Connecting { .. } => LineEvent::Registered(Arc::new(LineInfo::new())),
-            LineEvent::Registered(_) => {
-                LineEvent::Unregistered { reason: Unregistered::Down, server: Some(server()) }
-            }
-            LineEvent::Unregistered { .. } => LineEvent::Error(error()),
+            LineEvent::Registered(_) => LineEvent::Unregistered {
+                reason: Unregistered::Moved,
+                server: Some(server()),
+                will_retry: true,
+                retry_in: Some(Duration::ZERO),
+            },
+            LineEvent::Unregistered { .. } => LineEvent::Changed(Arc::new(LineInfo::new())),
+            LineEvent::Changed(_) => LineEvent::Error(error()),
             LineEvent::Error(_) => {
                 LineEvent::Reconnecting { missed, of, server: server(), error: error() }
             }
@@ -258,14 +277,15 @@ mod tests {
         let all: Vec<_> = std::iter::successors(Some(first), next).collect();
         let names: HashSet<_> = all.iter().map(LineEvent::name).collect();
         assert_eq!(names, HashSet::from(LineEvent::NAMES));
-        let rows = all.iter().filter(|event| event.name() != "registered").map(|event| {
-            let keys: Vec<_> = event.to_json().keys().cloned().collect();
-            format!("{}: {}", event.name(), keys.join(" "))
-        });
+        let rows =
+            all.iter().filter(|event| !event.to_json().contains_key("lineId")).map(|event| {
+                let keys: Vec<_> = event.to_json().keys().cloned().collect();
+                format!("{}: {}", event.name(), keys.join(" "))
+            });
         insta::assert_snapshot!(rows.collect::<Vec<_>>().join("\n"), @r"
         connecting: reason
-        unregistered: reason server
-        error: kind msg server status type
+        unregistered: reason retryInMs server willRetry
+        error: kind msg server status type willRetry
         reconnecting: error missed of server
         reconnected: server
         keepalive_missed: error missed of server
@@ -284,11 +304,13 @@ mod tests {
             (Unregistered::NotReachable(error()), "not_reachable", true),
             (Unregistered::Lost(error()), "lost", true),
             (Unregistered::Superseded(error()), "superseded", true),
-            (Unregistered::Down, "down", false),
+            (Unregistered::Down(error()), "down", true),
             (Unregistered::Moved, "moved", false),
             (Unregistered::Refused(error()), "refused", true),
         ] {
-            let json = LineEvent::Unregistered { reason, server: None }.to_json();
+            let (will_retry, retry_in) = (false, None);
+            let event = LineEvent::Unregistered { reason, server: None, will_retry, retry_in };
+            let json = event.to_json();
             assert_eq!((&json["reason"], json.contains_key("error")), (&json!(name), has_error));
             assert!(!json.contains_key("server"), "{name}");
         }

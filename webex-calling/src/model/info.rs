@@ -6,8 +6,9 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 use url::Url;
 use uuid::Uuid;
+use webex_core::User;
 
-use super::{object, person::Person};
+use super::object;
 
 /// The documented `status` of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
@@ -107,9 +108,9 @@ impl LineInfo {
     }
 
     /// The same line with number and extension of the user's record, where it has none.
-    pub(crate) fn with_person(self: &Arc<Self>, person: &Person) -> Arc<Self> {
-        let number = self.phone_number.as_deref().or(person.phone_number());
-        let extension = self.extension.as_deref().or(person.extension.as_deref());
+    pub(crate) fn with_user(self: &Arc<Self>, user: &User) -> Arc<Self> {
+        let number = self.phone_number.as_deref().or(user.work_number());
+        let extension = self.extension.as_deref().or(user.extension.as_deref());
         if (number, extension) == (self.phone_number.as_deref(), self.extension.as_deref()) {
             return Arc::clone(self);
         }

@@ -7,7 +7,6 @@ pub(crate) mod config;
 pub(crate) mod error;
 pub(crate) mod event;
 pub(crate) mod info;
-pub(crate) mod person;
 pub(crate) mod policy;
 pub(crate) mod servers;
 pub(crate) mod state;

@@ -11,14 +11,16 @@ use super::{
     info,
     machine::Machine,
     state::{
-        Action, Active, Attempt, Failback, Next, Orphan, OrphanStage, Round, Search, State, Timer,
+        Action, Active, Attempt, Beside, Loss, Next, Orphan, OrphanStage, Round, Search, State,
+        Timer,
     },
 };
 use crate::{
     mobius::{
         timings::{
             CALLS_POLL, KEEPALIVE_INTERVAL, KEEPALIVE_MAX, KEEPALIVE_MIN, KEEPALIVE_SPREAD,
-            REHOMING_BOUNDS, REHOMING_MAX, REHOMING_MIN, RETRY_AFTER_DEFAULT, retry_after, spread,
+            LOSS_REPORT_DELAY, REHOMING_BOUNDS, REHOMING_MAX, REHOMING_MIN, RETRY_AFTER_DEFAULT,
+            retry_after, spread,
         },
         wire::Registration,
     },
@@ -56,10 +58,11 @@ impl Machine {
             bound(granted.rehoming_interval_max, REHOMING_MAX),
         );
         self.info = Arc::new(info::registered(&self.info, &server, &granted));
-        if let Some(person) = &self.person {
-            self.info = self.info.with_person(person);
+        if let Some(user) = &self.user {
+            self.info = self.info.with_user(user);
         }
         self.searching = Search::default();
+        self.token_search = None;
         self.forget();
         self.timers.clear();
         let first = spread(interval, &mut self.random);
@@ -73,14 +76,25 @@ impl Machine {
             reconnecting: false,
             keepalive: None,
             regular_keepalive: None,
-            failback: None,
+            stale: self.client_device.is_some() && self.client_device != granted.requested_for,
+            client_device: granted.requested_for,
+            renewals_failed: 0,
+            beside: None,
         }));
         self.emit(LineEvent::Registered(Arc::clone(&self.info)));
         self.arm_failback(now);
+        self.renew(now);
     }
 
     /// Sends the keepalive that was due at `due`, in place of one without an answer yet.
     pub(super) fn on_keepalive_timer(&mut self, now: Instant, due: Instant) {
+        let State::Registered(active) = &self.state else { return };
+        // Another request to this server may have been answered with a pause.
+        let busy = self.busy_for(now, &active.server);
+        if !busy.is_zero() {
+            self.timers.set(Timer::Keepalive, now + busy);
+            return;
+        }
         let op = self.op();
         let State::Registered(active) = &mut self.state else { return };
         let (server, device) = (active.server.clone(), Arc::clone(&active.device));
@@ -131,17 +145,13 @@ impl Machine {
             Err(error) => error.at(&active.server),
         };
         match verdict(&error) {
-            Verdict::Unknown => {
-                self.emit(LineEvent::Error(error.clone()));
-                self.on_lost(now, *active, error, false);
-            }
+            Verdict::Unknown => self.on_lost(now, *active, error, false),
             Verdict::Superseded => {
-                let superseded = Unregistered::Superseded(error.superseded());
-                self.hard_stop(*active, superseded, None);
+                self.hard_stop(*active, error.superseded(), Unregistered::Superseded);
             }
             Verdict::Final => {
-                let reason = Unregistered::Lost(error.clone());
-                self.hard_stop(*active, reason, Some(error));
+                self.hard_stop(*active, error, Unregistered::Lost);
+                self.check_token(now);
             }
             verdict => self.on_missed(now, active, error, next, matches!(verdict, Verdict::Busy)),
         }
@@ -159,13 +169,18 @@ impl Machine {
         active.reconnecting = true;
         let (missed, of) = (active.missed, self.threshold());
         let server = active.server.clone();
+        let is_lost = missed >= of;
+        let pause = error.retry_after.or(busy.then_some(RETRY_AFTER_DEFAULT)).map(retry_after);
+        let next = pause.map_or(next, |pause| next.max(now + pause));
+        let retry_in = if is_lost { Duration::ZERO } else { next.duration_since(now) };
+        let error = error.retried(Some(retry_in));
         self.emit(LineEvent::KeepaliveMissed {
             missed,
             of,
             server: server.clone(),
             error: error.clone(),
         });
-        if missed >= of {
+        if is_lost {
             return self.on_lost(now, *active, error, true);
         }
         if busy {
@@ -173,40 +188,54 @@ impl Machine {
             active.missed = 0;
         }
         self.note_busy(now, &server, &error);
-        let pause = error.retry_after.or(busy.then_some(RETRY_AFTER_DEFAULT)).map(retry_after);
-        let next = pause.map_or(next, |pause| next.max(now + pause));
         self.timers.set(Timer::Keepalive, next);
         self.state = State::Registered(active);
         self.emit(LineEvent::Reconnecting { missed, of, server, error });
     }
 
     /// The registration is lost. The line registers again at once, or when the calls have ended; with
-    /// the same server first if `same`.
+    /// the same server first if `same`. Otherwise the server no longer knows the line.
     fn on_lost(&mut self, now: Instant, active: Active, error: LineError, same: bool) {
         self.timers.clear();
         let server = active.server;
         self.note_busy(now, &server, &error);
-        self.act(Action::Disconnect(server.clone()));
-        self.unregistered(Unregistered::Lost(error), Some(server.clone()));
-        match active.failback {
-            // A request to a primary is under way: it becomes the search.
-            Some(Failback::Registering { op, server, index }) => {
-                let round = Round::Primary { attempt: 1 };
-                self.searching.since = Some(now);
-                self.searching.primaries_due = false;
-                self.state = State::Registering(Box::new(Attempt {
-                    op,
-                    server,
-                    round,
-                    index,
-                    room_made: false,
-                }));
-                return;
-            }
-            Some(Failback::Pinging { op, .. }) => self.act(Action::Cancel(op)),
-            None => {}
+        if !matches!(active.beside, Some(Beside::Renewal { .. })) {
+            self.act(Action::Disconnect(server.clone()));
         }
-        if same && self.calls_are_active() {
+        let waits = same && self.calls_are_active();
+        let error = error.retried((!waits).then_some(Duration::ZERO));
+        if same {
+            self.unregistered(Unregistered::Lost(error), Some(server.clone()), true);
+        } else {
+            // Another device may have taken its place. The answer to the next request tells, and the
+            // application hears one cause.
+            self.inactive();
+            let report_at = now + LOSS_REPORT_DELAY;
+            self.loss = Some(Loss { error, server: server.clone(), report_at });
+        }
+        // A registration request under way becomes the search.
+        let attempt = match active.beside {
+            Some(Beside::Failback { op, server, index }) => {
+                Some((op, server, Round::Primary { attempt: 1 }, index))
+            }
+            Some(Beside::Renewal { op }) => {
+                self.searching.previous = Some(server.clone());
+                Some((op, server.clone(), Round::Previous, 0))
+            }
+            Some(Beside::Ping { op, .. }) => {
+                self.act(Action::Cancel(op));
+                None
+            }
+            None => None,
+        };
+        if let Some((op, server, round, index)) = attempt {
+            self.searching.since = Some(now);
+            self.searching.primaries_due = false;
+            let attempt = Attempt { op, server, round, index, room_made: false };
+            self.state = State::Registering(Box::new(attempt));
+            return;
+        }
+        if waits {
             self.searching.previous = Some(server);
             self.wait(now, CALLS_POLL, Next::Calls);
         } else {
@@ -217,33 +246,41 @@ impl Machine {
     /// The server dropped the registration: there is nothing to delete, and only the application
     /// registers again.
     pub(super) fn on_down(&mut self, active: Active) {
-        self.hard_stop(active, Unregistered::Down, None);
+        let error = LineError::down(&active.server);
+        self.hard_stop(active, error, Unregistered::Down);
     }
 
     /// The registration is lost, and the line does not register again by itself.
-    fn hard_stop(&mut self, active: Active, reason: Unregistered, error: Option<LineError>) {
-        let Active { server, keepalive, failback, .. } = active;
-        self.stop();
+    fn hard_stop(
+        &mut self,
+        active: Active,
+        error: LineError,
+        reason: fn(LineError) -> Unregistered,
+    ) {
+        let Active { server, keepalive, beside, .. } = active;
+        self.stop(&error);
         if let Some((op, _)) = keepalive {
             self.act(Action::Cancel(op));
         }
-        self.abandon_failback(failback);
+        self.abandon(beside, &server);
         self.act(Action::Disconnect(server.clone()));
-        if let Some(error) = error {
-            self.emit(LineEvent::Error(error));
+        let reason = reason(error);
+        if let Unregistered::Lost(error) = &reason {
+            self.emit(LineEvent::Error(error.clone()));
         }
-        self.unregistered(reason, Some(server));
+        self.unregistered(reason, Some(server), false);
     }
 
-    /// Ends a failback. A registration that its request still brings gets deleted.
-    pub(super) fn abandon_failback(&mut self, failback: Option<Failback>) {
-        match failback {
-            Some(Failback::Pinging { op, .. }) => self.act(Action::Cancel(op)),
-            Some(Failback::Registering { op, server, .. }) => {
-                self.orphans.push(Orphan { op, server, stage: OrphanStage::Registering });
-            }
-            None => {}
-        }
+    /// Ends a request beside the registration with `server`. A registration that it still brings gets
+    /// deleted.
+    pub(super) fn abandon(&mut self, beside: Option<Beside>, server: &Url) {
+        let (op, server) = match beside {
+            Some(Beside::Ping { op, .. }) => return self.act(Action::Cancel(op)),
+            Some(Beside::Failback { op, server, .. }) => (op, server),
+            Some(Beside::Renewal { op }) => (op, server.clone()),
+            None => return,
+        };
+        self.orphans.push(Orphan { op, server, stage: OrphanStage::Registering });
     }
 
     /// Returns when the keepalive after the one of `due` is due: an interval later, so that slow

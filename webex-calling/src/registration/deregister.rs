@@ -32,7 +32,7 @@ impl Machine {
         self.forget();
         let mut server = None;
         match std::mem::take(&mut self.state) {
-            State::Idle | State::Waiting(_) | State::Failed => {}
+            State::Idle | State::Waiting(_) | State::Failed { .. } => {}
             State::Discovering { op, .. } | State::MakingRoom { op, .. } => {
                 self.act(Action::Cancel(op));
             }
@@ -46,7 +46,7 @@ impl Machine {
                 if let Some((op, _)) = active.keepalive {
                     self.act(Action::Cancel(op));
                 }
-                self.abandon_failback(active.failback);
+                self.abandon(active.beside, &active.server);
                 self.delete(active.server, active.device);
             }
             State::Moving(moving) => {
@@ -76,13 +76,13 @@ impl Machine {
 
     /// Registers while requests of an earlier registration are under way. A registration request
     /// becomes the new one. A deletion has to end first, or it could delete the new registration.
-    pub(super) fn adopt_orphan(&mut self, now: Instant) {
+    pub(super) fn adopt_orphan(&mut self, now: Instant, reason: Connecting) {
         let Some(index) = self.orphans.iter().position(Orphan::is_registering) else {
             let outcome = Unregistered::AlreadyGone;
             return self.end_orphans(now, Deregistering { outcome, server: None, report: false });
         };
         let Orphan { op, server, .. } = self.orphans.swap_remove(index);
-        self.emit(LineEvent::Connecting { reason: Connecting::Requested });
+        self.emit(LineEvent::Connecting { reason });
         self.searching = Search { since: Some(now), ..Search::default() };
         let (round, index) = (Round::Previous, 0);
         self.timers.clear();
@@ -108,7 +108,8 @@ impl Machine {
         let State::Deregistering(ending) = std::mem::take(&mut self.state) else { return };
         self.timers.clear();
         if ending.report {
-            self.unregistered(ending.outcome, ending.server);
+            let will_retry = self.wanted;
+            self.unregistered(ending.outcome, ending.server, will_retry);
         }
         if self.wanted {
             self.handle_register(now);
@@ -156,7 +157,7 @@ impl Machine {
             Ok(granted) => self.delete(orphan.server, granted.device.into()),
             Err(refusal) => {
                 self.note_busy(now, &orphan.server, &refusal.error);
-                self.act(Action::Disconnect(orphan.server));
+                self.disconnect_orphan(orphan.server);
                 // Without an answer, the server may have registered the line.
                 if let (None, Some(error)) = (refusal.error.http_status, refusal.error.source) {
                     self.note_outcome(Err(error));
@@ -187,9 +188,17 @@ impl Machine {
             self.orphans.push(Orphan { op, server, stage });
             return;
         }
-        self.act(Action::Disconnect(orphan.server));
+        self.disconnect_orphan(orphan.server);
         self.note_outcome(answer);
         self.finish_if_done(now);
+    }
+
+    /// Closes the connection of an orphan, unless the line is registered with the same server.
+    fn disconnect_orphan(&mut self, server: Url) {
+        let is_used = matches!(&self.state, State::Registered(active) if active.server == server);
+        if !is_used {
+            self.act(Action::Disconnect(server));
+        }
     }
 
     /// Notes the outcome of one deletion. The worst one is reported.

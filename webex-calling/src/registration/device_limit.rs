@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     mobius::wire::MobiusDevice,
-    model::{error::LineError, policy::DeviceLimit},
+    model::{error::LineError, event::Unregistered, policy::DeviceLimit},
 };
 
 /// What to do about it.
@@ -26,9 +26,12 @@ enum Reaction {
 
 impl Machine {
     pub(super) fn on_device_limit(&mut self, now: Instant, mut attempt: Attempt, refusal: Refusal) {
-        let Refusal { error, devices } = refusal;
+        let Refusal { error, devices, .. } = refusal;
+        let is_taken = !devices.iter().any(|(_, ours)| *ours);
+        let is_taken = is_taken && self.loss.is_some();
         match self.reaction(devices, attempt.room_made) {
-            Reaction::Fail => self.fail(error),
+            Reaction::Fail if is_taken => self.on_taken(error),
+            Reaction::Fail => self.fail(now, error),
             Reaction::Next => {
                 self.failed_at(&attempt.server, &error);
                 self.ask(now, attempt.round, attempt.index + 1);
@@ -42,6 +45,15 @@ impl Machine {
                 self.state = State::MakingRoom { op, attempt: Box::new(attempt) };
             }
         }
+    }
+
+    /// The server no longer knew the line, and others now have the user's places: one of them took its
+    /// place.
+    fn on_taken(&mut self, error: LineError) {
+        let server = self.loss.take().map(|loss| loss.server);
+        let error = error.superseded().not_retried();
+        self.stop(&error);
+        self.unregistered(Unregistered::Superseded(error), server, false);
     }
 
     fn reaction(&self, mut devices: Vec<(MobiusDevice, bool)>, room_made: bool) -> Reaction {

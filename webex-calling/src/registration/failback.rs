@@ -14,7 +14,7 @@ use webex_core::HttpError;
 use super::{
     machine::Machine,
     state::{
-        Action, Active, Failback, Moving, Op, Orphan, OrphanStage, Refusal, Round, State, Timer,
+        Action, Active, Beside, Moving, Op, Orphan, OrphanStage, Refusal, Round, State, Timer,
     },
 };
 use crate::{
@@ -47,7 +47,10 @@ impl Machine {
     }
 
     pub(super) fn on_failback_timer(&mut self, now: Instant) {
-        if self.calls_are_active() {
+        let State::Registered(active) = &self.state else { return };
+        if active.beside.is_some() {
+            self.arm_failback(now);
+        } else if self.calls_are_active() {
             self.failback_later(now);
         } else {
             self.ping(now, 0);
@@ -62,7 +65,7 @@ impl Machine {
         };
         let op = self.op();
         if let State::Registered(active) = &mut self.state {
-            active.failback = Some(Failback::Pinging { op, index });
+            active.beside = Some(Beside::Ping { op, index });
             self.act(Action::Ping(op, server));
         }
     }
@@ -71,15 +74,16 @@ impl Machine {
     fn failback_later(&mut self, now: Instant) {
         self.failbacks_refused = 0;
         if let State::Registered(active) = &mut self.state {
-            active.failback = None;
+            active.beside = None;
         }
         self.arm_failback(now);
+        self.renew(now);
     }
 
     pub(super) fn on_ping_answer(&mut self, now: Instant, op: Op, answer: Result<(), LineError>) {
         let State::Registered(active) = &mut self.state else { return };
-        let index = match &active.failback {
-            Some(Failback::Pinging { op: asked, index }) if *asked == op => *index,
+        let index = match &active.beside {
+            Some(Beside::Ping { op: asked, index }) if *asked == op => *index,
             _ => return,
         };
         let Some(server) = self.servers.primary.get(index).cloned() else { return };
@@ -88,9 +92,9 @@ impl Machine {
             Ok(()) if self.calls_are_active() => self.failback_later(now),
             Ok(()) => {
                 let op = self.op();
-                self.act(Action::Register(op, server.clone()));
+                self.request_registration(op, server.clone());
                 if let State::Registered(active) = &mut self.state {
-                    active.failback = Some(Failback::Registering { op, server, index });
+                    active.beside = Some(Beside::Failback { op, server, index });
                 }
             }
             Err(error) => {
@@ -107,8 +111,7 @@ impl Machine {
         mut active: Box<Active>,
         answer: Result<Registration, Refusal>,
     ) {
-        let Some(Failback::Registering { server: primary, index, .. }) = active.failback.take()
-        else {
+        let Some(Beside::Failback { server: primary, index, .. }) = active.beside.take() else {
             self.state = State::Registered(active);
             return;
         };
@@ -124,7 +127,7 @@ impl Machine {
                 if let Some((op, _)) = keepalive {
                     self.act(Action::Cancel(op));
                 }
-                self.unregistered(Unregistered::Moved, Some(server.clone()));
+                self.unregistered(Unregistered::Moved, Some(server.clone()), true);
                 self.enter_registered(now, primary, granted);
                 self.delete(server, device);
                 return;
@@ -141,16 +144,18 @@ impl Machine {
         if refusal.error.http_status == Some(429) {
             self.failbacks_refused += 1;
             self.arm_failback(now);
-        } else if refusal.error.is_final() && !refusal.is_device_limit() {
+            self.renew(now);
+        } else if refusal.error.ends_search() && !refusal.is_device_limit() {
             // No primary will accept the line: it stays with the backup.
             self.failbacks_refused = 0;
+            self.renew(now);
         } else {
             self.ping(now, index + 1);
         }
     }
 
     /// Leaves the backup before the next request to the primary.
-    fn leave_backup(&mut self, mut backup: Box<Active>, primary: Url) {
+    pub(super) fn leave_backup(&mut self, mut backup: Box<Active>, primary: Url) {
         if let Some((op, _)) = backup.keepalive.take() {
             self.act(Action::Cancel(op));
         }
@@ -179,11 +184,11 @@ impl Machine {
             _ => {
                 let backup = moving.backup.server.clone();
                 self.act(Action::Disconnect(backup.clone()));
-                self.unregistered(Unregistered::Moved, Some(backup));
+                self.unregistered(Unregistered::Moved, Some(backup), true);
                 moving.op = self.op();
                 moving.backup_deleted = true;
                 self.sent = Some(now);
-                self.act(Action::Register(moving.op, moving.primary.clone()));
+                self.request_registration(moving.op, moving.primary.clone());
                 self.state = State::Moving(moving);
             }
         }

@@ -71,7 +71,7 @@ mod tests {
         let person = serde_json::from_str(
             r#"{"extension":"5001","phoneNumbers":[{"type":"work","value":"+15550000"}]}"#,
         );
-        insta::assert_json_snapshot!(info.with_person(&person.unwrap()), @r#"
+        insta::assert_json_snapshot!(info.with_user(&person.unwrap()), @r#"
         {
           "lineId": "00000000-0000-0000-0000-000000000000",
           "mobiusDeviceId": "d1c0ffee-0000-4000-8000-000000000001",
@@ -100,7 +100,7 @@ mod tests {
         let person = |json| serde_json::from_str(json).unwrap();
         let info = Arc::new(line(r#","voicePortalNumber":0,"voicePortalExtension":0"#));
         assert_eq!((&info.voicemail, &info.extension), (&None, &None));
-        assert!(Arc::ptr_eq(&info, &info.with_person(&person("{}"))));
+        assert!(Arc::ptr_eq(&info, &info.with_user(&person("{}"))));
         let extension = line(r#","voicePortalNumber":0,"voicePortalExtension":8000"#);
         assert_eq!(extension.voicemail.as_deref(), Some("8000"));
     }

@@ -35,27 +35,26 @@ use std::{
 };
 
 use url::Url;
-use webex_core::{HttpError, timer::TimerTable};
+use webex_core::{HttpError, User, timer::TimerTable};
 
 use super::{
     failover::Failover,
-    state::{Action, Next, Op, Orphan, Refusal, Search, State, Timer},
+    state::{Action, Loss, Next, Op, Orphan, Refusal, Search, State, Timer},
 };
 use crate::{
     mobius::{
         timings::{
             FAILOVER_STATE_MAX_AGE, KEEPALIVE_THRESHOLD, KEEPALIVE_THRESHOLD_CONTACT_CENTER,
-            RETRY_AFTER_DEFAULT, retry_after,
+            RETRY_AFTER_DEFAULT, SLOW_RETRY, retry_after,
         },
         transport::NetworkHint,
         wire::Registration,
     },
     model::{
         config::ServiceIndicator,
-        error::LineError,
+        error::{LineError, LineErrorType},
         event::{Connecting, LineEvent, Unregistered},
         info::{LineInfo, LineStatus},
-        person::Person,
         policy::{CallActivity, RegistrationPolicy},
         servers::Servers,
         state::{LineState, Upcoming},
@@ -82,13 +81,21 @@ pub(crate) struct Machine {
     pub(super) settings: Settings,
     pub(super) calls: Option<Arc<dyn CallActivity>>,
     pub(super) info: Arc<LineInfo>,
-    pub(super) person: Option<Arc<Person>>,
+    pub(super) user: Option<Arc<User>>,
+    /// The address of the WDM device, if it has changed since the last registration request.
+    pub(super) client_device: Option<String>,
     pub(super) searching: Search,
     /// Servers that sent `Retry-After`, and until when they must not be asked.
     pub(super) busy: Vec<(Url, Instant)>,
     /// Failbacks in a row that were answered 429.
     pub(super) failbacks_refused: u32,
     pub(super) orphans: Vec<Orphan>,
+    /// A loss that is not reported yet.
+    pub(super) loss: Option<Loss>,
+    /// When a new token last became available.
+    token_at: Option<Instant>,
+    /// When a search last began because of a new token.
+    pub(super) token_search: Option<Instant>,
     /// Whether a failover state is saved.
     pub(super) saved: bool,
     pub(super) offline: bool,
@@ -110,11 +117,15 @@ impl Machine {
             settings,
             calls: None,
             info: Arc::new(LineInfo::new()),
-            person: None,
+            user: None,
+            client_device: None,
             searching: Search::default(),
             busy: Vec::new(),
             failbacks_refused: 0,
             orphans: Vec::new(),
+            loss: None,
+            token_at: None,
+            token_search: None,
             saved: false,
             offline: false,
             sent: None,
@@ -134,7 +145,7 @@ impl Machine {
             State::Waiting(_) => LineState::Waiting,
             State::Registered(_) => LineState::Registered,
             State::Deregistering(ending) if ending.report => LineState::Deregistering,
-            State::Failed => LineState::Failed,
+            State::Failed { .. } => LineState::Failed,
             // A new registration may wait for the deletion of an earlier one.
             State::Discovering { .. }
             | State::Registering(_)
@@ -151,8 +162,9 @@ impl Machine {
             State::Waiting(_) => at(Timer::Retry, Upcoming::Retry),
             State::Registered(_) => {
                 let keepalive = at(Timer::Keepalive, Upcoming::Keepalive);
-                let both = [keepalive, at(Timer::Failback, Upcoming::Failback)];
-                both.into_iter().flatten().min_by_key(|(_, at)| *at)
+                let failback = at(Timer::Failback, Upcoming::Failback);
+                let all = [keepalive, failback, at(Timer::Renewal, Upcoming::Retry)];
+                all.into_iter().flatten().min_by_key(|(_, at)| *at)
             }
             _ => None,
         }
@@ -176,10 +188,13 @@ impl Machine {
     /// The application wants the line registered, from now until `handle_deregister`.
     pub(crate) fn handle_register(&mut self, now: Instant) {
         self.wanted = true;
+        self.token_search = None;
         match &self.state {
             // First end what is left of an earlier registration.
-            State::Idle | State::Failed if !self.orphans.is_empty() => self.adopt_orphan(now),
-            State::Idle | State::Failed | State::Waiting(Next::Slow) => {
+            State::Idle | State::Failed { .. } if !self.orphans.is_empty() => {
+                self.adopt_orphan(now, Connecting::Requested);
+            }
+            State::Idle | State::Failed { .. } | State::Waiting(Next::Slow | Next::Token) => {
                 self.begin(now, Connecting::Requested);
             }
             // It is under way, or begins again when the deregistration has ended.
@@ -223,6 +238,9 @@ impl Machine {
             }
             State::Registered(active) if active.awaits_primary(op) => {
                 self.on_primary_registration(now, active, answer);
+            }
+            State::Registered(active) if active.awaits_renewal(op) => {
+                self.on_renewal(now, active, answer);
             }
             State::Moving(moving) if moving.backup_deleted && moving.op == op => {
                 self.on_move_registration(now, *moving, answer);
@@ -308,14 +326,60 @@ impl Machine {
     }
 
     /// The user's record has arrived.
-    pub(crate) fn handle_person(&mut self, person: Arc<Person>) {
-        self.info = self.info.with_person(&person);
-        self.person = Some(person);
+    pub(crate) fn handle_user(&mut self, user: Arc<User>) {
+        let info = self.info.with_user(&user);
+        self.user = Some(user);
+        if !Arc::ptr_eq(&info, &self.info) {
+            self.info = info;
+            if self.info.status == LineStatus::Active {
+                self.emit(LineEvent::Changed(Arc::clone(&self.info)));
+            }
+        }
+    }
+
+    /// There is a new token. A line that failed only for want of one registers again.
+    ///
+    /// A server that refuses every token must not cause a loop of renewals and requests: the first
+    /// search begins at once, the next ones not before [`SLOW_RETRY`].
+    pub(crate) fn handle_token(&mut self, now: Instant) {
+        self.token_at = Some(now);
+        if !matches!(self.state, State::Failed { awaits_token: true }) || !self.wanted {
+            return;
+        }
+        let soonest = self.token_search.map_or(now, |last| now.max(last + SLOW_RETRY));
+        if soonest > now {
+            self.wait(now, soonest - now, Next::Token);
+        } else {
+            self.search_with_token(now);
+        }
+    }
+
+    /// Begins a search because of a new token.
+    pub(super) fn search_with_token(&mut self, now: Instant) {
+        self.token_search = Some(now);
+        if self.orphans.is_empty() {
+            self.begin(now, Connecting::NewToken);
+        } else {
+            self.adopt_orphan(now, Connecting::NewToken);
+        }
+    }
+
+    /// The WDM device was registered anew, with this address.
+    pub(crate) fn handle_client_device(&mut self, now: Instant, address: String) {
+        let address = Some(address);
+        if let State::Registered(active) = &mut self.state {
+            active.stale = active.client_device != address;
+        }
+        self.client_device = address;
+        self.renew(now);
     }
 
     /// A deadline has passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         // A driver wakes a little late. Keepalives follow their deadlines, not the wake-ups.
+        if self.loss.as_ref().is_some_and(|loss| loss.report_at <= now) {
+            self.report_loss();
+        }
         let keepalive_due = self.timers.deadline(Timer::Keepalive).unwrap_or(now);
         while let Some(timer) = self.timers.expire(now) {
             match (timer, &self.state) {
@@ -331,6 +395,7 @@ impl Machine {
                 (Timer::Keepalive, State::Registered(_)) => {
                     self.on_keepalive_timer(now, keepalive_due)
                 }
+                (Timer::Renewal, State::Registered(_)) => self.renew(now),
                 (Timer::Failback, State::Registered(_)) => self.on_failback_timer(now),
                 (Timer::Deregister, State::Deregistering(_)) => self.on_deregister_timer(now),
                 // A timer of an earlier state.
@@ -354,17 +419,39 @@ impl Machine {
 
     /// Returns when to call [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.next()
+        let report = self.loss.as_ref().map(|loss| loss.report_at);
+        self.timers.next().into_iter().chain(report).min()
     }
 
     // --- shared by the phases ------------------------------------------------------------------
 
     pub(super) fn emit(&mut self, event: LineEvent) {
+        self.report_loss();
         self.act(Action::Emit(Box::new(event)));
+    }
+
+    /// Reports a loss that is not reported yet.
+    fn report_loss(&mut self) {
+        if let Some(Loss { error, server, .. }) = self.loss.take() {
+            let (reason, retry_in) = (Unregistered::Lost(error.clone()), error.retry_in);
+            self.emit(LineEvent::Error(error));
+            self.emit(LineEvent::Unregistered {
+                reason,
+                server: Some(server),
+                will_retry: true,
+                retry_in,
+            });
+        }
     }
 
     pub(super) fn act(&mut self, action: Action) {
         self.actions.push_back(action);
+    }
+
+    /// Asks a server to register the line. The request names the WDM device of this moment.
+    pub(super) fn request_registration(&mut self, op: Op, server: Url) {
+        self.client_device = None;
+        self.act(Action::Register(op, server));
     }
 
     pub(super) fn op(&mut self) -> Op {
@@ -379,24 +466,45 @@ impl Machine {
     }
 
     /// The end without success, after an error that attempt again would not cure.
-    pub(super) fn fail(&mut self, error: LineError) {
-        self.stop();
-        self.emit(LineEvent::Error(error));
+    pub(super) fn fail(&mut self, now: Instant, error: LineError) {
+        if matches!(error.source, Some(HttpError::NoDevice { .. })) {
+            // No server was asked. The device may come back a moment later.
+            self.token_search = None;
+        }
+        self.stop(&error);
+        self.emit(LineEvent::Error(error.not_retried()));
+        self.check_token(now);
+    }
+
+    /// Searches again if a new token came while the last request was under way.
+    pub(super) fn check_token(&mut self, now: Instant) {
+        if self.token_at.is_some_and(|at| self.sent.is_none_or(|sent| sent <= at)) {
+            self.handle_token(now);
+        }
     }
 
     /// Stops: nothing more happens by itself.
-    pub(super) fn stop(&mut self) {
+    pub(super) fn stop(&mut self, error: &LineError) {
         self.timers.clear();
         self.forget();
         self.inactive();
         self.searching.last_error = None;
-        self.state = State::Failed;
+        self.state = State::Failed { awaits_token: error.kind == LineErrorType::TokenError };
     }
 
     /// Reports that the line is no longer registered.
-    pub(super) fn unregistered(&mut self, reason: Unregistered, server: Option<Url>) {
+    pub(super) fn unregistered(
+        &mut self,
+        reason: Unregistered,
+        server: Option<Url>,
+        will_retry: bool,
+    ) {
         self.inactive();
-        self.emit(LineEvent::Unregistered { reason, server });
+        let retry_in = match reason.error() {
+            Some(error) if error.will_retry => error.retry_in,
+            _ => will_retry.then_some(Duration::ZERO),
+        };
+        self.emit(LineEvent::Unregistered { reason, server, will_retry, retry_in });
     }
 
     /// Deletes the saved failover state.

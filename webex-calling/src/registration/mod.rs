@@ -27,6 +27,11 @@
 //!    [`DEREGISTER_LIMIT`](crate::timings::DEREGISTER_LIMIT), and reports the outcome. A registration
 //!    that a pending request still brings is deleted as well.
 //!
+//! 7. **Follows its WDM device.** When that is registered anew, the line registers again, for the new
+//!    address, and then deletes the old registration.
+//! 8. **Waits for a token** when one was refused and no other is available. It registers again when
+//!    there is a new one.
+//!
 //! These are the reference client's rules, except where those are known to be weak. The tests are
 //! named after each such case and show what is done instead.
 
@@ -38,6 +43,7 @@ pub(crate) mod failover;
 mod info;
 pub(crate) mod machine;
 mod network;
+mod renewal;
 mod search;
 pub(crate) mod state;
 #[cfg(test)]

@@ -17,6 +17,11 @@ use crate::mobius::{timings::HINT_GAP, transport::NetworkHint};
 
 impl Machine {
     pub(super) fn on_network(&mut self, now: Instant, hint: NetworkHint) {
+        // The event socket has the token's approval: a line that waits for a token tries it.
+        if matches!(self.state, State::Failed { awaits_token: true }) && hint == NetworkHint::Online
+        {
+            self.handle_token(now);
+        }
         match hint {
             NetworkHint::Offline => {
                 self.offline = true;
@@ -51,7 +56,7 @@ impl Machine {
                     Next::Round(_) => self.all_busy_for(now, &self.servers.primary),
                     Next::Slow => self.all_busy_for(now, self.servers.all()),
                     // The wait is for something else.
-                    Next::Restart | Next::Calls => return,
+                    Next::Restart | Next::Calls | Next::Token => return,
                 };
                 let at = soonest.max(now + busy);
                 if self.timers.deadline(Timer::Retry).is_none_or(|due| at < due) {

@@ -84,6 +84,7 @@ impl Machine {
             Next::Round(round) => self.ask(now, round, 0),
             Next::Restart => self.search(now, Round::Primary { attempt: 1 }),
             Next::Slow => self.begin(now, Connecting::Retry),
+            Next::Token => self.search_with_token(now),
             Next::Calls if self.calls_are_active() => self.wait(now, CALLS_POLL, Next::Calls),
             Next::Calls => {
                 let previous = self.searching.previous.take();
@@ -113,8 +114,11 @@ impl Machine {
             return self.on_device_limit(now, attempt, refusal);
         }
         let error = refusal.error;
-        if error.is_final() {
-            return self.fail(error);
+        if let Some(device) = refusal.unusable {
+            self.delete(attempt.server.clone(), device.into());
+        }
+        if error.ends_search() {
+            return self.fail(now, error);
         }
         self.failed_at(&attempt.server, &error);
         let single = attempt.round == Round::Previous || attempt.room_made;
@@ -127,12 +131,12 @@ impl Machine {
     /// Reports that a server refused the line.
     pub(super) fn failed_at(&mut self, server: &Url, error: &LineError) {
         self.searching.last_error = Some(Box::new(error.clone()));
+        let error = error.clone().retried(None);
         self.emit(LineEvent::ServerFailed { server: server.clone(), error: error.clone() });
         // The reference client reports nothing about a server that only asks for a pause.
         let reports = error.kind != LineErrorType::TooManyRequests;
         if self.settings.unregistered_per_server && reports {
-            let (reason, server) = (Unregistered::Refused(error.clone()), Some(server.clone()));
-            self.emit(LineEvent::Unregistered { reason, server });
+            self.unregistered(Unregistered::Refused(error), Some(server.clone()), true);
         }
     }
 
@@ -176,7 +180,7 @@ impl Machine {
         self.drop_deletions(&server);
         let op = self.op();
         self.sent = Some(now);
-        self.act(Action::Register(op, server.clone()));
+        self.request_registration(op, server.clone());
         self.state = State::Registering(Box::new(Attempt { op, server, round, index, room_made }));
     }
 
@@ -233,14 +237,17 @@ impl Machine {
 
     /// Ends without success for now: a long wait, and then another attempt.
     fn no_success(&mut self, now: Instant, error: LineError) {
-        let Some(interval) = self.settings.policy.slow_retry else { return self.fail(error) };
+        let Some(interval) = self.settings.policy.slow_retry else {
+            return self.fail(now, error);
+        };
         let interval = interval.max(SLOW_RETRY_MIN);
         self.forget();
-        self.emit(LineEvent::Error(error));
         let spread = interval / SLOW_RETRY_SPREAD;
         let wait = between(interval.saturating_sub(spread), interval + spread, &mut self.random);
         let busy = self.all_busy_for(now, self.servers.all());
-        self.wait(now, wait.max(busy), Next::Slow);
+        let wait = wait.max(busy);
+        self.emit(LineEvent::Error(error.retried(Some(wait))));
+        self.wait(now, wait, Next::Slow);
     }
 
     // --- discovery -----------------------------------------------------------------------------
@@ -270,7 +277,7 @@ impl Machine {
             Err(error) => error,
         };
         if failure.kind == LineErrorType::TokenError {
-            self.fail(failure);
+            self.fail(now, failure);
         } else if self.servers.is_empty() {
             self.no_success(now, failure);
         } else {

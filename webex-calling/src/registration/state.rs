@@ -53,6 +53,8 @@ pub(super) enum Timer {
     Keepalive,
     /// The next attempt to return to a primary.
     Failback,
+    /// The next attempt to register with the address of the present WDM device.
+    Renewal,
     /// The end of the time allowed for deregistering.
     Deregister,
 }
@@ -92,6 +94,8 @@ pub(super) enum Next {
     Calls,
     /// Discovery, and then each server once.
     Slow,
+    /// A new search with a new token.
+    Token,
 }
 
 #[derive(Debug, Default)]
@@ -116,7 +120,10 @@ pub(super) enum State {
     Moving(Box<Moving>),
     /// Until nothing is left to delete.
     Deregistering(Box<Deregistering>),
-    Failed,
+    Failed {
+        /// Whether a new token is all that is missing.
+        awaits_token: bool,
+    },
 }
 
 /// The present search for a server.
@@ -160,16 +167,32 @@ pub(super) struct Active {
     pub(super) keepalive: Option<(Op, Instant)>,
     /// The regular time of a keepalive that a network hint moved forward.
     pub(super) regular_keepalive: Option<Instant>,
-    pub(super) failback: Option<Failback>,
+    /// The address of the WDM device that it was requested for.
+    pub(super) client_device: Option<String>,
+    /// Whether that device was replaced by another since.
+    pub(super) stale: bool,
+    /// Renewals in a row that failed.
+    pub(super) renewals_failed: u32,
+    pub(super) beside: Option<Beside>,
 }
 
-/// A failback, while the backup still has the line.
+/// A request beside a registration in force.
 #[derive(Debug)]
-pub(super) enum Failback {
-    /// A primary is asked whether it is up.
-    Pinging { op: Op, index: usize },
-    /// A registration request to a primary is under way.
-    Registering { op: Op, server: Url, index: usize },
+pub(super) enum Beside {
+    /// Failback: a primary is asked whether it is up.
+    Ping { op: Op, index: usize },
+    /// Failback: a registration request to a primary is under way.
+    Failback { op: Op, server: Url, index: usize },
+    /// A registration request to the same server is under way, for another WDM device.
+    Renewal { op: Op },
+}
+
+/// The loss of a registration that the server no longer knows, until it is reported.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) error: LineError,
+    pub(super) server: Url,
+    pub(super) report_at: Instant,
 }
 
 /// A failback to a primary that accepts no second registration.
@@ -216,11 +239,13 @@ pub(crate) struct Refusal {
     pub(crate) error: LineError,
     /// With a device limit: the devices that the server lists, and whether each is this client's.
     pub(crate) devices: Vec<(MobiusDevice, bool)>,
+    /// A registration that the server made although its answer cannot be used.
+    pub(crate) unusable: Option<MobiusDevice>,
 }
 
 impl From<LineError> for Refusal {
     fn from(error: LineError) -> Self {
-        Self { error, devices: Vec::new() }
+        Self { error, devices: Vec::new(), unusable: None }
     }
 }
 
@@ -241,6 +266,11 @@ impl Orphan {
 impl Active {
     /// Whether a failback waits for the answer to this registration request.
     pub(super) fn awaits_primary(&self, op: Op) -> bool {
-        matches!(&self.failback, Some(Failback::Registering { op: asked, .. }) if *asked == op)
+        matches!(&self.beside, Some(Beside::Failback { op: asked, .. }) if *asked == op)
+    }
+
+    /// Whether a renewal waits for the answer to this registration request.
+    pub(super) fn awaits_renewal(&self, op: Op) -> bool {
+        matches!(&self.beside, Some(Beside::Renewal { op: asked }) if *asked == op)
     }
 }

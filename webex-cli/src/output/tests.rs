@@ -8,6 +8,7 @@ use std::{
     io::{self, Write},
     path::Path,
     sync::Arc,
+    time::Duration,
 };
 
 use parking_lot::Mutex;
@@ -29,9 +30,15 @@ async fn rust_command_c_and_documentation_have_one_table() {
     let (registered, refused, client_error) = from_the_cloud(&sandbox).await;
     let (server, (missed, of)) = (registered.server.clone().unwrap(), (2, 5));
     let error = || refused.clone();
-    let unregistered = |reason| LineEvent::Unregistered { reason, server: Some(server.clone()) };
+    let unregistered = |reason| LineEvent::Unregistered {
+        reason,
+        server: Some(server.clone()),
+        will_retry: true,
+        retry_in: Some(Duration::ZERO),
+    };
     let mut lines = vec![
         LineEvent::Registered(registered.clone()),
+        LineEvent::Changed(registered.clone()),
         LineEvent::Error(error()),
         LineEvent::Reconnecting { missed, of, server: server.clone(), error: error() },
         LineEvent::Reconnected { server: server.clone() },
@@ -40,7 +47,8 @@ async fn rust_command_c_and_documentation_have_one_table() {
         LineEvent::lost(7),
     ];
     lines.extend(
-        [Connecting::Requested, Connecting::Retry].map(|reason| LineEvent::Connecting { reason }),
+        [Connecting::Requested, Connecting::Retry, Connecting::NewToken]
+            .map(|reason| LineEvent::Connecting { reason }),
     );
     lines.extend(
         [
@@ -49,7 +57,7 @@ async fn rust_command_c_and_documentation_have_one_table() {
             Unregistered::NotReachable(error()),
             Unregistered::Lost(error()),
             Unregistered::Superseded(error()),
-            Unregistered::Down,
+            Unregistered::Down(error()),
             Unregistered::Moved,
             Unregistered::Refused(error()),
         ]

@@ -20,6 +20,9 @@ static CATALOGS: Lazy<Interner<Catalog>> = Lazy::new(Interner::default);
 /// Name of the service that registers lines. Its servers are chosen by the line's own machine.
 pub(super) const MOBIUS: &str = "mobius";
 
+/// Name of the service whose host is the domain of the contact center.
+const CONTACT_CENTER: &str = "wcc-calling-rtms-domain";
+
 /// A service catalog as last received. Immutable; a refresh brings a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Catalog {
@@ -27,6 +30,9 @@ pub struct Catalog {
     /// Alternatives by host, sorted by key; only the hostmap form has them.
     lists: Vec<HostList>,
     clusters: Vec<Box<str>>,
+    /// The domain of the contact center. It is passed on as a text and never asked, so that it may
+    /// lie outside the user's cloud.
+    contact_center_domain: Option<Box<str>>,
     /// Every host and port that occurs, sorted.
     #[serde(skip)]
     places: Vec<(Box<str>, u16)>,
@@ -77,7 +83,11 @@ impl Catalog {
             .collect();
         places.sort_unstable();
         places.dedup();
-        Self { services, lists, clusters, places }
+        let contact_center = services.iter().find(|service| &*service.name == CONTACT_CENTER);
+        let contact_center_domain = contact_center
+            .and_then(|service| Url::parse(&service.urls.first()?.url).ok())
+            .and_then(|url| Some(url.host_str()?.into()));
+        Self { services, lists, clusters, contact_center_domain, places }
     }
 
     /// The same without the addresses that may not be listed: this, when there is none. `may_list`
@@ -97,7 +107,8 @@ impl Catalog {
         if services_are_good && lists_are_good && self.clusters.iter().all(|it| host_is_good(it)) {
             return self;
         }
-        let Self { mut services, mut lists, mut clusters, .. } = Arc::unwrap_or_clone(self);
+        let Self { mut services, mut lists, mut clusters, contact_center_domain, .. } =
+            Arc::unwrap_or_clone(self);
         for service in &mut services {
             service.urls.retain(|candidate| url_is_good(&candidate.url));
         }
@@ -107,7 +118,7 @@ impl Catalog {
         services.retain(|service| !service.urls.is_empty());
         lists.retain(|list| host_is_good(&list.key) && !list.hosts.is_empty());
         clusters.retain(|host| host_is_good(host));
-        Self::new(services, lists, clusters).shared()
+        Self { contact_center_domain, ..Self::new(services, lists, clusters) }.shared()
     }
 
     /// The catalog in use that equals this one, or this one.
@@ -128,6 +139,12 @@ impl Catalog {
     /// calling servers.
     pub fn mobius_clusters(&self) -> Vec<&str> {
         self.clusters.iter().map(|host| &**host).collect()
+    }
+
+    /// The domain of the contact center, for the calling service, where the catalog names one. It
+    /// is a name, not an address to ask.
+    pub fn contact_center_domain(&self) -> Option<&str> {
+        self.contact_center_domain.as_deref()
     }
 
     /// Names of the services listed.
@@ -234,10 +251,13 @@ pub(super) struct KeptCatalog {
     services: Vec<Service>,
     lists: Vec<HostList>,
     clusters: Vec<Box<str>>,
+    #[serde(default)]
+    contact_center_domain: Option<Box<str>>,
 }
 
 impl From<KeptCatalog> for Catalog {
     fn from(kept: KeptCatalog) -> Self {
-        Self::new(kept.services, kept.lists, kept.clusters)
+        let KeptCatalog { services, lists, clusters, contact_center_domain } = kept;
+        Self { contact_center_domain, ..Self::new(services, lists, clusters) }
     }
 }

@@ -13,7 +13,8 @@
 //! WEBEX_SIM_SEED=1234 cargo test -p webex-calling simulation: at 812.3 s: two keepalives at once
 //! ```
 //!
-//! With that variable the test runs this seed alone, and shows what happened.
+//! With that variable the test runs this seed alone, and shows what happened. `WEBEX_SIM_SEEDS` is a
+//! number of seeds other than [`SEEDS`].
 
 mod rules;
 mod run;
@@ -35,11 +36,13 @@ fn simulation() {
         assert!(outcome.is_ok(), "{}", report(seed, &outcome.err().unwrap_or_default()));
         return;
     }
+    let seeds = std::env::var("WEBEX_SIM_SEEDS")
+        .map_or(SEEDS, |seeds| seeds.parse().expect("WEBEX_SIM_SEEDS is a number"));
     let (next, counted) = (AtomicU64::new(0), run::Counts::default());
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= SEEDS {
+            if seed >= seeds {
                 return None;
             }
             match run::run(seed, false) {
@@ -56,7 +59,7 @@ fn simulation() {
     });
     assert!(failed.is_none(), "{}", failed.map(|(seed, what)| report(seed, &what)).unwrap());
     // What was to be tried has been tried, and not just once.
-    counted.assert_all_happened(SEEDS);
+    counted.assert_all_happened(seeds);
 }
 
 fn report(seed: u64, what: &str) -> String {

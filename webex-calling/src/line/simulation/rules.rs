@@ -198,6 +198,10 @@ impl Rules {
         self.busy_until(server).map_or(by, |until| by.max(until))
     }
 
+    pub(super) fn registration_is_under_way(&self) -> bool {
+        self.under_way[Kind::Register as usize] > 0
+    }
+
     pub(super) fn keepalive_is_under_way(&self) -> bool {
         self.under_way[Kind::Keepalive as usize] > 0
     }

@@ -15,7 +15,7 @@ use webex_core::REQUEST_TIMEOUT;
 use super::{
     super::requests::{Answer, Requests},
     rules::Quiet,
-    world::{Mode, Wire, World},
+    world::{Mode, Server, Wire, World, client_device},
 };
 use crate::registration::tests::bench::*;
 
@@ -59,7 +59,9 @@ counts!(
     slow_retries,
     deleted,
     already_gone,
-    not_reachable
+    not_reachable,
+    renewals,
+    new_tokens
 );
 
 struct Run {
@@ -75,6 +77,12 @@ struct Run {
     /// Whether a primary has said that it will never take the line.
     barred: bool,
     at_once: (Instant, u32),
+    /// Whether the application believes that the line is registered.
+    registered: bool,
+    /// Since when a registration that could be renewed names a device that is gone.
+    stale: Option<Instant>,
+    /// Whether a renewal has failed since the device was replaced.
+    renewal_failed: bool,
 }
 
 type Outcome = Result<(), String>;
@@ -110,8 +118,21 @@ impl Run {
         let wire = Arc::new(Wire(Arc::clone(&world)));
         let requests = Requests::new(wire.clone(), wire);
         let (counts, at_once) = (Counts::default(), (start, 0));
-        let (leaving, barred) = (None, false);
-        Self { machine, requests, world, calls, start, show, counts, leaving, barred, at_once }
+        Self {
+            machine,
+            requests,
+            world,
+            calls,
+            start,
+            show,
+            counts,
+            leaving: None,
+            barred: false,
+            at_once,
+            registered: false,
+            stale: None,
+            renewal_failed: false,
+        }
     }
 
     /// A life: trouble, one healthy server, all healthy, the end.
@@ -160,7 +181,7 @@ impl Run {
 
     fn trouble(&mut self) -> Outcome {
         let now = self.now();
-        match self.random(0..20) {
+        match self.random(0..23) {
             0..9 | 17 => self.change_server(),
             9 => self.forget(),
             10 => {
@@ -197,11 +218,27 @@ impl Run {
                 let asleep = secs(self.random(1..400));
                 self.say(|| format!("asleep for {asleep:?}"));
                 let mut world = self.world.lock();
+                self.stale = None;
                 world.now += asleep;
                 world.expire();
                 world.rules.nudge();
             }
             19 => self.register(),
+            20 => {
+                self.say(|| "a new token".to_owned());
+                let mut world = self.world.lock();
+                let refusing = |server: &&mut Server| server.mode == Mode::Refusing(401, None);
+                world.servers.iter_mut().filter(refusing).for_each(|server| server.mode = Mode::Up);
+                drop(world);
+                self.machine.handle_token(now);
+            }
+            21 => self.replace_device(),
+            22 if self.random(0..2) == 0 => {
+                self.say(|| "the token is refused".to_owned());
+                for server in &mut self.world.lock().servers {
+                    server.mode = Mode::Refusing(401, None);
+                }
+            }
             // A quiet moment.
             _ => {}
         }
@@ -257,6 +294,18 @@ impl Run {
         drop(world);
         self.say(|| format!("{url} drops the registration"));
         self.machine.handle_down(now, Some(&id.to_string()));
+    }
+
+    /// The WDM device is registered anew.
+    fn replace_device(&mut self) {
+        let mut world = self.world.lock();
+        world.client += 1;
+        world.rules.nudge();
+        let (now, client) = (world.now, world.client);
+        drop(world);
+        self.say(|| format!("WDM device {client}"));
+        self.renewal_failed = false;
+        self.machine.handle_client_device(now, client_device(client));
     }
 
     /// The user registers elsewhere.
@@ -336,7 +385,11 @@ impl Run {
         let world = self.world.lock();
         let held: usize = world.servers.iter().map(|server| server.held.len()).sum();
         let primary = world.owned().any(|(server, _)| world.lists.primary.contains(&server.url));
+        let present = world.owned().all(|(_, held)| held.client == world.client);
         drop(world);
+        if !present {
+            return Err("registered for a device that is gone".to_owned());
+        }
         if self.machine.state() != LineState::Registered {
             return Err(format!("{:?} with healthy servers", self.machine.state()));
         }
@@ -408,7 +461,8 @@ impl Run {
             if let (_, Answer::Registration(Err(error))) = &news
                 && self.machine.state() == LineState::Registered
             {
-                self.barred |= LineError::from(error.clone()).is_final();
+                self.barred |= LineError::from(error.error.clone()).ends_search();
+                self.renewal_failed = true;
             }
             self.requests.deliver(&mut self.machine, now, news);
             self.at_once = if self.at_once.0 == now { (now, self.at_once.1 + 1) } else { (now, 0) };
@@ -432,6 +486,19 @@ impl Run {
         let owned = world.owned().count();
         if owned > 1 {
             return Err(format!("{owned} registrations at once"));
+        }
+        // A registration with a healthy server does not name a device that is gone.
+        let is_stale = state == LineState::Registered
+            && !self.calls.is_active()
+            && !self.renewal_failed
+            && !world.rules.registration_is_under_way()
+            && world.owned().any(|(server, held)| {
+                let free = world.rules.busy_until(&server.url).is_none_or(|until| until <= now);
+                held.client != world.client && server.mode == Mode::Up && free
+            });
+        self.stale = is_stale.then(|| self.stale.unwrap_or(now));
+        if self.stale.is_some_and(|since| now > since + CALLS_POLL + secs(1)) {
+            return Err("registered for a device that has been gone for seconds".to_owned());
         }
         let due = self.machine.upcoming();
         match (state, due) {
@@ -466,6 +533,9 @@ impl Run {
             LineEvent::Registered(info) => {
                 world.rules.registered(now);
                 count(&counts.registered);
+                if std::mem::replace(&mut self.registered, true) {
+                    count(&counts.renewals);
+                }
                 self.barred = false;
                 if info.server.as_ref().is_some_and(|server| !world.lists.primary.contains(server))
                 {
@@ -476,46 +546,56 @@ impl Run {
             LineEvent::KeepaliveMissed { .. } => count(&counts.missed),
             LineEvent::Reconnected { .. } => count(&counts.reconnected),
             LineEvent::Error(error) if error.is_final() => count(&counts.final_errors),
+            LineEvent::Connecting { reason: Connecting::NewToken } => {
+                world.rules.begin();
+                count(&counts.new_tokens);
+            }
             LineEvent::Connecting { reason: Connecting::Retry } => {
                 count(&counts.slow_retries);
             }
-            LineEvent::Unregistered { reason, server } => match reason {
-                Unregistered::Lost(_) => {
-                    count(&counts.lost);
-                    world.disown(server.as_ref());
-                }
-                Unregistered::Superseded(_) => {
-                    count(&counts.superseded);
-                    world.disown(server.as_ref());
-                }
-                Unregistered::Down => count(&counts.down),
-                Unregistered::Moved => {
-                    count(&counts.failbacks);
-                    let at_once = self.machine.state() == LineState::Registered;
-                    if at_once && self.calls.is_active() {
-                        return Err("moved in the midst of a call".to_owned());
+            LineEvent::Unregistered { reason, server, .. } => {
+                self.registered = false;
+                match reason {
+                    Unregistered::Lost(error) => {
+                        count(&counts.lost);
+                        // With 404 there is nothing left; by now the server may have the next one.
+                        if error.http_status != Some(404) {
+                            world.disown(server.as_ref());
+                        }
+                    }
+                    Unregistered::Superseded(_) => {
+                        count(&counts.superseded);
+                        world.disown(server.as_ref());
+                    }
+                    Unregistered::Down(_) => count(&counts.down),
+                    Unregistered::Moved => {
+                        count(&counts.failbacks);
+                        let at_once = self.machine.state() == LineState::Registered;
+                        if at_once && self.calls.is_active() {
+                            return Err("moved in the midst of a call".to_owned());
+                        }
+                    }
+                    outcome => {
+                        match &outcome {
+                            Unregistered::Deleted => count(&counts.deleted),
+                            Unregistered::NotReachable(_) => count(&counts.not_reachable),
+                            _ => count(&counts.already_gone),
+                        }
+                        if self.leaving.take().is_none() {
+                            return Err("unregistered without having been asked".to_owned());
+                        }
+                        let is_held = world.is_held();
+                        if is_held && !matches!(outcome, Unregistered::NotReachable(_)) {
+                            return Err(format!("{} is not true", outcome.name()));
+                        }
+                        world.disown(None);
+                        // It may begin anew at once, when that was asked for meanwhile.
+                        if self.machine.state() == LineState::Idle {
+                            world.rules.end(Quiet::Deregistered);
+                        }
                     }
                 }
-                outcome => {
-                    match &outcome {
-                        Unregistered::Deleted => count(&counts.deleted),
-                        Unregistered::NotReachable(_) => count(&counts.not_reachable),
-                        _ => count(&counts.already_gone),
-                    }
-                    if self.leaving.take().is_none() {
-                        return Err("unregistered without having been asked".to_owned());
-                    }
-                    let is_held = world.is_held();
-                    if is_held && !matches!(outcome, Unregistered::NotReachable(_)) {
-                        return Err(format!("{} is not true", outcome.name()));
-                    }
-                    world.disown(None);
-                    // It may begin anew at once, when that was asked for meanwhile.
-                    if self.machine.state() == LineState::Idle {
-                        world.rules.end(Quiet::Deregistered);
-                    }
-                }
-            },
+            }
             _ => {}
         }
         Ok(())

@@ -18,7 +18,7 @@ use super::{
     rules::{Kind, Rules},
 };
 use crate::{
-    mobius::transport::{MobiusEvents, MobiusFuture, MobiusTransport},
+    mobius::transport::{MobiusEvents, MobiusFuture, MobiusTransport, RegisterError},
     registration::tests::bench::{self, *},
 };
 
@@ -55,6 +55,8 @@ pub(super) struct Held {
     pub(super) expires: Instant,
     pub(super) told: Told,
     pub(super) superseded: bool,
+    /// The number of the WDM device that it names.
+    pub(super) client: u32,
 }
 
 /// What the line knows of a registration.
@@ -79,6 +81,8 @@ pub(super) struct World {
     pub(super) rehoming: (Duration, Duration),
     /// A device of another client that takes the user's last place, and whether it is ours.
     pub(super) stranger: Option<bool>,
+    /// The number of the present WDM device.
+    pub(super) client: u32,
     pub(super) discovery: Mode,
     pub(super) rules: Rules,
     pub(super) random: fastrand::Rng,
@@ -109,6 +113,7 @@ impl World {
             interval,
             rehoming: (soonest, soonest + secs(random.u64(0..=600))),
             stranger: None,
+            client: 1,
             discovery: Mode::Up,
             rules: Rules::new(now, interval),
             random,
@@ -165,13 +170,13 @@ impl World {
         }
     }
 
-    fn device(server: &Url, id: u64) -> MobiusDevice {
+    fn device(server: &Url, id: u64, client: u32) -> MobiusDevice {
         MobiusDevice {
             device_id: id.to_string(),
             uri: server.join(&format!("devices/{id}")).unwrap_or_else(|_| server.clone()),
             last_seen: None,
             addresses: Vec::new(),
-            client_device_uri: Some(OURS.to_owned()),
+            client_device_uri: Some(client_device(client)),
         }
     }
 
@@ -181,7 +186,7 @@ impl World {
 
     /// Carries a request out at its server: the answer, and whether it gets back.
     fn carry_out(&mut self, request: &Request) -> (Result<Option<Registration>, HttpError>, bool) {
-        let (elsewhere, stranger) = (self.held_elsewhere(&request.server), self.stranger);
+        let (elsewhere, stranger) = (self.held_elsewhere(request), self.stranger);
         let (interval, rehoming, now) = (self.interval, self.rehoming, self.now);
         let Some(server) = self.servers.iter_mut().find(|it| it.url == request.server) else {
             return (Err(unreachable()), true);
@@ -198,23 +203,27 @@ impl World {
         let answer = match request.kind {
             Kind::Ping => Ok(None),
             Kind::Register => {
-                if let Some((other, id)) = elsewhere.filter(|_| !server.takes_two) {
-                    return (Err(full_of(&other, id, true)), true);
+                if let Some((other, id, client)) = elsewhere.filter(|_| !server.takes_two) {
+                    return (Err(full_of(&other, id, &client_device(client))), true);
                 }
                 if let Some(ours) = stranger {
-                    return (Err(full_of(&request.server, STRANGER, ours)), true);
+                    let client =
+                        if ours { client_device(request.client) } else { ANOTHER.to_owned() };
+                    return (Err(full_of(&request.server, STRANGER, &client)), true);
                 }
                 // The same client device has one registration with a server.
                 let expires = now + interval * 7 / 2;
-                let known = server.held.first().map(|held| held.id);
-                let id = known.unwrap_or(self.next_id + 1);
-                server.held.clear();
+                let client = request.client;
+                let known = server.held.iter().find(|held| held.client == client);
+                let id = known.map_or(self.next_id + 1, |held| held.id);
+                server.held.retain(|held| held.client != client);
                 let told = Told::Nothing;
-                server.held.push(Held { id, expires, told, superseded: false });
+                server.held.push(Held { id, expires, told, superseded: false, client });
                 self.next_id = self.next_id.max(id);
-                let device = Self::device(&request.server, id);
+                let device = Self::device(&request.server, id, client);
                 Ok(Some(Registration {
                     device,
+                    requested_for: Some(client_device(client)),
                     keepalive_interval: Some(interval),
                     call_keepalive_interval: None,
                     rehoming_interval_min: Some(rehoming.0),
@@ -246,11 +255,12 @@ impl World {
         (answer, heard)
     }
 
-    /// A registration of the line with another server.
-    fn held_elsewhere(&self, server: &Url) -> Option<(Url, u64)> {
-        self.servers.iter().filter(|it| it.url != *server).find_map(|it| {
-            let held = it.held.iter().find(|held| !held.superseded)?;
-            Some((it.url.clone(), held.id))
+    /// A registration of the line with another server, or for another WDM device.
+    fn held_elsewhere(&self, request: &Request) -> Option<(Url, u64, u32)> {
+        self.servers.iter().find_map(|it| {
+            let same = |held: &Held| it.url == request.server && held.client == request.client;
+            let held = it.held.iter().find(|held| !held.superseded && !same(held))?;
+            Some((it.url.clone(), held.id, held.client))
         })
     }
 
@@ -263,8 +273,12 @@ impl World {
             Ok(Some(granted)) => granted.device.device_id.parse().unwrap_or_default(),
             // One that was to be left, and was not.
             Ok(None) if request.kind == Kind::Keepalive => request.id,
-            // A server that does not delete it when asked twice will forget it.
-            Err(_) if request.kind == Kind::Deregister => {
+            // A server that does not delete it when asked twice will forget it. One that says that it
+            // does not know it has lost it.
+            Err(error)
+                if request.kind == Kind::Deregister
+                    || (request.kind == Kind::Keepalive && error.status() == Some(404)) =>
+            {
                 let server = self.server(&request.server);
                 let mut all = server.into_iter().flat_map(|server| &mut server.held);
                 if let Some(held) = all.find(|held| held.id == request.id) {
@@ -285,11 +299,18 @@ impl World {
 /// The id of the device that is not a registration of this line.
 const STRANGER: u64 = u64::MAX;
 
-/// The client device that registrations are made with.
-const OURS: &str = "https://wdm/devices/ours";
+/// The WDM devices of the line, one after the other.
+const OURS: &str = "https://wdm/devices/ours-";
 
-fn full_of(server: &Url, id: u64, ours: bool) -> HttpError {
-    let client = if ours { OURS } else { "https://wdm/devices/another" };
+/// The WDM device of somebody else.
+const ANOTHER: &str = "https://wdm/devices/another";
+
+/// The address of the WDM device of that number.
+pub(super) fn client_device(number: u32) -> String {
+    format!("{OURS}{number}")
+}
+
+fn full_of(server: &Url, id: u64, client: &str) -> HttpError {
     let body = format!(
         r#"{{"devices":[{{"deviceId":"{id}","uri":"{server}devices/{id}","clientDeviceUri":"{client}"}}]}}"#
     );
@@ -303,6 +324,8 @@ struct Request {
     server: Url,
     /// Id of the registration that it is about.
     id: u64,
+    /// The number of the WDM device that it names.
+    client: u32,
     limit: Duration,
 }
 
@@ -325,7 +348,8 @@ impl Wire {
             let known = server.held.iter_mut().filter(|held| held.told == Told::Granted);
             known.filter(|held| held.id == id).for_each(|held| held.told = Told::Deleting);
         }
-        let request = Request { kind, server: server.clone(), id, limit };
+        let client = world.client;
+        let request = Request { kind, server: server.clone(), id, client, limit };
         Sent { world: Arc::clone(&self.0), request, since: now, stage: OrphanStage::Going(arrives) }
     }
 
@@ -397,12 +421,12 @@ impl MobiusTransport for Wire {
         Box::pin(std::future::ready(Ok(())))
     }
 
-    fn register(&self, server: &Url) -> MobiusFuture<Registration> {
+    fn register(&self, server: &Url) -> MobiusFuture<Registration, RegisterError> {
         let sent = self.send(Kind::Register, server, "", REQUEST_TIMEOUT);
         Box::pin(async move {
             let host = "m".to_owned();
             let nothing = || HttpError::Body { host, reason: "no registration".to_owned() };
-            sent.await.and_then(|granted| granted.ok_or_else(nothing))
+            Ok(sent.await.and_then(|granted| granted.ok_or_else(nothing))?)
         })
     }
 
@@ -424,8 +448,8 @@ impl MobiusTransport for Wire {
         }
     }
 
-    fn client_device_uri(&self) -> Option<String> {
-        Some(OURS.to_owned())
+    fn is_ours(&self, device: &MobiusDevice) -> bool {
+        device.client_device_uri.as_ref().is_some_and(|uri| uri.starts_with(OURS))
     }
 
     fn events(&self) -> MobiusEvents {
@@ -483,7 +507,7 @@ fn a_server_answers_as_its_mode_says() {
         for second in [0, 1, 1, 40] {
             wire.0.lock().now += secs(second);
             if let Poll::Ready(answer) = asked.as_mut().poll(&mut context) {
-                return answer.map(drop).map_err(|error| error.status());
+                return answer.map(drop).map_err(|refused| refused.error.status());
             }
         }
         panic!("never answered")

@@ -91,7 +91,15 @@ pub(crate) fn device(id: &str) -> MobiusDevice {
 pub(crate) fn full(devices: &[(&str, bool)]) -> Refusal {
     let error = refused(403, Some(101), None).into();
     let devices = devices.iter().map(|(id, ours)| (device(id), *ours)).collect();
-    Refusal { error, devices }
+    Refusal { error, devices, unusable: None }
+}
+
+/// A registration of device `id`, requested for that WDM device.
+pub(crate) fn granted_for(id: &str, client_device: &str) -> Registration {
+    let mut granted = granted(3600);
+    id.clone_into(&mut granted.device.device_id);
+    granted.requested_for = Some(client_device.to_owned());
+    granted
 }
 
 pub(crate) fn granted(keepalive_s: u64) -> Registration {

@@ -16,7 +16,7 @@ fn a_primary_takes_the_line_before_the_backup_is_left() {
     assert_eq!(bench.machine.state(), LineState::Registered);
     assert_eq!(bench.answer(Ok(granted(3600))), "p2");
     let moved = bench.events.iter().find_map(|event| match event {
-        LineEvent::Unregistered { reason: Unregistered::Moved, server } => server.clone(),
+        LineEvent::Unregistered { reason: Unregistered::Moved, server, .. } => server.clone(),
         _ => None,
     });
     assert_eq!(moved, Some(url("https://b1/")));

@@ -48,7 +48,7 @@ fn lines_registered_in_the_same_moment_are_not_in_step() {
     for tenth in 0..10 {
         let from = *FIRST.start() + Duration::from_millis(300 * tenth);
         let there =
-            firsts.iter().filter(|at| (from..from + Duration::from_millis(300)).contains(at));
+            firsts.iter().filter(|at| (from..from + Duration::from_millis(300)).contains(*at));
         assert!((50..=150).contains(&there.count()), "{tenth}");
     }
 }
@@ -71,7 +71,7 @@ fn the_loss_of_a_registration_looks_for_the_same_server_first() {
     bench.miss(KEEPALIVE_THRESHOLD);
     assert_eq!(bench.closed, ["p1", "p2"]);
     let lost = bench.events.iter().rev().find_map(|event| match event {
-        LineEvent::Unregistered { reason: Unregistered::Lost(error), server } => {
+        LineEvent::Unregistered { reason: Unregistered::Lost(error), server, .. } => {
             Some((error.http_status, server.as_ref().map(host)))
         }
         _ => None,
@@ -89,7 +89,9 @@ fn a_superseded_session_stays_away() {
     bench.sleep();
     bench.names();
     bench.answer_keepalive(Err(error(409)));
-    let Some(LineEvent::Unregistered { reason, server }) = bench.events.last() else { panic!() };
+    let Some(LineEvent::Unregistered { reason, server, .. }) = bench.events.last() else {
+        panic!()
+    };
     assert_eq!(reason.error().unwrap().kind, LineErrorType::SessionSuperseded);
     assert_eq!(server, &Some(url("https://p1/")));
     assert_eq!(bench.names(), ["unregistered"]);

@@ -14,6 +14,8 @@ enum Input {
     Pass(u64),
     Down,
     Hint(NetworkHint),
+    Token,
+    ClientDevice(u8),
 }
 
 fn inputs() -> impl Strategy<Value = Vec<Input>> {
@@ -34,6 +36,8 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
         1 => (0..2_000_000_u64).prop_map(Input::Pass),
         1 => hint.prop_map(Input::Hint),
         1 => Just(Input::Down),
+        1 => Just(Input::Token),
+        1 => (0..3_u8).prop_map(Input::ClientDevice),
     ];
     proptest::collection::vec(input, 0..120)
 }
@@ -85,6 +89,10 @@ proptest! {
                 Input::Pass(ms) => bench.pass(std::time::Duration::from_millis(ms)),
                 Input::Down => bench.machine.handle_down(bench.now, None),
                 Input::Hint(hint) => bench.machine.handle_network(bench.now, hint),
+                Input::Token => bench.machine.handle_token(bench.now),
+                Input::ClientDevice(n) => {
+                    bench.machine.handle_client_device(bench.now, format!("device-{n}"));
+                }
             }
             bench.pump();
             let count = |kind: fn(&Action) -> bool| bench.requests.iter().filter(|r| kind(r)).count();

@@ -447,7 +447,7 @@ fn row_47_every_change_is_told_with_its_reason_and_server() {
                 (server.clone(), Some(error))
             }
             LineEvent::Reconnected { server } => (server.clone(), None),
-            LineEvent::Unregistered { reason, server } => {
+            LineEvent::Unregistered { reason, server, .. } => {
                 (server.clone().unwrap(), Some(reason.error().unwrap()))
             }
             other => panic!("{other:?}"),

@@ -103,7 +103,8 @@ fn all_servers_down_is_the_error_of_an_unavailable_service() {
         }
     }
     let Some(LineEvent::Error(error)) = bench.events.last() else { panic!() };
-    assert_eq!((error.kind, error.is_final()), (LineErrorType::ServiceUnavailable, false));
+    // Nothing is tried any more, because the application chose no slow retry.
+    assert_eq!((error.kind, error.is_final()), (LineErrorType::ServiceUnavailable, true));
     assert_eq!(bench.machine.poll_timeout(), None);
 }
 

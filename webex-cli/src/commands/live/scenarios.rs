@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use tokio::time::sleep;
 use webex_sdk::{
-    calling::{CallingClient, CallingConfig, Line, LineEvent, LineInfo, Unregistered},
+    calling::{CallingClient, CallingConfig, CallingError, Line, LineEvent, LineInfo},
     core::{Auth, Request, Subscription, Webex},
     meetings::Meetings,
 };
@@ -223,23 +223,14 @@ impl Phone {
     async fn leave(self, run: &Run) -> Result<(), Failed> {
         let Self { calling, line, mut events } = self;
         let leaving = async {
-            calling.deregister().await?;
-            drop((calling, line));
-            // The last event tells; one that was never registered has nothing to tell.
-            let mut confirmed = Ok(());
-            while let Some(event) = events.next().await {
-                match event {
-                    LineEvent::Unregistered {
-                        reason: Unregistered::NotReachable(error), ..
-                    } => {
-                        run.line_not_confirmed();
-                        confirmed = Err(Failed::from(error));
-                    }
-                    LineEvent::Unregistered { .. } => confirmed = Ok(()),
-                    _ => {}
-                }
+            let ended = calling.deregister().await;
+            if matches!(ended, Err(CallingError::Line(_))) {
+                run.line_not_confirmed();
             }
-            confirmed
+            drop((calling, line));
+            // The line's task ends after its last event.
+            while events.next().await.is_some() {}
+            ended.map_err(Failed::from)
         };
         run.step("deregister the line", leaving).await
     }
