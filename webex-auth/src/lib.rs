@@ -35,6 +35,9 @@ struct Guide;
 
 mod credentials;
 mod device;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guest;
 mod http;
 mod lifecycle;

@@ -116,7 +116,7 @@ impl LoopbackListener {
                 },
                 Some(done) = connections.join_next() => {
                     let Ok(Ok(Ok((stream, head)))) = done else { continue };
-                    let answer = self.answer(&head, authorization);
+                    let answer = answer(&head, self.port, &self.path, authorization);
                     let (page, redirect) = match answer {
                         Ok(redirect) => (Page::for_redirect(&redirect), Some(redirect)),
                         Err(page) => (page, None),
@@ -131,29 +131,50 @@ impl LoopbackListener {
             }
         }
     }
+}
 
-    /// The redirect in a request, or the page to turn it away with.
-    fn answer(&self, head: &str, authorization: &Authorization) -> Result<Redirect, Page> {
-        let mut lines = head.lines();
-        let mut request = lines.next().unwrap_or_default().split(' ');
-        let (Some("GET"), Some(target)) = (request.next(), request.next()) else {
-            return Err(Page::REFUSED);
-        };
-        // A page that made its own name point here must not talk to us (DNS rebinding).
-        let host = lines.find_map(|line| {
-            let (name, value) = line.split_once(':')?;
-            name.eq_ignore_ascii_case("host").then(|| value.trim())
-        });
-        let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", self.port));
-        if !host.is_some_and(|host| ours.iter().any(|name| name.eq_ignore_ascii_case(host))) {
-            return Err(Page::REFUSED);
-        }
-        let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        if path != self.path {
-            return Err(Page::NOT_FOUND);
-        }
-        let redirect = Redirect::parse(query);
-        if authorization.recognizes(&redirect) { Ok(redirect) } else { Err(Page::UNKNOWN) }
+/// The redirect in a request, or the page to turn it away with.
+fn answer(
+    head: &str,
+    port: u16,
+    expected: &str,
+    authorization: &Authorization,
+) -> Result<Redirect, Page> {
+    let mut lines = head.lines();
+    let mut request = lines.next().unwrap_or_default().split(' ');
+    let (Some("GET"), Some(target)) = (request.next(), request.next()) else {
+        return Err(Page::REFUSED);
+    };
+    // A page that made its own name point here must not talk to us (DNS rebinding).
+    let host = lines.find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("host").then(|| value.trim())
+    });
+    let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", port));
+    if !host.is_some_and(|host| ours.iter().any(|name| name.eq_ignore_ascii_case(host))) {
+        return Err(Page::REFUSED);
+    }
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if path != expected {
+        return Err(Page::NOT_FOUND);
+    }
+    let redirect = Redirect::parse(query);
+    if authorization.recognizes(&redirect) { Ok(redirect) } else { Err(Page::UNKNOWN) }
+}
+
+/// Fuzz target: the head of a request.
+#[cfg(any(test, fuzzing))]
+pub fn loopback_request(data: &[u8]) {
+    let authorization = crate::oauth::integration::Integration::builder("app")
+        .redirect_uri("http://127.0.0.1:8080/cb")
+        .build()
+        .authorization()
+        .expect("it has a redirect URI")
+        .start();
+    let head = String::from_utf8_lossy(data);
+    if let Ok(redirect) = answer(&head, 8080, "/cb", &authorization) {
+        // Nobody guesses the state.
+        assert!(authorization.finish(redirect).is_err(), "{head}");
     }
 }
 

@@ -256,6 +256,16 @@ fn lists(answer: &Answer, base: &Url) -> Option<Servers> {
     Some(Servers { primary, backup })
 }
 
+/// Fuzz target: the answer of a cluster.
+#[cfg(any(test, fuzzing))]
+pub fn mobius_discovery(data: &[u8]) {
+    let Ok(answer) = serde_json::from_slice::<Answer>(data) else { return };
+    let cluster = Url::parse("https://cluster.webex.com/api/v1").expect("a URL");
+    let servers = lists(&answer, &cluster);
+    assert!(!servers.is_empty(), "the cluster that answered is a server");
+    assert!(servers.all().all(|url| url.scheme().starts_with("http")));
+}
+
 fn push_new(list: &mut Vec<Url>, url: Option<Url>) {
     list.extend(url.filter(|url| !list.contains(url)));
 }

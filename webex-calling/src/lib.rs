@@ -48,6 +48,9 @@
 
 mod client;
 mod discovery;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod line;
 mod mobius;
 mod model;

@@ -21,6 +21,9 @@ mod endpoints;
 mod error;
 pub mod events;
 mod fetched;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod http;
 mod intern;
 pub mod lenient;

@@ -53,6 +53,9 @@ pub mod client;
 pub mod error;
 pub mod event;
 mod failure;
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod guard;
 pub mod handle;
 mod macros;

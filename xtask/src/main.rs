@@ -9,6 +9,7 @@ mod bench;
 mod circles;
 mod deny;
 mod features;
+mod fuzz;
 mod gate;
 mod house;
 mod interop;
@@ -124,6 +125,11 @@ const COMMANDS: &[Command] = &[
         name: "bench",
         help: "run one benchmark: `bench <name> [arguments]`; without a name, list them",
         run: bench::run,
+    },
+    Command {
+        name: "fuzz",
+        help: "run the fuzz targets for 5 s each: `fuzz [target] [--minutes N]`",
+        run: fuzz::run,
     },
     Command {
         name: "mutants",

@@ -45,7 +45,7 @@ impl Device {
     /// Reads an answer. With `keep`, its unknown fields too, which a refresh sends back.
     ///
     /// `known` is the record that was refreshed, if this answers a refresh.
-    pub(super) fn read(
+    pub(crate) fn read(
         body: &[u8],
         etag: Option<&str>,
         keep: bool,

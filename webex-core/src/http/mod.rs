@@ -21,6 +21,8 @@ mod allow;
 mod circuit;
 mod client;
 mod dial;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod policy;
 mod proxy;
 mod remembered;

@@ -167,7 +167,9 @@ impl Proxies {
     ///
     /// Loopback is always reached directly: a proxy elsewhere has a loopback of its own, and a
     /// sandbox on this machine has to work whatever the environment says.
-    fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Result<Self, ProxyError> {
+    pub(super) fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ProxyError> {
         let value = |name: &str| {
             let present = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
             present(&name.to_lowercase()).or_else(|| {

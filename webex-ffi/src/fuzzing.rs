@@ -1,0 +1,40 @@
+//! What the fuzz target of `fuzz/` runs. The test below runs the same on its corpus.
+
+use std::ffi::CString;
+
+use crate::pointer;
+
+/// A target: its name and what it does.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All targets of this crate.
+pub const TARGETS: &[Target] = &[("c_text", c_text)];
+
+/// Text from C: what is UTF-8 comes through as it is, up to the first NUL; the rest is refused.
+pub fn c_text(data: &[u8]) {
+    let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
+    let bytes = &data[..end];
+    let text = CString::new(bytes).expect("no NUL inside");
+    // SAFETY: NUL-terminated, and alive until the end of this function.
+    let read = unsafe { pointer::text(text.as_ptr().cast(), "text") };
+    assert_eq!(read.ok(), std::str::from_utf8(bytes).ok());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_corpus_passes() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus");
+        for (name, target) in TARGETS {
+            let folder = corpus.join(name);
+            let mut count = 0;
+            for file in std::fs::read_dir(&folder).unwrap_or_else(|_| panic!("{folder:?}")) {
+                target(&std::fs::read(file.unwrap().path()).unwrap());
+                count += 1;
+            }
+            assert!(count > 3, "{name} has {count} files");
+        }
+    }
+}
