@@ -9,7 +9,7 @@
 //! use webex_tests::leak::LeakCheck;
 //!
 //! let leaks = LeakCheck::install(["hunter2-hunter2"]);
-//! tracing::info!(user = "ada", "signed in");
+//! info!(user = "ada", "signed in");
 //! leaks.add("a-token-that-came-later");
 //! leaks.assert_absent("the error", "no such user");
 //! leaks.assert_clean();
@@ -195,6 +195,8 @@ impl Visit for Text {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
+    use tracing::{error, info, trace};
+
     use super::*;
 
     /// One test, since the record of leaks is the process's.
@@ -203,14 +205,14 @@ mod tests {
         let leaks = LeakCheck::install(["s3cret/value"]);
         leaks.add("quote\"inside");
         let before = leaks.seen();
-        tracing::info!(fine = "nothing to see");
+        info!(fine = "nothing to see");
         assert_eq!(leaks.seen(), before + 1);
         leaks.assert_clean();
 
         let panics = |act: &dyn Fn()| catch_unwind(AssertUnwindSafe(act)).is_err();
-        assert!(panics(&|| tracing::trace!(body = "code=s3cret%2Fvalue")));
-        assert!(panics(&|| tracing::trace!(body = ?"a s3cret/value here")));
-        assert!(panics(&|| tracing::error!("as message: {:?}", "quote\"inside")));
+        assert!(panics(&|| trace!(body = "code=s3cret%2Fvalue")));
+        assert!(panics(&|| trace!(body = ?"a s3cret/value here")));
+        assert!(panics(&|| error!("as message: {:?}", "quote\"inside")));
         assert!(panics(&|| drop(tracing::trace_span!("span", x = "s3cret/value"))));
         assert!(panics(&|| {
             let span = tracing::trace_span!("span", late = tracing::field::Empty);

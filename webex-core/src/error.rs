@@ -17,7 +17,6 @@ use http::{
 };
 use serde_json::Value;
 use thiserror::Error;
-
 use webex_auth::{TokenError, retry_after};
 
 /// What kind of failure it was, for deciding what to do next.

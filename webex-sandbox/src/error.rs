@@ -1,7 +1,6 @@
 //! What can go wrong when a sandbox is started or waited for.
 
-use std::io;
-use std::time::Duration;
+use std::{io, time::Duration};
 
 /// Why a sandbox could not start.
 #[derive(Debug, thiserror::Error)]

@@ -34,20 +34,24 @@ pub use operation::{
     Calliope, ClientLogs, Conversation, Hydra, Locus, Mercury, Metrics, Mobius, OAuth, Operation,
     Other, Region, Service, Target, U2c, UnknownTarget, Wdm,
 };
-pub use sandbox::Sandbox;
-pub use sandbox::builder::Builder;
-pub use sandbox::faults::{FaultBuilder, FaultHandle};
-pub use sandbox::identity::Identity;
-pub use state::clients::OAuthClient;
-pub use state::devices::Device;
-pub use state::fault::{Breakage, CloseFrame, Entries, Fault, Fill, Redirect};
-pub use state::instances::{InstanceConduct, MobiusInstance, MobiusRole, Outage};
-pub use state::lines::Line;
-pub use state::log::{Request, Requests};
-pub use state::mutations::Mutation;
-pub use state::policy::{
-    CatalogHost, MeetingsQuirk, MobiusPolicy, OAuthPolicy, Policies, U2cPolicy, WdmPolicy,
+pub use sandbox::{
+    Sandbox,
+    builder::Builder,
+    faults::{FaultBuilder, FaultHandle},
+    identity::Identity,
 };
-pub use state::sockets::{Closed, Socket, SocketControl};
-pub use state::users::{NewUser, User, UserKind};
+pub use state::{
+    clients::OAuthClient,
+    devices::Device,
+    fault::{Breakage, CloseFrame, Entries, Fault, Fill, Redirect},
+    instances::{InstanceConduct, MobiusInstance, MobiusRole, Outage},
+    lines::Line,
+    log::{Request, Requests},
+    mutations::Mutation,
+    policy::{
+        CatalogHost, MeetingsQuirk, MobiusPolicy, OAuthPolicy, Policies, U2cPolicy, WdmPolicy,
+    },
+    sockets::{Closed, Socket, SocketControl},
+    users::{NewUser, User, UserKind},
+};
 pub use world::Counts;

@@ -3,8 +3,7 @@
 //! A request is told apart once, by the router, and carries its [`Operation`] from there on: into the
 //! request log, into the matching of faults, and into the events of the control API.
 
-use std::fmt;
-use std::str::FromStr;
+use std::{fmt, str::FromStr};
 
 use serde::{Serialize, Serializer};
 

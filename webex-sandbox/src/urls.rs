@@ -13,8 +13,7 @@
 //! The paths are the same in both styles, but for Mobius and Mercury, whose real paths carry no
 //! service name; `host_rewrite` maps those.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
 use http::Request;
 

@@ -3,8 +3,7 @@
 
 mod common;
 
-use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::{fmt::Write as _, path::PathBuf};
 
 use common::Client;
 use http::Method;

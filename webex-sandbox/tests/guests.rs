@@ -2,8 +2,10 @@
 
 mod common;
 
-use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use common::Client;
 use hmac::{Hmac, KeyInit, Mac};
 use http::Method;

@@ -4,8 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
+use base64::{Engine, prelude::BASE64_STANDARD};
 use common::{Client, MercuryClient};
 use http::Method;
 use serde_json::{Value, json};

@@ -3,9 +3,11 @@
 //! A change of what applications can use shows in a review as a change of these files, whether it was
 //! meant or not. `cargo xtask api` rewrites them; the gate compares.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::workspace::{self, Notes, Workspace};
-use crate::{api, deny, features, house, interop, package, sbom, setup, unsafety};
+use crate::{
+    api, deny, features, house, interop, package, sbom, setup, style, unsafety,
+    workspace::{self, Notes, Workspace},
+};
 
 struct Step {
     name: &'static str,
@@ -63,6 +65,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
 pub(crate) fn fmt(workspace: &Workspace) -> Result<Notes> {
     setup::require_component(workspace, "fmt")?;
     workspace::run(workspace.cargo("fmt").args(["--all", "--check"]))?;
+    style::check_order(workspace)?;
     Ok(Notes::new())
 }
 

@@ -2,17 +2,11 @@
 //! import each other in a circle, links between documents lead somewhere, and what documents promise
 //! is tested.
 
-use std::collections::BTreeSet;
-use std::fs;
-use std::path::Path;
+use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::circles;
-use crate::links;
-use crate::promises;
-use crate::rows;
-use crate::workspace::Workspace;
+use crate::{circles, links, promises, rows, style, workspace::Workspace};
 
 /// A file longer than this has more than one subject.
 const MAX_LINES: usize = 600;
@@ -56,6 +50,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             .with_context(|| format!("cannot read {}", file.display()))?;
         if source {
             found.extend(check_source(file, &text));
+            if extension == Some("rs") {
+                found.extend(style::check(file, &text));
+            }
             if !file.starts_with("xtask") {
                 tested.extend(rows::tested(&text));
                 tests.extend(promises::tests(&text));

@@ -4,9 +4,7 @@
 //! from the registries of npm and Python at the hashes of the lock files, and the programs it starts.
 //! A copy of the lock file beside what was installed from it tells whether that is still right.
 
-use std::ffi::OsString;
-use std::fs;
-use std::path::PathBuf;
+use std::{ffi::OsString, fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 

@@ -3,9 +3,11 @@
 //! The program is `webex live` (webex-cli), so that xtask stays free of the SDK; this builds it and
 //! becomes it.
 
-use std::env;
-use std::ffi::{OsStr, OsString};
-use std::process::Command;
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
 

@@ -21,13 +21,12 @@ mod promises;
 mod rows;
 mod sbom;
 mod setup;
+mod style;
 mod tokens;
 mod unsafety;
 mod workspace;
 
-use std::env;
-use std::ffi::OsString;
-use std::process::ExitCode;
+use std::{env, ffi::OsString, process::ExitCode};
 
 use anyhow::{Result, bail, ensure};
 
@@ -200,7 +199,10 @@ fn no_arguments(arguments: &[OsString]) -> Result<()> {
 
 fn fmt(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     match arguments {
-        [] => workspace::run(workspace.cargo("fmt").arg("--all")),
+        [] => {
+            style::order_all(workspace)?;
+            workspace::run(workspace.cargo("fmt").arg("--all"))
+        }
         [flag] if flag == "--check" => gate::fmt(workspace).map(drop),
         [other, ..] => bail!("unexpected argument `{}`", other.to_string_lossy()),
     }

@@ -7,8 +7,7 @@
 //! leaves out what is caught already. Further arguments go to cargo-mutants: `--list`, `--shard 1/4`,
 //! `--file`, `-j 2`.
 
-use std::ffi::OsString;
-use std::fs;
+use std::{ffi::OsString, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 

@@ -1,7 +1,6 @@
 //! Crates as they would be published: complete, packaged, and used by a project outside.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;

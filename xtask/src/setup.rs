@@ -5,13 +5,14 @@
 //! from `rust-toolchain.toml`, cargo-deny from its registry in the one version the gate uses, and the
 //! packages of the interop suite as its lock files say.
 
-use std::fs;
-use std::path::Path;
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::interop;
-use crate::workspace::{self, Notes, Workspace};
+use crate::{
+    interop,
+    workspace::{self, Notes, Workspace},
+};
 
 /// The cargo-deny the gate uses. Its configuration format changes between minor versions.
 const DENY_VERSION: &str = "0.20.2";

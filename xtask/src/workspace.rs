@@ -1,9 +1,13 @@
 //! Where the workspace is, and how commands are started in it.
 
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::{env, fmt, str};
+use std::{
+    env,
+    ffi::OsStr,
+    fmt,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    str,
+};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;

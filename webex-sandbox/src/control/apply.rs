@@ -1,22 +1,25 @@
 //! Carries out a [`Control`].
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Control, ControlError, Outcome};
-use crate::exchange::reply::merge_patch;
-use crate::seconds;
-use crate::state::instances::InstanceConduct;
-use crate::state::messages::Message;
-use crate::state::policy::Policies;
-use crate::state::sockets::{SocketCommand, SocketControl};
-use crate::state::tokens::{Access, Tokens};
-use crate::urls;
-use crate::world::{Change, World};
+use crate::{
+    exchange::reply::merge_patch,
+    seconds,
+    state::{
+        instances::InstanceConduct,
+        messages::Message,
+        policy::Policies,
+        sockets::{SocketCommand, SocketControl},
+        tokens::{Access, Tokens},
+    },
+    urls,
+    world::{Change, World},
+};
 
 /// The event that says that Mobius has dropped a registration.
 const REGISTRATION_DOWN: &str = "registration.down";

@@ -12,20 +12,23 @@ pub(crate) mod apply;
 pub(crate) mod http;
 pub(crate) mod shape;
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::seconds;
-use crate::state::clients::OAuthClient;
-use crate::state::fault::Fault;
-use crate::state::instances::InstanceConduct;
-use crate::state::mutations::Mutation;
-use crate::state::policy::Policies;
-use crate::state::sockets::SocketControl;
-use crate::state::users::{NewUser, User};
+use crate::{
+    seconds,
+    state::{
+        clients::OAuthClient,
+        fault::Fault,
+        instances::InstanceConduct,
+        mutations::Mutation,
+        policy::Policies,
+        sockets::SocketControl,
+        users::{NewUser, User},
+    },
+};
 
 /// Something that can be told to a sandbox; applied by [`Sandbox::control`](crate::Sandbox::control).
 ///

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::HeaderMap;
-use http::header::HeaderName;
+use http::{HeaderMap, header::HeaderName};
 use hyper::upgrade::OnUpgrade;
 use serde_json::{Map, Value};
 
-use crate::exchange::connection::Connection;
-use crate::exchange::reply::Reply;
-use crate::state::fault::Fault;
-use crate::state::instances::Instance;
-use crate::state::users::User;
-use crate::urls::Base;
-use crate::world::World;
+use crate::{
+    exchange::{connection::Connection, reply::Reply},
+    state::{fault::Fault, instances::Instance, users::User},
+    urls::Base,
+    world::World,
+};
 
 /// The variable parts of a path, by name.
 pub(crate) type Params = Vec<(String, String)>;

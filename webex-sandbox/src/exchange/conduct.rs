@@ -6,32 +6,38 @@
 //!
 //! Handlers get a [`Call`] and return a [`Reply`]; they know nothing of the rest.
 
-use std::future::Future;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{future::Future, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use http::header::{
-    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE,
-    DATE, HeaderName, ORIGIN, VARY,
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode,
+    header::{
+        ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+        ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_REQUEST_HEADERS, AUTHORIZATION, CONTENT_TYPE,
+        DATE, HeaderName, ORIGIN, VARY,
+    },
 };
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::upgrade::OnUpgrade;
 use tokio::time::sleep;
 
-use crate::exchange::call::{Call, Params};
-use crate::exchange::connection::{Abort, Connection};
-use crate::exchange::reply::Reply;
-use crate::exchange::script;
-use crate::operation::{Operation, Other};
-use crate::redact;
-use crate::state::fault::{Breakage, Fault};
-use crate::state::instances::Outage;
-use crate::state::log::{Arrival, Request as LoggedRequest};
-use crate::state::mutations::Mutation;
-use crate::urls::Base;
-use crate::world::{Change, World};
+use crate::{
+    exchange::{
+        call::{Call, Params},
+        connection::{Abort, Connection},
+        reply::Reply,
+        script,
+    },
+    operation::{Operation, Other},
+    redact,
+    state::{
+        fault::{Breakage, Fault},
+        instances::Outage,
+        log::{Arrival, Request as LoggedRequest},
+        mutations::Mutation,
+    },
+    urls::Base,
+    world::{Change, World},
+};
 
 /// Largest body accepted.
 const BODY_LIMIT: usize = 4 * 1024 * 1024;

@@ -1,18 +1,19 @@
 //! Paths of a service.
 
-use std::future::Future;
-use std::sync::Arc;
+use std::{future::Future, sync::Arc};
 
-use axum::body::Body;
-use axum::extract::{RawPathParams, State};
-use axum::routing::{MethodFilter, MethodRouter, on};
+use axum::{
+    body::Body,
+    extract::{RawPathParams, State},
+    routing::{MethodFilter, MethodRouter, on},
+};
 use http::Request;
 
-use crate::exchange::call::Call;
-use crate::exchange::conduct::conduct;
-use crate::exchange::reply::Reply;
-use crate::operation::Operation;
-use crate::world::World;
+use crate::{
+    exchange::{call::Call, conduct::conduct, reply::Reply},
+    operation::Operation,
+    world::World,
+};
 
 pub(crate) const GET: MethodFilter = MethodFilter::GET;
 pub(crate) const POST: MethodFilter = MethodFilter::POST;

@@ -2,11 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderName, LOCATION};
-use http::{HeaderMap, StatusCode};
+use http::{
+    HeaderMap, StatusCode,
+    header::{AUTHORIZATION, HeaderName, LOCATION},
+};
 use serde_json::{Value, json};
 use url::form_urlencoded;
 

@@ -1,12 +1,16 @@
 //! How a sandbox is configured before it starts.
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
 
-use crate::state::config::Config;
-use crate::state::instances::MobiusInstance;
-use crate::state::policy::{MobiusPolicy, OAuthPolicy, Policies, U2cPolicy, WdmPolicy};
+use crate::state::{
+    config::Config,
+    instances::MobiusInstance,
+    policy::{MobiusPolicy, OAuthPolicy, Policies, U2cPolicy, WdmPolicy},
+};
 
 /// Configuration of a [`Sandbox`](crate::Sandbox); made by
 /// [`Sandbox::builder`](crate::Sandbox::builder).

@@ -1,17 +1,22 @@
 //! Faults in Rust: [`FaultBuilder`] and [`FaultHandle`].
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use serde_json::Value;
 
-use crate::control::apply::apply;
-use crate::control::{Control, Outcome};
-use crate::operation::Target;
-use crate::state::fault::{Breakage, CloseFrame, Entries, Fault, Fill, Redirect};
-use crate::world::World;
+use crate::{
+    control::{Control, Outcome, apply::apply},
+    operation::Target,
+    state::fault::{Breakage, CloseFrame, Entries, Fault, Fill, Redirect},
+    world::World,
+};
 
 /// A fault being described; made by [`Sandbox::fail`](crate::Sandbox::fail).
 ///

@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::control::apply::apply;
-use crate::control::{Control, Outcome};
-use crate::state::clients::OAuthClient;
-use crate::world::World;
+use crate::{
+    control::{Control, Outcome, apply::apply},
+    state::clients::OAuthClient,
+    world::World,
+};
 
 /// Control over who signs in and which clients exist; made by
 /// [`Sandbox::identity`](crate::Sandbox::identity).

@@ -6,36 +6,38 @@ pub(crate) mod builder;
 pub(crate) mod faults;
 pub(crate) mod identity;
 
-use std::fmt;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, sync::Arc, time::Duration};
 
 use serde_json::Value;
-use tokio::net::TcpListener;
-use tokio::time::timeout;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_rustls::TlsAcceptor;
+use tracing::warn;
 use url::Url;
 
-use self::builder::Builder;
-use self::faults::FaultBuilder;
-use self::identity::Identity;
-use crate::control::apply::{apply, edit_instance, edit_policies};
-use crate::control::{Control, ControlError, Outcome};
-use crate::error::{StartError, WaitTimeout};
-use crate::operation::Target;
-use crate::redact;
-use crate::server::{self, router, tls::Tls};
-use crate::state::config::Config;
-use crate::state::devices::Device;
-use crate::state::fault::CloseFrame;
-use crate::state::instances::{InstanceConduct, MobiusInstance};
-use crate::state::lines::Line;
-use crate::state::log::Requests;
-use crate::state::mutations::Mutation;
-use crate::state::policy::{MobiusPolicy, OAuthPolicy, U2cPolicy, WdmPolicy};
-use crate::state::sockets::{Socket, SocketControl};
-use crate::state::users::{NewUser, User};
-use crate::world::{Counts, World, expiry};
+use self::{builder::Builder, faults::FaultBuilder, identity::Identity};
+use crate::{
+    control::{
+        Control, ControlError, Outcome,
+        apply::{apply, edit_instance, edit_policies},
+    },
+    error::{StartError, WaitTimeout},
+    operation::Target,
+    redact,
+    server::{self, router, tls::Tls},
+    state::{
+        config::Config,
+        devices::Device,
+        fault::CloseFrame,
+        instances::{InstanceConduct, MobiusInstance},
+        lines::Line,
+        log::Requests,
+        mutations::Mutation,
+        policy::{MobiusPolicy, OAuthPolicy, U2cPolicy, WdmPolicy},
+        sockets::{Socket, SocketControl},
+        users::{NewUser, User},
+    },
+    world::{Counts, World, expiry},
+};
 
 /// How long [`Sandbox::wait_for`] waits.
 const WAIT: Duration = Duration::from_secs(10);
@@ -94,7 +96,7 @@ impl Sandbox {
         let listener = TcpListener::bind(address).await.map_err(listen)?;
         let bound = listener.local_addr().map_err(listen)?;
         if !bound.ip().is_loopback() {
-            tracing::warn!(
+            warn!(
                 address = %bound,
                 "the sandbox listens beyond loopback: its control API has no password"
             );

@@ -3,28 +3,30 @@
 pub(crate) mod router;
 pub(crate) mod tls;
 
-use std::convert::Infallible;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use axum::Router;
-use axum::body::Body;
+use axum::{Router, body::Body};
 use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
+use hyper::{body::Incoming, service::service_fn};
+use hyper_util::{rt::TokioIo, server::conn::auto};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt;
+use tracing::{debug, warn};
 
-use crate::control;
-use crate::exchange::conduct::{conduct, delay, is_preflight, preflight};
-use crate::exchange::connection::{Abort, Connection, Guarded};
-use crate::operation::Other;
-use crate::world::World;
+use crate::{
+    control,
+    exchange::{
+        conduct::{conduct, delay, is_preflight, preflight},
+        connection::{Abort, Connection, Guarded},
+    },
+    operation::Other,
+    world::World,
+};
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -44,7 +46,7 @@ pub(crate) async fn accept(
             Ok((stream, _)) => stream,
             Err(error) => {
                 // Out of descriptors, most likely: let others finish first.
-                tracing::warn!(%error, "cannot accept a connection");
+                warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
             }
@@ -71,8 +73,8 @@ async fn serve(
         None => speak(world, connection, stream, services).await,
         Some(acceptor) => match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
             Ok(Ok(stream)) => speak(world, connection, stream, services).await,
-            Ok(Err(error)) => tracing::debug!(%error, "TLS handshake failed"),
-            Err(_) => tracing::debug!("TLS handshake took too long"),
+            Ok(Err(error)) => debug!(%error, "TLS handshake failed"),
+            Err(_) => debug!("TLS handshake took too long"),
         },
     }
 }
@@ -95,7 +97,7 @@ where
         () = ended.idle(idle_limit) => {}
         served = serving => {
             if let Err(error) = served {
-                tracing::debug!(%error, "connection ended");
+                debug!(%error, "connection ended");
             }
         }
     }

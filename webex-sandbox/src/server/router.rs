@@ -2,17 +2,16 @@
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::body::Body;
-use axum::extract::State;
-use axum::response::Response;
+use axum::{Router, body::Body, extract::State, response::Response};
 use http::{Request, Uri};
 
-use crate::control;
-use crate::exchange::conduct::{OriginalPath, UNKNOWN, conduct, unknown};
-use crate::services::{hydra, mercury, messages, misc, mobius, oauth, u2c, wdm};
-use crate::urls::{Base, host_rewrite};
-use crate::world::World;
+use crate::{
+    control,
+    exchange::conduct::{OriginalPath, UNKNOWN, conduct, unknown},
+    services::{hydra, mercury, messages, misc, mobius, oauth, u2c, wdm},
+    urls::{Base, host_rewrite},
+    world::World,
+};
 
 /// Merges what the services and the control API serve.
 pub(crate) fn build(world: Arc<World>) -> Router {

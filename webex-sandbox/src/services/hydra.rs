@@ -5,12 +5,16 @@ use std::sync::Arc;
 use axum::Router;
 use serde_json::json;
 
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::exchange::route::{GET, route};
-use crate::operation::{Conversation, Hydra};
-use crate::state::users::UserKind;
-use crate::world::World;
+use crate::{
+    exchange::{
+        call::Call,
+        reply::Reply,
+        route::{GET, route},
+    },
+    operation::{Conversation, Hydra},
+    state::users::UserKind,
+    world::World,
+};
 
 /// The paths of the service.
 pub(crate) fn routes() -> Router<Arc<World>> {

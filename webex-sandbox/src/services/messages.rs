@@ -5,13 +5,17 @@ use std::sync::Arc;
 use axum::Router;
 use serde_json::{Value, json};
 
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::exchange::route::{GET, POST, route};
-use crate::operation::{Conversation, Hydra};
-use crate::state::messages::{Message, global_id, local_id};
-use crate::urls::Base;
-use crate::world::World;
+use crate::{
+    exchange::{
+        call::Call,
+        reply::Reply,
+        route::{GET, POST, route},
+    },
+    operation::{Conversation, Hydra},
+    state::messages::{Message, global_id, local_id},
+    urls::Base,
+    world::World,
+};
 
 /// The paths of the service.
 pub(crate) fn routes() -> Router<Arc<World>> {

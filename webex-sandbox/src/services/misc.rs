@@ -7,11 +7,15 @@ use http::StatusCode;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::exchange::route::{GET, POST, PUT, route};
-use crate::operation::{Calliope, ClientLogs, Locus, Metrics, Region};
-use crate::world::World;
+use crate::{
+    exchange::{
+        call::Call,
+        reply::Reply,
+        route::{GET, POST, PUT, route},
+    },
+    operation::{Calliope, ClientLogs, Locus, Metrics, Region},
+    world::World,
+};
 
 /// The paths of the service.
 pub(crate) fn routes() -> Router<Arc<World>> {

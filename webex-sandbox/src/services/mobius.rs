@@ -9,19 +9,25 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::exchange::route::{DELETE, GET, POST, route};
-use crate::operation::Mobius;
-use crate::seconds;
-use crate::state::expiry::Expiring;
-use crate::state::instances::MobiusRole;
-use crate::state::lines::{Line, LineEntry};
-use crate::state::mutations::Mutation;
-use crate::state::policy::MobiusPolicy;
-use crate::state::users::User;
-use crate::urls::Base;
-use crate::world::{Change, World};
+use crate::{
+    exchange::{
+        call::Call,
+        reply::Reply,
+        route::{DELETE, GET, POST, route},
+    },
+    operation::Mobius,
+    seconds,
+    state::{
+        expiry::Expiring,
+        instances::MobiusRole,
+        lines::{Line, LineEntry},
+        mutations::Mutation,
+        policy::MobiusPolicy,
+        users::User,
+    },
+    urls::Base,
+    world::{Change, World},
+};
 
 /// The user has as many lines as allowed.
 const DEVICE_LIMIT: u32 = 101;

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use axum::Router;
 use serde_json::{Map, Value, json};
 
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::exchange::route::{GET, route};
-use crate::operation::U2c;
-use crate::state::mutations::Mutation;
-use crate::state::policy::CatalogHost;
-use crate::urls::{Base, CATALOG};
-use crate::world::World;
+use crate::{
+    exchange::{
+        call::Call,
+        reply::Reply,
+        route::{GET, route},
+    },
+    operation::U2c,
+    state::{mutations::Mutation, policy::CatalogHost},
+    urls::{Base, CATALOG},
+    world::World,
+};
 
 /// Services a client needs before anybody is signed in.
 const LIMITED: [&str; 6] = ["u2c", "hydra", "idbroker", "identity", "metrics", "clientLogs"];

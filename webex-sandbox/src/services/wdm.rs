@@ -1,24 +1,31 @@
 //! WDM: registration of devices.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::Router;
-use http::StatusCode;
-use http::header::{ETAG, IF_NONE_MATCH};
+use http::{
+    StatusCode,
+    header::{ETAG, IF_NONE_MATCH},
+};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::exchange::route::{DELETE, GET, POST, PUT, route};
-use crate::operation::Wdm;
-use crate::state::devices::{Device, DeviceEntry};
-use crate::state::expiry::Expiring;
-use crate::state::mutations::Mutation;
-use crate::state::users::User;
-use crate::urls::Base;
-use crate::world::{Change, World};
+use crate::{
+    exchange::{
+        call::Call,
+        reply::Reply,
+        route::{DELETE, GET, POST, PUT, route},
+    },
+    operation::Wdm,
+    state::{
+        devices::{Device, DeviceEntry},
+        expiry::Expiring,
+        mutations::Mutation,
+        users::User,
+    },
+    urls::Base,
+    world::{Change, World},
+};
 
 /// Most developer features made up.
 const MAX_FEATURES: usize = 100_000;

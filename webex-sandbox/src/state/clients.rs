@@ -1,12 +1,10 @@
 //! Registered OAuth clients.
 
-use std::fmt;
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use serde::Deserialize;
 
-use crate::seconds;
-use crate::state::policy::OAuthPolicy;
+use crate::{seconds, state::policy::OAuthPolicy};
 
 /// A client (integration) known to the authorization server.
 ///

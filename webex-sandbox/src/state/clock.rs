@@ -1,7 +1,9 @@
 //! The clock that answers tell (`Date`).
 
-use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::{
+    sync::atomic::{AtomicI64, Ordering},
+    time::{Duration, SystemTime},
+};
 
 use http::HeaderValue;
 

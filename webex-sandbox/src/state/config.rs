@@ -1,11 +1,8 @@
 //! How a sandbox was configured when it started.
 
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::time::Duration;
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::state::instances::MobiusInstance;
-use crate::state::policy::Policies;
+use crate::state::{instances::MobiusInstance, policy::Policies};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Config {

@@ -1,8 +1,6 @@
 //! WDM devices.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,9 +8,10 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::seconds;
-use crate::state::timestamps;
-use crate::state::users::User;
+use crate::{
+    seconds,
+    state::{timestamps, users::User},
+};
 
 /// A registered WDM device, as the sandbox sees it.
 #[derive(Clone, Debug, Serialize)]

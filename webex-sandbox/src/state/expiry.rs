@@ -4,12 +4,10 @@
 //! only moves the latter (the heap is told when it moves forward); when the heap's comes up and finds the record alive, it is armed again. So a keepalive
 //! costs no search, however many lines there are.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::{cmp::Reverse, collections::BinaryHeap};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// What may expire.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

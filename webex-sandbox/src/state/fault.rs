@@ -1,14 +1,12 @@
 //! Faults: scripted misbehaviour.
 
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::operation::Target;
-use crate::seconds;
+use crate::{operation::Target, seconds};
 
 /// Close codes by which Mercury tells an HTTP status.
 const ALIAS_BASE: u16 = 4000;

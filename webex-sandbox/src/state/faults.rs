@@ -3,14 +3,15 @@
 //! They are asked in the order they were added and the first that applies is used, so several with a
 //! count make a sequence: first 503 twice, then 429 once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering},
+};
 
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use crate::operation::Operation;
-use crate::state::fault::Fault;
+use crate::{operation::Operation, state::fault::Fault};
 
 /// All faults, in the order they were added. Those used up stay, for the count, until cleared.
 #[derive(Debug, Default)]

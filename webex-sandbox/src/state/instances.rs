@@ -5,8 +5,7 @@ use std::time::Duration;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-use crate::seconds;
-use crate::state::policy::MobiusPolicy;
+use crate::{seconds, state::policy::MobiusPolicy};
 
 /// What a Mobius server is to the clients that discover it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,7 +1,9 @@
 //! Delays added to answers and connections.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 /// Added delays, in nanoseconds.
 #[derive(Debug)]

@@ -1,15 +1,12 @@
 //! Webex Calling lines: registrations at the Mobius instances.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::state::timestamps;
-use crate::state::users::User;
+use crate::state::{timestamps, users::User};
 
 /// A line registered at a Mobius instance.
 #[derive(Clone, Debug, Serialize)]

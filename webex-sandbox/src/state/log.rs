@@ -3,19 +3,23 @@
 //! Entries live in a ring; each is shared, so a query copies pointers. The status is filled in when the
 //! answer is ready, which is also when the entry goes to the log file.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::fs::{File, OpenOptions};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
-use std::time::Duration;
+use std::{
+    collections::VecDeque,
+    fmt,
+    fs::{File, OpenOptions},
+    io::{self, BufWriter, Write},
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde::ser::SerializeStruct;
-use serde::{Serialize, Serializer};
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use tracing::warn;
 
 use crate::operation::{Operation, Target};
 
@@ -318,7 +322,7 @@ impl Log {
             let mut file = file.lock();
             // Flushed per line: whoever reads the file sees whole lines at once.
             if let Err(error) = file.write_all(&line).and_then(|()| file.flush()) {
-                tracing::warn!(%error, "cannot write the request log");
+                warn!(%error, "cannot write the request log");
             }
         }
     }

@@ -1,14 +1,11 @@
 //! What the authorization server remembers: clients, codes, and who signs in. Issued tokens are in
 //! [`tokens`](crate::state::tokens).
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::state::clients::OAuthClient;
-use crate::state::users::User;
+use crate::state::{clients::OAuthClient, users::User};
 
 /// What the authorization server remembers besides tokens.
 #[derive(Debug, Default)]

@@ -1,7 +1,9 @@
 //! The rules that the services follow. All of them can be changed while the sandbox runs.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use serde::{Deserialize, Serialize};
 

@@ -3,8 +3,10 @@
 //! Each open socket has a task (`services::mercury::session`) that owns the connection. It keeps its
 //! [`Socket`] record up to date here and carries out the [`SocketCommand`]s it is sent.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -12,9 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-use crate::state::fault::CloseFrame;
-use crate::state::messages::Message;
-use crate::state::timestamps;
+use crate::state::{fault::CloseFrame, messages::Message, timestamps};
 
 /// Frames remembered per socket.
 const FRAMES_KEPT: usize = 64;

@@ -4,14 +4,15 @@
 //! organization. Whether one has expired is looked at when it is used; how many access tokens a user
 //! can have is capped.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
-use std::time::Duration;
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::Instant;
 
-use crate::seconds;
-use crate::state::users::User;
+use crate::{seconds, state::users::User};
 
 /// Second field of every token and code.
 const CLUSTER: &str = "SBX1";

@@ -5,36 +5,39 @@
 
 pub(crate) mod expiry;
 
-use std::fmt;
-use std::io;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use parking_lot::{Mutex, RwLock};
 use serde::Serialize;
-use tokio::sync::{broadcast, watch};
-use tokio::time::Instant;
+use tokio::{
+    sync::{broadcast, watch},
+    time::Instant,
+};
 
-use crate::operation::Operation;
-use crate::state::clock::Clock;
-use crate::state::config::Config;
-use crate::state::devices::Devices;
-use crate::state::expiry::Expiry;
-use crate::state::fault::Fault;
-use crate::state::faults::Faults;
-use crate::state::instances::Instance;
-use crate::state::latency::Latency;
-use crate::state::lines::Lines;
-use crate::state::log::Log;
-use crate::state::messages::Messages;
-use crate::state::mutations::{Mutation, Mutations};
-use crate::state::oauth::{Decision, OAuthServer};
-use crate::state::policy::Policies;
-use crate::state::sockets::Sockets;
-use crate::state::tokens::{Access, Tokens};
-use crate::state::users::{NewUser, User, Users};
-use crate::tasks::Tasks;
-use crate::urls::Places;
+use crate::{
+    operation::Operation,
+    state::{
+        clock::Clock,
+        config::Config,
+        devices::Devices,
+        expiry::Expiry,
+        fault::Fault,
+        faults::Faults,
+        instances::Instance,
+        latency::Latency,
+        lines::Lines,
+        log::Log,
+        messages::Messages,
+        mutations::{Mutation, Mutations},
+        oauth::{Decision, OAuthServer},
+        policy::Policies,
+        sockets::Sockets,
+        tokens::{Access, Tokens},
+        users::{NewUser, User, Users},
+    },
+    tasks::Tasks,
+    urls::Places,
+};
 
 /// Organization of the default user.
 const DEFAULT_ORG: &str = "0e600000-0000-4000-8000-000000000003";

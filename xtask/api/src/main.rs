@@ -2,10 +2,7 @@
 //!
 //! Auto traits and blanket implementations are left out: they follow from the rest.
 
-use std::env;
-use std::error::Error;
-use std::fs;
-use std::path::PathBuf;
+use std::{env, error::Error, fs, path::PathBuf};
 
 use public_api::Builder;
 

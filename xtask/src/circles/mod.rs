@@ -8,15 +8,16 @@
 mod source;
 mod tree;
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::workspace::{self, Workspace};
-
 use self::tree::Graph;
+use crate::workspace::{self, Workspace};
 
 /// The circles that stay: all files of each, and why. One that is gone, has grown or has shrunk is a
 /// failure, so that the list says what is true.

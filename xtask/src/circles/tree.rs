@@ -1,9 +1,11 @@
 //! The modules of one target (a library, a program, a test), and which file imports which.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
-use std::slice;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    slice,
+};
 
 use anyhow::{Context, Result};
 

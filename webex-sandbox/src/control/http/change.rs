@@ -2,19 +2,22 @@
 
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{RawPathParams, State};
-use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodFilter, on};
-use axum::{Json, Router};
+use axum::{
+    Json, Router,
+    body::Bytes,
+    extract::{RawPathParams, State},
+    response::{IntoResponse, Response},
+    routing::{MethodFilter, on},
+};
 use http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::refused::{Refused, Result};
-use crate::control::Outcome;
-use crate::control::apply::apply_json;
-use crate::exchange::route::{DELETE, POST, PUT};
-use crate::world::World;
+use crate::{
+    control::{Outcome, apply::apply_json},
+    exchange::route::{DELETE, POST, PUT},
+    world::World,
+};
 
 const PATCH: MethodFilter = MethodFilter::PATCH;
 

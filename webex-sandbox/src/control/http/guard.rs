@@ -5,19 +5,20 @@
 //! address or a configured name; a browser's `Origin` must be the sandbox's own; and `Sec-Fetch-Site`
 //! must not say that the request comes from elsewhere.
 
-use std::net::IpAddr;
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
-use axum::body::Body;
-use axum::extract::State;
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use http::header::{HeaderName, ORIGIN};
-use http::{Request, StatusCode};
+use axum::{
+    body::Body,
+    extract::State,
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use http::{
+    Request, StatusCode,
+    header::{HeaderName, ORIGIN},
+};
 
-use crate::exchange::reply::Reply;
-use crate::urls::Base;
-use crate::world::World;
+use crate::{exchange::reply::Reply, urls::Base, world::World};
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 

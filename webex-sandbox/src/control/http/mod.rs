@@ -14,9 +14,7 @@ mod stream;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::middleware::from_fn_with_state;
-use axum::routing::get;
+use axum::{Router, middleware::from_fn_with_state, routing::get};
 use http::StatusCode;
 
 use crate::world::World;

@@ -6,16 +6,22 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Query, State};
-use axum::response::{IntoResponse, Response};
-use http::header::{
-    ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
-    X_CONTENT_TYPE_OPTIONS,
+use axum::{
+    extract::{Path, Query, State},
+    response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::{
+    HeaderMap, StatusCode,
+    header::{
+        ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, VARY,
+        X_CONTENT_TYPE_OPTIONS,
+    },
+};
 
-use super::query::{self, Shown};
-use super::refused::Refused;
+use super::{
+    query::{self, Shown},
+    refused::Refused,
+};
 use crate::world::World;
 
 /// Nothing but the page's own files and the control API; no inline code, no frames.

@@ -1,21 +1,23 @@
 //! Reading what there is.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::{collections::HashMap, sync::Arc};
 
-use axum::Json;
-use axum::extract::{Query, State};
+use axum::{
+    Json,
+    extract::{Query, State},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::change::{CALLS, Call};
-use crate::control::{Control, shape};
-use crate::operation::Target;
-use crate::redact;
-use crate::state::lines::Line;
-use crate::state::users::User;
-use crate::world::World;
+use crate::{
+    control::{Control, shape},
+    operation::Target,
+    redact,
+    state::{lines::Line, users::User},
+    world::World,
+};
 
 /// Which part of a list is wanted; all of it by default.
 #[derive(Debug, Default, Deserialize)]

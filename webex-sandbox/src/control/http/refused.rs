@@ -2,12 +2,13 @@
 
 use std::fmt;
 
-use axum::body::Body;
-use axum::response::{IntoResponse, Response};
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
 use http::StatusCode;
 
-use crate::control::ControlError;
-use crate::exchange::reply::Reply;
+use crate::{control::ControlError, exchange::reply::Reply};
 
 /// Answer of a control call, or why it was refused.
 pub(crate) type Result<T> = std::result::Result<T, Refused>;

@@ -1,20 +1,22 @@
 //! The request log: selecting from it, and waiting for what it is to hold.
 
-use std::str::FromStr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{str::FromStr, sync::Arc, time::Duration};
 
-use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::{
+    Json,
+    extract::{Path, Query, State},
+};
 use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::refused::{Refused, Result};
-use crate::operation::Target;
-use crate::state::log::{Request, Requests};
-use crate::world::World;
+use crate::{
+    operation::Target,
+    state::log::{Request, Requests},
+    world::World,
+};
 
 /// Most requests in one answer, unless asked otherwise.
 const DEFAULT_LIMIT: usize = 1_000;

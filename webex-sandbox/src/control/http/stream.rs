@@ -1,11 +1,11 @@
 //! `GET /sandbox/events`: changes as server-sent events.
 
-use std::convert::Infallible;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
-use axum::extract::State;
-use axum::response::Sse;
-use axum::response::sse::Event;
+use axum::{
+    extract::State,
+    response::{Sse, sse::Event},
+};
 use futures_util::{Stream, stream};
 use serde_json::json;
 use tokio::sync::broadcast::error::RecvError;

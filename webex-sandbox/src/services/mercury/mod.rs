@@ -7,23 +7,31 @@ mod session;
 use std::sync::Arc;
 
 use axum::Router;
-use http::StatusCode;
-use http::header::{
-    CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+use http::{
+    StatusCode,
+    header::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE},
 };
 use hyper_util::rt::TokioIo;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
-use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
-
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::exchange::route::{GET, route};
-use crate::operation::Mercury;
-use crate::state::fault::CloseFrame;
-use crate::world::{Change, World};
-
 use session::{Options, Session};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::derive_accept_key,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+use tracing::debug;
+
+use crate::{
+    exchange::{
+        call::Call,
+        reply::Reply,
+        route::{GET, route},
+    },
+    operation::Mercury,
+    state::fault::CloseFrame,
+    world::{Change, World},
+};
 
 /// Path of a registration's socket; below `/mercury` where services share an address.
 const REGISTRATION: &str = "/v1/apps/wx2/registrations/{device}/messages";
@@ -88,7 +96,7 @@ pub(crate) async fn connect(mut call: Call) -> Result<Reply, Reply> {
                     .await;
             }
             Err(error) => {
-                tracing::debug!(%error, "the websocket upgrade failed");
+                debug!(%error, "the websocket upgrade failed");
                 session::ended(&world, id, crate::state::sockets::Closed::Lost);
             }
         }

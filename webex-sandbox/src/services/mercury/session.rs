@@ -8,34 +8,40 @@
 //! One task reads frames and commands, and writes what is due. Answers to frames wait in a queue for
 //! the added latency; reading goes on meanwhile. Sequence numbers are given when a frame is written.
 
-use std::collections::VecDeque;
-use std::sync::Arc;
-use std::time::Duration;
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http::StatusCode;
 use serde_json::{Value, json};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame as WireClose;
-use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        Message,
+        protocol::{CloseFrame as WireClose, frame::coding::CloseCode},
+    },
+};
 use uuid::Uuid;
 
-use crate::exchange::connection::Connection;
-use crate::exchange::script::change_json;
-use crate::operation::{Mercury, Operation};
-use crate::seconds;
-use crate::services::messages;
-use crate::state::fault::{Breakage, CloseFrame, Fault};
-use crate::state::mutations::Mutation;
-use crate::state::sockets::{Closed, SocketCommand, SocketControl, SocketEntry};
-use crate::state::users::User;
-use crate::urls::Base;
-use crate::world::{Change, World};
+use crate::{
+    exchange::{connection::Connection, script::change_json},
+    operation::{Mercury, Operation},
+    seconds,
+    services::messages,
+    state::{
+        fault::{Breakage, CloseFrame, Fault},
+        mutations::Mutation,
+        sockets::{Closed, SocketCommand, SocketControl, SocketEntry},
+        users::User,
+    },
+    urls::Base,
+    world::{Change, World},
+};
 
 /// How long the client may take to answer a close frame.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);

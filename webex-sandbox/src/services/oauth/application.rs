@@ -1,12 +1,10 @@
 //! Tokens of a service app, which an administrator hands out.
 
-use http::StatusCode;
-use http::header::CACHE_CONTROL;
+use http::{StatusCode, header::CACHE_CONTROL};
 use serde_json::Value;
 
 use super::token::grant;
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
+use crate::exchange::{call::Call, reply::Reply};
 
 /// `POST /v1/applications/{id}/token` with an administrator's token; every user of the sandbox is one.
 ///

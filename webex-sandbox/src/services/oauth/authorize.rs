@@ -2,19 +2,22 @@
 //!
 //! No page is shown: the sandbox's user agrees at once, or refuses when told to.
 
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, LOCATION};
+use http::{
+    StatusCode,
+    header::{CACHE_CONTROL, LOCATION},
+};
 use tokio::time::Instant;
 use url::Url;
 
-use super::form::{Form, error, scopes};
-use super::token::issue;
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::seconds;
-use crate::state::clients::OAuthClient;
-use crate::state::oauth::Code;
-use crate::state::tokens::Tokens;
+use super::{
+    form::{Form, error, scopes},
+    token::issue,
+};
+use crate::{
+    exchange::{call::Call, reply::Reply},
+    seconds,
+    state::{clients::OAuthClient, oauth::Code, tokens::Tokens},
+};
 
 /// Longest plain challenge of Meetings integrations.
 const SITE_CHALLENGE_LIMIT: usize = 10;

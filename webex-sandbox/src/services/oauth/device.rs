@@ -2,19 +2,23 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
-use http::header::CACHE_CONTROL;
+use http::{StatusCode, header::CACHE_CONTROL};
 use serde_json::json;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::form::{Form, authenticate, error};
-use super::token::grant;
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::seconds;
-use crate::state::oauth::{Decision, DeviceCode};
-use crate::state::tokens::Tokens;
+use super::{
+    form::{Form, authenticate, error},
+    token::grant,
+};
+use crate::{
+    exchange::{call::Call, reply::Reply},
+    seconds,
+    state::{
+        oauth::{Decision, DeviceCode},
+        tokens::Tokens,
+    },
+};
 
 /// The grant type of the polling request.
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";

@@ -2,15 +2,17 @@
 
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use http::StatusCode;
-use http::header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use http::{
+    StatusCode,
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+};
 use serde_json::json;
 
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::state::clients::OAuthClient;
+use crate::{
+    exchange::{call::Call, reply::Reply},
+    state::clients::OAuthClient,
+};
 
 /// Parameters of which each occurs at most once.
 pub(super) struct Form(Vec<(String, String)>);

@@ -1,24 +1,27 @@
 //! Guests: tokens from a service app, and JWTs of a guest issuer.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use base64::Engine;
-use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD};
+use base64::{
+    Engine,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+};
 use hmac::{Hmac, KeyInit, Mac};
-use http::StatusCode;
-use http::header::AUTHORIZATION;
+use http::{StatusCode, header::AUTHORIZATION};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use sha2::Sha256;
 use tokio::time::Instant;
 
 use super::token::issue;
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::state::clients::OAuthClient;
-use crate::state::users::{NewUser, User};
-use crate::world::World;
+use crate::{
+    exchange::{call::Call, reply::Reply},
+    state::{
+        clients::OAuthClient,
+        users::{NewUser, User},
+    },
+    world::World,
+};
 
 /// Scope a service app needs to make guests.
 const GUEST_SCOPE: &str = "guest-issuer:write";

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::state::policy::MeetingsQuirk;
-use crate::state::users::User;
+use crate::state::{policy::MeetingsQuirk, users::User};
 
 /// Makes `body` the documented answer, and whatever else is asked for.
 pub(super) fn complete(

@@ -22,9 +22,11 @@ use std::sync::Arc;
 
 use axum::Router;
 
-use crate::exchange::route::{GET, POST, route};
-use crate::operation::OAuth;
-use crate::world::World;
+use crate::{
+    exchange::route::{GET, POST, route},
+    operation::OAuth,
+    world::World,
+};
 
 /// The routes of all front doors.
 pub(crate) fn routes() -> Router<Arc<World>> {

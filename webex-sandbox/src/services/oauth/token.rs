@@ -1,26 +1,31 @@
 //! The token endpoint with its grants, revocation, and logout.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use http::StatusCode;
-use http::header::{CACHE_CONTROL, LOCATION};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use http::{
+    StatusCode,
+    header::{CACHE_CONTROL, LOCATION},
+};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
-use super::form::{Authenticated, Form, authenticate, error};
-use super::meetings;
-use crate::exchange::call::Call;
-use crate::exchange::reply::Reply;
-use crate::seconds;
-use crate::state::clients::OAuthClient;
-use crate::state::mutations::Mutation;
-use crate::state::tokens::{Access, Refresh, Tokens};
-use crate::state::users::User;
-use crate::world::{Change, World};
+use super::{
+    form::{Authenticated, Form, authenticate, error},
+    meetings,
+};
+use crate::{
+    exchange::{call::Call, reply::Reply},
+    seconds,
+    state::{
+        clients::OAuthClient,
+        mutations::Mutation,
+        tokens::{Access, Refresh, Tokens},
+        users::User,
+    },
+    world::{Change, World},
+};
 
 /// Scope of client credentials that ask for none.
 const DEFAULT_CLIENT_SCOPE: &str = "webexsquare:admin";
