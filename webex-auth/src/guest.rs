@@ -48,7 +48,7 @@ use crate::{
 /// let credentials = Credentials::provider(guest);
 /// # }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Guest {
     endpoints: OAuthEndpoints,
     service_app: Tokens,
@@ -171,7 +171,7 @@ impl fmt::Debug for GuestIssuer {
 }
 
 /// A guest issuer's secret that is not what the developer portal shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the guest issuer's secret is no base64: copy it again from the developer portal")]
 pub struct BadIssuerSecret;
 

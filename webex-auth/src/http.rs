@@ -219,7 +219,7 @@ impl fmt::Debug for TokenReply {
 }
 
 /// The request got no answer.
-#[derive(Clone, Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum TokenTransportError {
     /// No answer in time.
@@ -241,7 +241,7 @@ impl TokenTransportError {
 }
 
 /// [`TokenHttp`] by reqwest.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct ReqwestHttp(reqwest::Client);
 
 impl ReqwestHttp {

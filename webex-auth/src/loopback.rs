@@ -17,6 +17,7 @@ use tokio::{
     task::JoinSet,
     time,
 };
+use tracing::debug;
 
 use crate::{
     oauth::authorize::{Authorization, CodeGrant, Redirect, RedirectError},
@@ -110,7 +111,7 @@ impl LoopbackListener {
                         connections.spawn(time::timeout(timings::LOOPBACK_READ, read_head(stream)));
                     }
                     Err(error) => {
-                        tracing::debug!(%error, "a connection of the browser was lost");
+                        debug!(%error, "a connection of the browser was lost");
                         time::sleep(timings::LOOPBACK_ACCEPT_AGAIN).await;
                     }
                 },

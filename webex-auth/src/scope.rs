@@ -11,7 +11,7 @@ use thiserror::Error;
 ///
 /// The constants are those the SDK and its documentation speak of; any other is made with
 /// [`Scope::new`].
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Cow<'static, str>);
 
 macro_rules! scopes {
@@ -77,7 +77,7 @@ impl fmt::Display for Scope {
 }
 
 /// A text that cannot be a scope.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is not a scope: a scope is visible ASCII without quotes and backslashes")]
 pub struct InvalidScope(String);
 
@@ -91,7 +91,7 @@ pub struct InvalidScope(String);
 /// assert_eq!(wanted.missing_from(&granted).to_string(), "spark:calls_write spark:webrtc_calling");
 /// # Ok::<(), webex_auth::InvalidScope>(())
 /// ```
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Scopes(BTreeSet<Scope>);
 
 impl Scopes {
@@ -184,7 +184,7 @@ impl<I: IntoIterator<Item = Scope>> std::ops::BitOr<I> for Scopes {
 }
 
 /// A token lacks scopes that the program needs.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the token lacks the scopes `{missing}`: add them to the integration and sign in again")]
 pub struct MissingScopes {
     /// What is missing.

@@ -365,7 +365,7 @@ async fn an_application_that_mints_tokens_is_asked_again_and_again() {
 }
 
 /// A store that can be made to wait or fail when it is written to.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct FailingStore {
     inner: MemoryStore,
     fails: Arc<AtomicBool>,

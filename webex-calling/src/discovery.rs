@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Answer {
     #[serde(deserialize_with = "lenient::field")]
@@ -36,7 +36,7 @@ struct Answer {
     backup: Group,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Group {
     #[serde(deserialize_with = "lenient::list")]

@@ -46,7 +46,7 @@ impl StoreArguments {
 }
 
 /// Which cloud, and how to reach it.
-#[derive(Clone, Debug, Default, Args, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub(crate) struct CloudChoice {
     /// Cloud: `webex`, `fedramp`, or an origin such as `https://127.0.0.1:8443` [default: webex]
     #[arg(long, value_name = "CLOUD")]

@@ -51,7 +51,7 @@ fn block_sigpipe() {
 fn block_sigpipe() {}
 
 /// Whom a client trusts beside the operating system's roots.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Trust {
     /// Root certificates, PEM texts.
     pub(crate) roots: Vec<Vec<u8>>,

@@ -50,38 +50,38 @@ fn report<T>(step: Step, outcome: Result<T, HttpError>) -> Option<T> {
     outcome.inspect_err(|error| debug!(%error, step = step.name(), "tolerated")).ok()
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Person {
     r#type: String,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct Preferences {
     sites: Vec<Site>,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Site {
     site_url: String,
     default: bool,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ConversationUser {
     user_preferences: UserPreferences,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct UserPreferences {
     user_preferences_items: PreferenceItems,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default)]
 struct PreferenceItems {
     #[serde(rename = "preferredWebExSite")]
@@ -118,7 +118,7 @@ async fn geo_hint(webex: &Webex) -> Result<GeoHint, HttpError> {
     webex.http().send(request).await?.json()
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Clusters {
     join_cookie: Option<Value>,

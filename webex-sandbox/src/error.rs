@@ -34,7 +34,7 @@ pub enum StartError {
 }
 
 /// A condition did not come true in time.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the condition did not come true within {after:?}")]
 pub struct WaitTimeout {
     /// How long was waited.

@@ -8,7 +8,7 @@ use std::{fmt, str::FromStr};
 use serde::{Serialize, Serializer};
 
 /// A Webex service the sandbox imitates.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Service {
     /// Identity: authorize, token, revoke, guests.
@@ -77,7 +77,7 @@ impl Serialize for Service {
 /// One thing a service can be asked to do, for example `mobius.register`.
 ///
 /// Made by the functions of the service types: [`Mobius::register`], [`Wdm::refresh`], …
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operation {
     service: Service,
     name: &'static str,
@@ -127,7 +127,7 @@ impl Serialize for Operation {
 }
 
 /// What a fault or a query is about: everything, a service, or one operation of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
     /// Every request and every Mercury frame that would be answered.
@@ -188,7 +188,7 @@ impl Serialize for Target {
 }
 
 /// The text is neither `*`, nor a service, nor `service.operation`.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("no service or operation is called {0:?}")]
 pub struct UnknownTarget(String);
 

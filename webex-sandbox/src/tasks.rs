@@ -7,7 +7,7 @@ use tokio::sync::watch;
 /// Spawns tasks that end when the sandbox does.
 ///
 /// Each task holds a receiver, so "all tasks have ended" is "no receiver is left".
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Tasks {
     stop: watch::Sender<bool>,
 }

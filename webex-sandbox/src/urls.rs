@@ -20,7 +20,7 @@ use http::Request;
 use crate::state::instances::MobiusInstance;
 
 /// One entry of the service catalog.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct CatalogService {
     /// Name in `serviceLinks`.
     pub(crate) name: &'static str,
@@ -77,7 +77,7 @@ pub(crate) fn host_named<'a>(name: &str, instances: &'a [MobiusInstance]) -> Opt
 }
 
 /// Where the client believes the sandbox to be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Base {
     tls: bool,
     places: Places,

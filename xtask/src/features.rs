@@ -1,7 +1,8 @@
 //! Features: every one alone and none, and one set of them for all tests.
 //!
 //! In a build of the whole workspace each crate has the features that any member asks for, which hides
-//! a feature that does not compile without another. So each is checked by itself. For tests the
+//! a feature that does not compile without another, and a crate that does not compile without what
+//! others ask of its libraries. So each library is compiled by itself, without features and with each. For tests the
 //! opposite is wanted: the same features whatever is tested, so that the tests of one crate are built
 //! from what the tests of all have left.
 
@@ -12,13 +13,13 @@ use serde_json::Value;
 
 use crate::workspace::{self, Notes, Workspace};
 
-/// Compiles every library that has features without any, and with each of them alone.
+/// Compiles every library that is published without features, and with each of them alone.
 ///
 /// # Errors
 /// When one of them does not compile, or warns.
 pub(crate) fn each_alone(workspace: &Workspace) -> Result<Notes> {
     let metadata = workspace.metadata()?;
-    for (package, features) in with_features(&metadata) {
+    for (package, features) in libraries(&metadata) {
         for feature in std::iter::once("").chain(features) {
             let mut command = workspace.cargo("check");
             command.args(["--quiet", "-p", package, "--lib", "--no-default-features"]);
@@ -50,12 +51,15 @@ pub(crate) fn one_set(workspace: &Workspace) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// Packages with features, and their names.
-fn with_features(metadata: &Value) -> Vec<(&str, Vec<&str>)> {
+/// Libraries that are published, and the names of their features.
+fn libraries(metadata: &Value) -> Vec<(&str, Vec<&str>)> {
     let packages = workspace::array(&metadata["packages"]).filter_map(|package| {
         let features = package["features"].as_object()?.keys().map(String::as_str);
         let features: Vec<&str> = features.filter(|name| *name != "default").collect();
-        (!features.is_empty()).then_some((package["name"].as_str()?, features))
+        let library = workspace::array(&package["targets"])
+            .any(|target| workspace::array(&target["kind"]).any(|kind| kind == "lib"));
+        let published = package["publish"].is_null();
+        (library && published).then_some((package["name"].as_str()?, features))
     });
     packages.collect()
 }
@@ -90,13 +94,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn packages_without_features_are_left_out() {
+    fn every_published_library_is_compiled_alone() {
+        let library = json!([{"kind": ["lib"]}]);
         let metadata = json!({"packages": [
-            {"name": "a", "features": {"default": [], "b": [], "c": ["b"]}},
-            {"name": "d", "features": {"default": []}},
-            {"name": "e", "features": {}},
+            {"name": "a", "features": {"default": [], "b": [], "c": ["b"]}, "targets": library},
+            {"name": "d", "features": {}, "targets": library},
+            {"name": "e", "features": {}, "targets": [{"kind": ["bin"]}]},
+            {"name": "f", "features": {"g": []}, "targets": library, "publish": []},
         ]});
-        assert_eq!(with_features(&metadata), [("a", vec!["b", "c"])]);
+        assert_eq!(libraries(&metadata), [("a", vec!["b", "c"]), ("d", vec![])]);
     }
 
     #[test]

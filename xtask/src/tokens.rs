@@ -3,7 +3,7 @@
 //! Comments, strings and characters are left out: a link in a documentation comment is no import.
 
 /// One token and the line it begins on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) text: String,
     pub(crate) line: usize,

@@ -28,7 +28,7 @@ pub(crate) struct Address {
 }
 
 /// How late keepalives came, in milliseconds, sorted.
-#[derive(Serialize, Deserialize, Default)]
+#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Keepalives {
     pub(crate) late_ms: Vec<f64>,
     pub(crate) lines: usize,

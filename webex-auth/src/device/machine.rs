@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::{device::state::DeviceError, oauth::error::OAuthError, timings};
 
 /// What follows from the answer to a poll.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(super) enum Verdict {
     /// Go on.
     Wait,

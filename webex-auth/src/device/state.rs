@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::{oauth::error::OAuthError, token_set::TokenSet};
 
 /// How a device sign-in goes.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DeviceState {
     /// The user has not decided yet. Comes at the start and after each poll.
@@ -29,7 +29,7 @@ pub enum DeviceState {
 }
 
 /// Why a device sign-in failed.
-#[derive(Clone, Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum DeviceError {
     /// The user refused.

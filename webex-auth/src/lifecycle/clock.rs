@@ -6,7 +6,7 @@ use std::{
 };
 
 /// A point in time, by both clocks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// The time of day. Goes on during sleep; can be set.
     pub wall: SystemTime,
@@ -21,7 +21,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
 }
 
 /// The clocks of the operating system.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct SystemClock(Instant);
 
 impl SystemClock {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What is known about the life of a token.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     /// When it was issued, by this machine's wall clock.
     pub(crate) issued: SystemTime,
@@ -23,14 +23,14 @@ pub(crate) struct Life {
 }
 
 /// What the driver has to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Renew the tokens, once; report with [`Lifecycle::handle_outcome`].
     Renew,
 }
 
 /// How a renewal ended.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     /// There is a new token.
     Renewed(Life),
@@ -43,7 +43,7 @@ pub(crate) enum Outcome {
 }
 
 /// The answer to a request for a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub(crate) enum Answer {
     /// The token held can be used.
@@ -416,7 +416,7 @@ impl Lifecycle {
 }
 
 /// What the machine waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timer {
     /// A token has lived long enough.
     Refresh,

@@ -20,7 +20,7 @@ use crate::{
     token::AccessToken,
 };
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 enum Step {
     /// Time passes; timers fire when they are due.
     Pass(u64),
@@ -37,7 +37,7 @@ enum Step {
     SignIn(Option<u64>),
 }
 
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 enum Ending {
     /// With a token of that life, which took that long to arrive.
     Renewed {

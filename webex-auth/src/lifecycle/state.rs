@@ -7,7 +7,7 @@ use thiserror::Error;
 use crate::{oauth::error::OAuthError, provider::ProviderError, store::error::StoreError, timings};
 
 /// The state of a user's tokens.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum TokenState {
     /// At this state there is a token that can be used.
@@ -34,7 +34,7 @@ pub enum TokenState {
 }
 
 /// Why the user has to sign in again.
-#[derive(Clone, Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ReauthReason {
     /// The authorization server refused to renew the tokens: the sign-in is over.
@@ -76,7 +76,7 @@ impl ReauthReason {
 }
 
 /// Why tokens were not renewed this time.
-#[derive(Clone, Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum RenewError {
     /// The authorization server.

@@ -63,7 +63,7 @@ const AUTHORIZE: &str = "https://api.webex.com/v1/oauth2/authorize";
 const TOKEN: &str = "https://api.webex.com/v1/oauth2/token";
 
 /// What a Meetings integration may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MeetingsScope {
     /// `all_read`: read whatever the user may see.
@@ -298,7 +298,7 @@ impl fmt::Debug for MeetingsIntegrationBuilder {
 }
 
 /// What a Meetings sign-in yields: tokens, and who signed in.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct MeetingsTokens {
     tokens: TokenSet,
     about: About,

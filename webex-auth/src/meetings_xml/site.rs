@@ -20,11 +20,11 @@ use crate::server_text::ServerText;
 /// assert!("https://webex.com/".parse::<SiteName>().is_err());
 /// # Ok::<(), webex_auth::meetings_xml::InvalidSite>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SiteName(String);
 
 /// A text that names no site.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is no Webex site: use its name, such as `acme` of acme.webex.com")]
 pub struct InvalidSite(ServerText);
 

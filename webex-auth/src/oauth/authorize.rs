@@ -34,7 +34,7 @@ const STATE: usize = 32;
 
 /// Builds the link that the user's browser opens.
 #[must_use = "start() makes the link"]
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct AuthorizationRequest {
     endpoint: Url,
     client_id: String,
@@ -301,7 +301,7 @@ impl fmt::Debug for CodeGrant {
 }
 
 /// Why a redirect yields no code.
-#[derive(Clone, Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum RedirectError {
     /// The redirect answers no link of ours: it was forged, or used before.

@@ -5,7 +5,7 @@ use url::Url;
 use crate::http::TokenRequest;
 
 /// How the client id and secret are sent to the token endpoint.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClientAuth {
     /// As the form fields `client_id` and `client_secret`.
@@ -17,7 +17,7 @@ pub enum ClientAuth {
 /// The addresses of one authorization server.
 ///
 /// Start from a preset, change what differs with the setters.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthEndpoints {
     pub(crate) authorize: Url,
     pub(crate) token: Url,

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Why a request to an authorization server failed.
-#[derive(Clone, Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum OAuthError {
     /// `invalid_request`.

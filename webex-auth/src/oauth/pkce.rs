@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use crate::random;
 
 /// How the challenge is made from the verifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PkceMethod {
     /// The challenge is the verifier's SHA-256. What every current service takes.

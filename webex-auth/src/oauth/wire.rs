@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use secrecy::ExposeSecret;
-
+use tracing::debug;
 use url::{Host, Url};
 
 use crate::{
@@ -21,16 +21,16 @@ pub(crate) async fn send(
     request: TokenRequest,
 ) -> Result<TokenReply, OAuthError> {
     check_private(request.url(), request.allows_plain_http())?;
-    tracing::debug!(?request, "asking the authorization server");
+    debug!(?request, "asking the authorization server");
     let reply = http.send(&request).await.inspect_err(|error| {
-        tracing::debug!(%error, "the authorization server did not answer");
+        debug!(%error, "the authorization server did not answer");
     })?;
     if (200..300).contains(&reply.status()) {
-        tracing::debug!(status = reply.status(), "the authorization server granted");
+        debug!(status = reply.status(), "the authorization server granted");
         return Ok(reply);
     }
     let error = OAuthError::from_reply(&request, &reply);
-    tracing::debug!(%error, "the authorization server did not grant");
+    debug!(%error, "the authorization server did not grant");
     Err(error)
 }
 

@@ -19,6 +19,7 @@ use std::{
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::{task, time};
+use tracing::warn;
 
 use crate::{
     http::BoxFuture,
@@ -38,7 +39,7 @@ use crate::{
 ///
 /// Processes of one machine can share it. A damaged file is reported, never used and never
 /// overwritten: a later [`save`](Store::save) moves it to `{name}.corrupt` first.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct DirectoryStore(PathBuf);
 
 impl DirectoryStore {
@@ -183,7 +184,7 @@ impl Files {
 
     fn write(&self, value: &SecretString) -> Result<(), StoreError> {
         if matches!(self.read(), Err(StoreError::Corrupt(_))) {
-            tracing::warn!(file = %self.value().display(), "a damaged file is put aside");
+            warn!(file = %self.value().display(), "a damaged file is put aside");
             fs::rename(self.value(), self.corrupt()).map_err(StoreError::unavailable)?;
         }
         self.write_atomically(value.expose_secret()).map_err(StoreError::unavailable)

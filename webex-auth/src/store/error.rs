@@ -5,7 +5,7 @@ use std::{error::Error as StdError, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
 /// Why a store failed.
-#[derive(Clone, Debug, Error)]
+#[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// The name is not one.

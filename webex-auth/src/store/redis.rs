@@ -20,6 +20,7 @@ use tokio::{
     task::JoinHandle,
     time::{self, Instant},
 };
+use tracing::debug;
 
 use crate::{
     http::BoxFuture,
@@ -203,7 +204,7 @@ impl Lease {
 
     async fn release(&self) {
         if let Err(error) = self.if_ours(RELEASE).await {
-            tracing::debug!(%error, "the lock is left to expire");
+            debug!(%error, "the lock is left to expire");
         }
     }
 

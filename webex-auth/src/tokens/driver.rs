@@ -7,6 +7,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::{sync::mpsc, time};
+use tracing::{debug, warn};
 
 use crate::{
     http::BoxFuture,
@@ -207,11 +208,11 @@ impl Driver {
             End::Saved => {}
             End::Unchanged => self.machine.handle_outcome(now, Outcome::Unchanged),
             End::Failed(error) => {
-                tracing::warn!(%error, "the token was not renewed");
+                warn!(%error, "the token was not renewed");
                 self.machine.handle_outcome(now, Outcome::Failed(error));
             }
             End::Ended(reason) => {
-                tracing::warn!(%reason, "the user has to sign in again");
+                warn!(%reason, "the user has to sign in again");
                 if matches!(reason, ReauthReason::SignedOut) {
                     self.set = None;
                 }
@@ -236,7 +237,7 @@ impl Driver {
         self.shared.state.send_if_modified(|shown| {
             let changed = !same(shown, &state) || std::mem::take(&mut self.announce);
             if changed {
-                tracing::debug!(?state, "token state");
+                debug!(?state, "token state");
                 *shown = state;
             }
             changed

@@ -10,6 +10,7 @@ use std::{
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::time;
+use tracing::{debug, error, warn};
 
 use crate::{
     credentials::{Renewable, Source},
@@ -155,7 +156,7 @@ impl Keeper {
                 Err(error @ (StoreError::Corrupt(_) | StoreError::Foreign(_)))
                     if self.was_stored =>
                 {
-                    tracing::warn!(%error, "going on with the tokens in memory");
+                    warn!(%error, "going on with the tokens in memory");
                 }
                 Err(error @ (StoreError::Corrupt(_) | StoreError::Foreign(_))) => {
                     return End::Ended(ReauthReason::Store(error));
@@ -192,7 +193,7 @@ impl Keeper {
             set = set.counted_from(now);
         }
         if let Err(lost) = set.require(&granted) {
-            tracing::warn!(scopes = %lost.missing, "the renewed token lost scopes");
+            warn!(scopes = %lost.missing, "the renewed token lost scopes");
         }
         if [replacing, before.as_ref()].contains(&Some(set.access_token())) {
             return self.unchanged(set).await;
@@ -202,7 +203,7 @@ impl Keeper {
             && let Ok(Some(stored)) = self.load().await
             && *stored.access_token() != before
         {
-            tracing::warn!("the lock was lost and another process renewed the tokens");
+            warn!("the lock was lost and another process renewed the tokens");
             return self.adopt(stored);
         }
         self.keep(set.clone()).await;
@@ -255,7 +256,7 @@ impl Keeper {
 
     async fn save_late(&mut self) -> End {
         if let Err(error) = self.save().await {
-            tracing::warn!(%error, "the tokens still cannot be stored");
+            warn!(%error, "the tokens still cannot be stored");
         }
         End::Saved
     }
@@ -266,7 +267,7 @@ impl Keeper {
             Some((store, name)) => match store.lock(name).await {
                 Ok(lock) => Some(lock),
                 Err(error) => {
-                    tracing::warn!(%error, "supplying tokens without the lock");
+                    warn!(%error, "supplying tokens without the lock");
                     None
                 }
             },
@@ -308,7 +309,7 @@ impl Keeper {
     // --- the store ---------------------------------------------------------------------------
 
     fn adopt(&mut self, set: TokenSet) -> End {
-        tracing::debug!("using the tokens in the store");
+        debug!("using the tokens in the store");
         self.set = Some(set.clone());
         self.was_stored = true;
         End::Renewed(set)
@@ -325,7 +326,7 @@ impl Keeper {
     /// there is; but its refresh token is not, before it is stored.
     async fn keep(&mut self, set: TokenSet) {
         if let Err(error) = self.try_keep(set).await {
-            tracing::error!(%error, "the new tokens are in memory only");
+            error!(%error, "the new tokens are in memory only");
         }
     }
 
@@ -335,7 +336,7 @@ impl Keeper {
         let mut result = self.save().await;
         for pause in SAVE_AGAIN {
             let Err(error) = &result else { break };
-            tracing::warn!(%error, "the tokens were not stored, trying again");
+            warn!(%error, "the tokens were not stored, trying again");
             time::sleep(pause).await;
             result = self.save().await;
         }
@@ -357,7 +358,7 @@ impl Keeper {
         self.unsaved = false;
         let Some((store, name)) = &self.store else { return Ok(()) };
         store.delete(name).await.inspect_err(|error| {
-            tracing::warn!(%error, "the tokens were not erased from the store");
+            warn!(%error, "the tokens were not erased from the store");
         })
     }
 }

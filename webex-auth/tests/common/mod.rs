@@ -16,12 +16,11 @@ use tokio::{
     sync::Semaphore,
     time::{Instant, timeout},
 };
-use webex_tests::leak::LeakCheck;
-
 use webex_auth::{
     AccessToken, BoxFuture, Clock, Credentials, Integration, MemoryStore, Moment, OAuthEndpoints,
     Store, TokenHttp, TokenReply, TokenRequest, TokenSet, TokenState, TokenTransportError, Tokens,
 };
+use webex_tests::leak::LeakCheck;
 
 /// The tests' client secret. Registered with the leak check, as are all tokens.
 pub(crate) const SECRET: &str = "client-secret-of-tests";
@@ -131,7 +130,7 @@ pub(crate) struct Script {
 type Answer = Result<(u16, String, Option<String>), ()>;
 
 /// A request that was made.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
     pub(crate) path: String,

@@ -10,14 +10,13 @@ use parking_lot::Mutex;
 use secrecy::ExposeSecret;
 use serde_json::Value;
 use url::Url;
-use webex_sandbox::{OAuthClient, OAuthPolicy, Sandbox};
-use webex_tests::leak::LeakCheck;
-
 use webex_auth::{
     AuthorizationRequest, BoxFuture, CodeGrant, Integration, IntegrationBuilder, OAuthEndpoints,
     Redirect, RedirectError, ReqwestHttp, Scopes, TokenHttp, TokenReply, TokenRequest, TokenSet,
     TokenTransportError,
 };
+use webex_sandbox::{OAuthClient, OAuthPolicy, Sandbox};
+use webex_tests::leak::LeakCheck;
 
 pub(crate) const REDIRECT: &str = OAuthClient::DEFAULT_REDIRECT_URI;
 
@@ -114,7 +113,7 @@ pub(crate) fn client() -> reqwest::ClientBuilder {
 }
 
 /// What went over the wire.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     pub(crate) path: String,
     pub(crate) basic: bool,

@@ -153,7 +153,7 @@ const REGISTRATION_DOWN: [&str; 2] = ["registration.down", "mobius.registration.
 
 /// Reads an event of the event socket; `None` for all that do not concern registrations.
 fn registration_down(event: &MercuryEvent) -> Option<MobiusEvent> {
-    #[derive(Deserialize, Default)]
+    #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Down {
         device_id: Option<String>,

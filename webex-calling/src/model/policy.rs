@@ -38,7 +38,7 @@ impl Default for RegistrationPolicy {
 /// somebody's session without asking, and two clients that both do it evict each other for ever.
 /// Always failing would lock a client out by a registration of its own, left behind by a crash or a
 /// lost answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum DeviceLimit {
     /// Delete the first device that the server lists, whoever owns it, and register in its place.

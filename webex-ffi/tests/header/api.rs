@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 /// What a header declares. Types are in one spelling: `const char *`, no `struct`, no annotations.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Default)]
 pub(crate) struct Api {
     pub(crate) enums: BTreeMap<String, Vec<(String, String)>>,
     pub(crate) structs: BTreeMap<String, Vec<Declaration>>,

@@ -34,7 +34,7 @@ use crate::{
 ///
 /// In JSON it is an object with one field: `{"expire_token": {"token": "…", "after_s": 5}}`; one
 /// without fields is text: `"clear_faults"`. Durations are seconds.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Control {
@@ -193,7 +193,7 @@ pub enum Control {
 }
 
 /// What came of a control. In JSON an object, or nothing at all.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -233,7 +233,7 @@ pub enum Outcome {
 }
 
 /// Why a control was refused.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
     /// There is no user, device, line, socket, fault, instance, service or token of that name.

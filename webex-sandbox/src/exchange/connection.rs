@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// The connection a request came on; travels in the request's extensions.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Connection {
     /// Counted from 1.
     pub(crate) id: u64,
@@ -97,7 +97,7 @@ struct End {
 }
 
 /// Marks a response that is not to be sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Abort;
 
 impl Abort {

@@ -16,7 +16,7 @@ use crate::state::{
 /// [`Sandbox::builder`](crate::Sandbox::builder).
 ///
 /// Every setter states its default. Nothing is bound or written before [`Builder::start`].
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until start()"]
 pub struct Builder {
     pub(crate) config: Config,

@@ -184,7 +184,7 @@ impl<'a> FaultBuilder<'a> {
 }
 
 /// A fault in effect. Dropping the handle leaves the fault in place.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct FaultHandle {
     world: Weak<World>,
     id: u64,

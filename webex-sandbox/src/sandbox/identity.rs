@@ -27,7 +27,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Identity<'a> {
     pub(crate) world: &'a Arc<World>,
 }

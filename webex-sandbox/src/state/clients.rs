@@ -40,7 +40,7 @@ pub struct OAuthClient {
     lifetimes: Option<Lifetimes>,
 }
 
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Debug, Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Lifetimes {
     #[serde(rename = "access_s", with = "seconds")]

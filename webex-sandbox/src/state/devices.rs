@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A registered WDM device, as the sandbox sees it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Device {
     /// Last part of the device URL.

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::{sync::Notify, time::Instant};
 
 /// What may expire.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Expiring {
     Device(String),
     Line(String),

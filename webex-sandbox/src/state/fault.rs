@@ -14,7 +14,7 @@ const ALIAS_BASE: u16 = 4000;
 /// Scripted misbehaviour: what it applies to, how often, and what happens.
 ///
 /// In Rust one is described with [`Sandbox::fail`](crate::Sandbox::fail); this is its JSON form.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
     /// What it applies to.
@@ -97,7 +97,7 @@ impl Default for Fault {
 }
 
 /// Ways to send a client elsewhere, each with the address.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Redirect {
@@ -112,7 +112,7 @@ pub enum Redirect {
 }
 
 /// Bodies that are too much. The answer is right otherwise: all of it is in a field `filler`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fill {
@@ -125,7 +125,7 @@ pub enum Fill {
 }
 
 /// A list or object of the answer that is filled up with copies of its entries, each different.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entries {
     /// JSON pointer to it.
@@ -135,7 +135,7 @@ pub struct Entries {
 }
 
 /// Ways not to answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Breakage {
@@ -148,7 +148,7 @@ pub enum Breakage {
 }
 
 /// Code and reason of a websocket close frame.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloseFrame {
     /// Close code.
     pub code: u16,

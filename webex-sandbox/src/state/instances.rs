@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{seconds, state::policy::MobiusPolicy};
 
 /// What a Mobius server is to the clients that discover it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum MobiusRole {
@@ -19,7 +19,7 @@ pub enum MobiusRole {
 }
 
 /// One Mobius server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MobiusInstance {
     /// Name used in paths (`/mobius/{name}/…`), faults and records.
@@ -92,7 +92,7 @@ impl MobiusInstance {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct InstanceConduct {
@@ -119,7 +119,7 @@ pub struct InstanceConduct {
 }
 
 /// What a request meets at a server that is gone.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Outage {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::state::{timestamps, users::User};
 
 /// A line registered at a Mobius instance.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 pub struct Line {
     /// Id of the registration, last part of `device.uri`.

@@ -198,7 +198,7 @@ impl Serialize for Request {
 /// A selection of the request log, oldest first.
 ///
 /// Made by [`Sandbox::requests`](crate::Sandbox::requests); each method narrows it.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 #[must_use]
 pub struct Requests(Vec<Request>);
 

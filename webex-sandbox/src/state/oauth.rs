@@ -28,7 +28,7 @@ pub(crate) struct Consent {
 }
 
 /// An authorization code.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Code {
     pub(crate) client_id: String,
     pub(crate) redirect_uri: String,
@@ -56,7 +56,7 @@ pub(crate) struct DeviceCode {
 }
 
 /// What became of a device code.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Decision {
     Pending,
     Approved(Arc<User>),

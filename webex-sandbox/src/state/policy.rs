@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::seconds;
 
 /// The rules in force, by service.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Policies {
@@ -25,7 +25,7 @@ pub struct Policies {
 }
 
 /// Rules of the Mobius servers. Durations are seconds in JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MobiusPolicy {
     /// Period of the keepalive, told to clients when they register. Default: 30 s.
@@ -73,7 +73,7 @@ impl MobiusPolicy {
 }
 
 /// Rules of WDM. Durations are seconds in JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct WdmPolicy {
     /// How many devices a user may have. Default: 100.
@@ -104,7 +104,7 @@ impl Default for WdmPolicy {
 }
 
 /// Rules of the service catalog.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct U2cPolicy {
     /// The hosts of services that have several, by the service's name in the catalog. Default: each
@@ -116,7 +116,7 @@ pub struct U2cPolicy {
 }
 
 /// One of a service's hosts.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogHost {
     /// Name or address, with the port unless it is the default one, such as `localhost:8443`. Nothing
@@ -135,7 +135,7 @@ impl CatalogHost {
 
 /// Ways in which the token answer to a Meetings (XML API) integration can differ from the documented
 /// one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MeetingsQuirk {
@@ -157,7 +157,7 @@ pub enum MeetingsQuirk {
 }
 
 /// Rules of the authorization server. Durations are seconds in JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // independent switches, each documented
 pub struct OAuthPolicy {

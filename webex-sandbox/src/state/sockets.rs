@@ -22,7 +22,7 @@ const FRAMES_KEPT: usize = 64;
 const CLOSED_KEPT: usize = 1_000;
 
 /// A Mercury websocket.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[non_exhaustive]
 #[allow(clippy::struct_excessive_bools)] // a record of independent facts
 pub struct Socket {
@@ -63,7 +63,7 @@ pub struct Socket {
 }
 
 /// How a socket ended.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "by", rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Closed {
@@ -76,7 +76,7 @@ pub enum Closed {
 }
 
 /// What a Mercury socket can be told to do.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum SocketControl {
@@ -111,7 +111,7 @@ pub enum SocketControl {
 }
 
 /// What a socket's task can be told.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum SocketCommand {
     /// What the control API tells it.
     Control(SocketControl),

@@ -29,7 +29,7 @@ const USER_SCOPES: [&str; 7] = [
 ];
 
 /// An access token's meaning.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Access {
     /// `None` for tokens of a client rather than a person.
     pub(crate) user: Option<Arc<User>>,
@@ -48,7 +48,7 @@ impl Access {
 }
 
 /// A refresh token's meaning.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Refresh {
     pub(crate) user: Arc<User>,
     pub(crate) client_id: String,

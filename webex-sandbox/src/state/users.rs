@@ -58,7 +58,7 @@ impl AsRef<str> for User {
 }
 
 /// What kind of account a user has.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum UserKind {
@@ -72,7 +72,7 @@ pub enum UserKind {
 /// Description of a user to be added; unset fields are filled in.
 ///
 /// An e-mail address alone is enough: `sandbox.add_user("ann@example.com")`.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 pub struct NewUser {

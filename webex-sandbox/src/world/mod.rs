@@ -73,7 +73,7 @@ pub(crate) struct World {
 }
 
 /// One change of the world, as the control API streams it.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Change {
     Request { number: u64, operation: Operation, instance: Option<String>, status: Option<u16> },
@@ -97,7 +97,7 @@ pub(crate) enum Change {
 }
 
 /// How much there is of everything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
     /// Users.

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use super::source::{self, Declared, Named};
 
 /// One import: where it stands and what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Import {
     pub(super) line: usize,
     pub(super) path: String,

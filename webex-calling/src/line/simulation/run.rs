@@ -15,12 +15,9 @@ use webex_core::REQUEST_TIMEOUT;
 use super::{
     super::requests::{Answer, Requests},
     rules::Quiet,
-    world::{Mode, Server, Wire, World, client_device},
+    world::{LONGEST_PAUSE, Mode, Server, Wire, World, client_device},
 };
 use crate::registration::tests::bench::*;
-
-/// The longest `Retry-After` of these servers.
-const LONGEST_PAUSE: Duration = Duration::from_secs(150);
 
 /// Most things that may happen at one moment of the clock: more is a loop.
 const MOST_AT_ONCE: u32 = 200;
@@ -253,21 +250,7 @@ impl Run {
         let mut world = self.world.lock();
         let count = world.servers.len();
         let index = world.random.usize(0..count);
-        let pause = world.random.u64(0..=LONGEST_PAUSE.as_secs());
-        let pauses = [None, Some(pause), Some(pause)];
-        let pause = pauses[world.random.usize(0..3)];
-        let mode = match world.random.u8(0..40) {
-            0..18 => Mode::Up,
-            18..22 => Mode::Dead,
-            22..25 => Mode::Silent,
-            25..27 => Mode::Mute,
-            27..31 => Mode::Refusing(429, pause),
-            31..33 => Mode::Refusing(503, pause),
-            33..36 => Mode::Refusing(500, None),
-            36 => Mode::Refusing([400, 401, 404, 409][world.random.usize(0..4)], None),
-            37 => Mode::Forbidding(103),
-            _ => Mode::Forbidding(102),
-        };
+        let mode = world.random_mode();
         world.servers[index].mode = mode;
         let url = world.servers[index].url.clone();
         drop(world);

@@ -22,6 +22,9 @@ use crate::{
     registration::tests::bench::{self, *},
 };
 
+/// The longest `Retry-After` of these servers.
+pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(150);
+
 /// How a server behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
@@ -131,6 +134,25 @@ impl World {
 
     pub(super) fn server(&mut self, url: &Url) -> Option<&mut Server> {
         self.servers.iter_mut().find(|server| server.url == *url)
+    }
+
+    /// How a server is from now on: well, in half of the cases.
+    pub(super) fn random_mode(&mut self) -> Mode {
+        let pause = self.random.u64(0..=LONGEST_PAUSE.as_secs());
+        let pauses = [None, Some(pause), Some(pause)];
+        let pause = pauses[self.random.usize(0..3)];
+        match self.random.u8(0..40) {
+            0..18 => Mode::Up,
+            18..22 => Mode::Dead,
+            22..25 => Mode::Silent,
+            25..27 => Mode::Mute,
+            27..31 => Mode::Refusing(429, pause),
+            31..33 => Mode::Refusing(503, pause),
+            33..36 => Mode::Refusing(500, None),
+            36 => Mode::Refusing([400, 401, 404, 409][self.random.usize(0..4)], None),
+            37 => Mode::Forbidding(103),
+            _ => Mode::Forbidding(102),
+        }
     }
 
     pub(super) fn has_connections(&self) -> bool {

@@ -27,7 +27,7 @@ const FIELDS: [&str; 9] =
     ["action", "backup", "code", "error", "host", "primary", "reason", "server", "status"];
 
 /// One thing that happened. Times are milliseconds since the start of the scenario.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Entry {
     /// Something this program did, when it was done.

@@ -25,7 +25,7 @@ const PATCH: MethodFilter = MethodFilter::PATCH;
 const NUMBERS: [&str; 2] = ["socket", "fault"];
 
 /// A path that makes a control.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
     method: MethodFilter,
     /// Below `/sandbox`; its variable parts are fields of the control.
@@ -36,7 +36,7 @@ pub(crate) struct Call {
 }
 
 /// What becomes of the body of a call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Takes {
     /// There is none, nor any field.
     Nothing,

@@ -70,7 +70,7 @@ fn holds(request: &Request, text: &str) -> bool {
 }
 
 /// Statuses of answers: one (`403`), a class (`4xx`), or `none` for requests that were left without.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug, Clone, Copy)]
 enum Statuses {
     One(u16),
     Class(u16),
