@@ -156,7 +156,7 @@ fn imports(text: &str) -> Vec<Import<'_>> {
         index += 1;
         // What stands in this file, or in one that it declares, goes where rustfmt puts it.
         let own = |line: &&str| line.trim_end() == format!("mod {root};");
-        if root.starts_with(char::is_uppercase) || lines.iter().any(|line| own(line)) {
+        if root.starts_with(char::is_uppercase) || lines.iter().any(own) {
             continue;
         }
         let block = match root {
