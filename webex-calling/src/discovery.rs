@@ -261,7 +261,7 @@ fn lists(answer: &Answer, base: &Url) -> Option<Servers> {
 pub fn mobius_discovery(data: &[u8]) {
     let Ok(answer) = serde_json::from_slice::<Answer>(data) else { return };
     let cluster = Url::parse("https://cluster.webex.com/api/v1").expect("a URL");
-    let servers = lists(&answer, &cluster);
+    let Some(servers) = lists(&answer, &cluster) else { return };
     assert!(!servers.is_empty(), "the cluster that answered is a server");
     assert!(servers.all().all(|url| url.scheme().starts_with("http")));
 }
