@@ -18,11 +18,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use parking_lot::Mutex;
+
 /// The relay. Its threads end with their connections; the listening one ends with the process.
 #[derive(Debug)]
 pub struct Relay {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    open: Arc<Mutex<Vec<TcpStream>>>,
+    heard: Arc<AtomicUsize>,
 }
 
 impl Relay {
@@ -34,17 +38,21 @@ impl Relay {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
         let connections = Arc::<AtomicUsize>::default();
-        let count = Arc::clone(&connections);
+        let open = Arc::<Mutex<Vec<TcpStream>>>::default();
+        let (count, all) = (Arc::clone(&connections), Arc::clone(&open));
+        let heard = Arc::<AtomicUsize>::default();
+        let (from_clients, from_server) = (Arc::clone(&heard), Arc::<AtomicUsize>::default());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 count.fetch_add(1, Ordering::AcqRel);
                 let Ok(server) = TcpStream::connect(target) else { continue };
+                all.lock().extend(client.try_clone());
                 let connected = Instant::now() + round_trip;
-                forward(&client, &server, round_trip / 2, connected);
-                forward(&server, &client, round_trip / 2, connected);
+                forward(&client, &server, round_trip / 2, connected, &from_clients);
+                forward(&server, &client, round_trip / 2, connected, &from_server);
             }
         });
-        Self { address, connections }
+        Self { address, connections, open, heard }
     }
 
     /// `host:port`.
@@ -57,6 +65,18 @@ impl Relay {
         format!("https://{}", self.address)
     }
 
+    /// Closes all connections, as a service or something on the way does with idle ones.
+    pub fn hang_up(&self) {
+        for client in self.open.lock().drain(..) {
+            let _ = client.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// How often clients have said something so far. In TLS 1.3 the second time ends the handshake.
+    pub fn heard(&self) -> usize {
+        self.heard.load(Ordering::Acquire)
+    }
+
     /// Connections so far.
     pub fn connections(&self) -> usize {
         self.connections.load(Ordering::Acquire)
@@ -64,13 +84,21 @@ impl Relay {
 }
 
 /// Copies one direction. What comes before `connected` counts as sent then.
-fn forward(from: &TcpStream, to: &TcpStream, delay: Duration, connected: Instant) {
+fn forward(
+    from: &TcpStream,
+    to: &TcpStream,
+    delay: Duration,
+    connected: Instant,
+    count: &Arc<AtomicUsize>,
+) {
+    let count = Arc::clone(count);
     let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) else { return };
     let _ = to.set_nodelay(true);
     let (send, chunks) = mpsc::channel::<(Instant, Vec<u8>)>();
     thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(length @ 1..) = from.read(&mut buffer) {
+            count.fetch_add(1, Ordering::AcqRel);
             let due = Instant::now().max(connected) + delay;
             if send.send((due, buffer[..length].to_vec())).is_err() {
                 break;

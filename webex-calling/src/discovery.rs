@@ -17,7 +17,7 @@ use webex_core::{
 
 use crate::{
     mobius::{
-        http::{calling_base, mobius},
+        http::{ANSWER_LIMIT, calling_base, mobius},
         timings::MAX_SERVERS,
     },
     model::{
@@ -228,16 +228,19 @@ async fn ask(webex: &Webex, base: &Url, location: &Location) -> Result<Servers, 
     url.query_pairs_mut()
         .append_pair("regionCode", &location.region)
         .append_pair("countryCode", &location.country);
-    let answer: Answer = webex.http().send(mobius(Request::get(url))).await?.json()?;
-    lists(&answer, base).ok_or_else(|| HttpError::Body {
+    let http = webex.http();
+    let request = mobius(Request::get(url)).answer_limit(ANSWER_LIMIT);
+    let answer: Answer = http.send(request).await?.json()?;
+    lists(&answer, base, |url| http.allows(url)).ok_or_else(|| HttpError::Body {
         host: base.host_str().unwrap_or_default().to_owned(),
         reason: format!("more than {MAX_SERVERS} calling servers"),
     })
 }
 
 /// Builds the lists: order kept, duplicates removed within each, the answering server as the last
-/// backup, or as the only primary when the answer lists no server. `None` if there are too many.
-fn lists(answer: &Answer, base: &Url) -> Option<Servers> {
+/// backup, or as the only primary when the answer lists no server. Servers that are not `allowed`
+/// are left out. `None` if there are too many.
+fn lists(answer: &Answer, base: &Url, allowed: impl Fn(&Url) -> bool) -> Option<Servers> {
     if answer.primary.uris.len() + answer.backup.uris.len() > MAX_SERVERS {
         return None;
     }
@@ -245,7 +248,11 @@ fn lists(answer: &Answer, base: &Url) -> Option<Servers> {
         let mut bases = Vec::new();
         for base in group.uris.iter().filter_map(|uri| Url::parse(uri).ok()) {
             // The calling websocket (wss) is not supported.
-            push_new(&mut bases, base.scheme().starts_with("http").then(|| calling_base(&base)));
+            if base.scheme().starts_with("http") && allowed(&base) {
+                push_new(&mut bases, Some(calling_base(&base)));
+            } else {
+                debug!(host = base.host_str(), "a calling server that is left out");
+            }
         }
         bases
     };
@@ -285,10 +292,23 @@ mod tests {
                 "backup":{"region":"B","uris":["https://b1/api/v1","wss://b2/api/v1","nonsense"]}}"#,
         )
         .unwrap();
-        let servers = lists(&answer, &Url::parse("https://c/api/v1").unwrap()).unwrap();
+        let servers = lists(&answer, &Url::parse("https://c/api/v1").unwrap(), |_| true).unwrap();
         let base = |host: &str| format!("https://{host}/api/v1/calling/web/");
         assert_eq!(texts(&servers.primary), [base("p1"), base("p2")]);
         assert_eq!(texts(&servers.backup), [base("b1"), base("c")]);
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_left_out() {
+        let uris = |uris: &[&str]| Group { uris: uris.iter().map(|&uri| uri.to_owned()).collect() };
+        let answer = Answer {
+            primary: uris(&["https://evil/api/v1", "https://p/api/v1"]),
+            backup: uris(&["http://p/api/v1"]),
+        };
+        let good = |url: &Url| url.scheme() == "https" && url.host_str() != Some("evil");
+        let servers = lists(&answer, &Url::parse("https://c/api/v1").unwrap(), good).unwrap();
+        assert_eq!(texts(&servers.primary), ["https://p/api/v1/calling/web/"]);
+        assert_eq!(texts(&servers.backup), ["https://c/api/v1/calling/web/"]);
     }
 
     #[test]
@@ -297,6 +317,7 @@ mod tests {
             let servers = lists(
                 &serde_json::from_str(text).unwrap(),
                 &Url::parse("https://c/api/v1").unwrap(),
+                |_| true,
             )
             .unwrap();
             assert_eq!(texts(&servers.primary), ["https://c/api/v1/calling/web/"]);

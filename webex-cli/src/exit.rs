@@ -37,6 +37,8 @@ impl Failure {
             ErrorKind::Network | ErrorKind::Timeout => {
                 (4, "the cloud cannot be reached: check the network and --cloud")
             }
+            ErrorKind::NoNetwork => (4, "there is no network"),
+            ErrorKind::Certificate => (4, "the cloud is not trusted"),
             ErrorKind::Forbidden => (1, "not allowed: an administrator has to entitle this user"),
             ErrorKind::RateLimited { .. } => (1, "too many requests: wait a while and try again"),
             ErrorKind::Server => (1, "the cloud failed: try again later"),

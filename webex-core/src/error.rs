@@ -5,6 +5,7 @@
 //! that did not bring a usable answer.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -15,9 +16,12 @@ use http::{
     HeaderMap, StatusCode,
     header::{DATE, RETRY_AFTER},
 };
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use thiserror::Error;
-use webex_auth::{TokenError, retry_after};
+use webex_auth::{ServerText, TokenError, retry_after};
+
+use crate::loose::{integer, text};
 
 /// What kind of failure it was, for deciding what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -39,6 +43,11 @@ pub enum ErrorKind {
     },
     /// The service could not be reached. Check the network; retrying helps once it is back.
     Network,
+    /// This machine has no network: nobody at all can be reached. Retrying helps once it has one.
+    NoNetwork,
+    /// Whoever answers cannot show that it is the service: its certificate is not trusted. Retrying
+    /// does not help; adding the root certificate of an organisation's proxy does.
+    Certificate,
     /// No answer within the time allowed.
     Timeout,
     /// The service failed (5xx). Retrying later helps.
@@ -65,6 +74,8 @@ impl ErrorKind {
             Self::NotFound => "not_found",
             Self::RateLimited { .. } => "rate_limited",
             Self::Network => "network",
+            Self::NoNetwork => "no_network",
+            Self::Certificate => "certificate",
             Self::Timeout => "timeout",
             Self::Server => "server",
             Self::Rejected => "rejected",
@@ -90,6 +101,26 @@ pub enum HttpError {
         /// The host that was asked.
         host: String,
         /// What the network said, innermost cause.
+        reason: String,
+    },
+    /// This machine has no network.
+    #[error("{host} cannot be reached, for there is no network: {reason}")]
+    NoNetwork {
+        /// The host that was to be asked.
+        host: String,
+        /// What the operating system said.
+        reason: String,
+    },
+    /// The certificate of whoever answers is not trusted. The reason names its issuer, which is
+    /// whom to ask for the root certificate.
+    #[error(
+        "{host} is not trusted: {reason}; where an organisation inspects connections, or for a sandbox, \
+         add the root certificate (`--ca FILE`, `extra_roots_pem`)"
+    )]
+    Certificate {
+        /// The host that was asked.
+        host: String,
+        /// Who issued the certificate, and what is wrong with it.
         reason: String,
     },
     /// The proxy before the service cannot be used: it is down, or refuses to go there.
@@ -153,6 +184,14 @@ pub enum HttpError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The answer is longer than any that the service has reason to give.
+    #[error("{host} sends an answer of more than {limit} bytes")]
+    TooLarge {
+        /// The host that answered.
+        host: String,
+        /// How many bytes are read.
+        limit: usize,
+    },
     /// The service redirected in a circle, or to where no request may go.
     #[error("{host} redirected to an address that is not followed: {reason}")]
     Redirect {
@@ -169,6 +208,8 @@ impl HttpError {
         match self {
             Self::Status(error) => error.kind(),
             Self::Network { .. } | Self::Proxy { .. } => ErrorKind::Network,
+            Self::NoNetwork { .. } => ErrorKind::NoNetwork,
+            Self::Certificate { .. } => ErrorKind::Certificate,
             Self::ProxyAuthentication { .. } | Self::Request { .. } => ErrorKind::Configuration,
             Self::Paused { retry_after, .. } => {
                 ErrorKind::RateLimited { retry_after: Some(*retry_after) }
@@ -176,9 +217,10 @@ impl HttpError {
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Token(error) => token_kind(error),
             Self::NoDevice { kind, .. } => *kind,
-            Self::Body { .. } | Self::NotAllowed { .. } | Self::Redirect { .. } => {
-                ErrorKind::Protocol
-            }
+            Self::Body { .. }
+            | Self::TooLarge { .. }
+            | Self::NotAllowed { .. }
+            | Self::Redirect { .. } => ErrorKind::Protocol,
         }
     }
 
@@ -197,7 +239,7 @@ impl HttpError {
 
     /// The tracking id to quote to Webex support.
     pub fn tracking_id(&self) -> Option<&str> {
-        self.service()?.tracking_id.as_deref()
+        self.service()?.tracking_id.as_ref().map(ServerText::as_str)
     }
 }
 
@@ -217,36 +259,48 @@ pub(crate) fn token_kind(error: &TokenError) -> ErrorKind {
 
 /// An error answer of a Webex service.
 #[derive(Clone, Error)]
-#[error("{host} answered {status}{}", .message.as_deref().map(|m| format!(": {m}")).unwrap_or_default())]
+#[error("{host} answered {status}{}", .message.as_ref().map(|m| format!(": {m}")).unwrap_or_default())]
 pub struct ServiceError {
     /// The host that answered.
     pub host: String,
     /// The HTTP status.
     pub status: StatusCode,
-    /// What the service says, taken from whichever field it uses for that.
-    pub message: Option<String>,
+    /// What the service says, taken from whichever field it uses for that, without what it quotes of
+    /// the request's secrets.
+    pub message: Option<ServerText>,
     /// The service's own code (`errorCode`), such as Mobius' 101.
     pub error_code: Option<i64>,
     /// The tracking id to quote to Webex support.
-    pub tracking_id: Option<String>,
+    pub tracking_id: Option<ServerText>,
     /// How long the service asked to wait.
     pub retry_after: Option<Duration>,
-    /// The body as received. Not shown by `Debug`: it is the service's, and may hold anything.
+    /// The body as received, at most 64 KiB of it. Not shown by `Debug`: it is the service's, and may
+    /// hold anything.
     pub body: Bytes,
 }
 
 impl ServiceError {
-    /// Reads an error answer; never fails, whatever the body looks like.
-    pub(crate) fn read(host: &str, status: StatusCode, headers: &HeaderMap, body: Bytes) -> Self {
-        let json = serde_json::from_slice::<Value>(&body).ok();
+    /// Reads an error answer; never fails, whatever the body looks like. `secrets` are those of the
+    /// request, which the service may quote.
+    pub(crate) fn read<'a>(
+        host: &str,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Bytes,
+        secrets: impl Iterator<Item = &'a str> + Clone,
+    ) -> Self {
+        let clean = |text: &str| ServerText::without(text, secrets.clone());
+        let json = serde_json::from_slice::<ErrorBody<'_>>(&body).ok();
+        let tracking_id = json.as_ref().and_then(|json| text(json.tracking_id?));
         Self {
             host: host.to_owned(),
             status,
-            message: message_of(json.as_ref(), &body).map(shorten),
-            error_code: json.as_ref().and_then(|json| json.get("errorCode")?.as_i64()),
+            message: message_of(json.as_ref(), &body).map(|text| clean(&text)),
+            error_code: json.as_ref().and_then(|json| integer(json.error_code?)),
             tracking_id: header(headers, "trackingid")
-                .or_else(|| json.as_ref()?.get("trackingId")?.as_str())
-                .map(str::to_owned),
+                .or(tracking_id.as_deref())
+                .filter(|id| !id.is_empty())
+                .map(clean),
             retry_after: retry_after(headers),
             body,
         }
@@ -261,6 +315,8 @@ impl ServiceError {
             404 | 410 => ErrorKind::NotFound,
             408 => ErrorKind::Timeout,
             429 => ErrorKind::RateLimited { retry_after: self.retry_after },
+            // "Network authentication required": no service says that, but a network before it.
+            511 => ErrorKind::Network,
             500..=599 => ErrorKind::Server,
             _ => ErrorKind::Rejected,
         }
@@ -285,41 +341,71 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The fields in which Webex services put their message, in the reference client's order.
-const MESSAGE_FIELDS: [&str; 6] =
-    ["error", "errorString", "response", "errorResponse", "message", "msg"];
+/// The fields of an error that are looked at; all others are passed over without being kept. Messages
+/// are in the order of the reference client.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ErrorBody<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_string: Option<&'a RawValue>,
+    #[serde(borrow)]
+    response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_response: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
+    #[serde(borrow)]
+    msg: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error_code: Option<&'a RawValue>,
+    #[serde(borrow)]
+    tracking_id: Option<&'a RawValue>,
+}
+
+impl<'a> ErrorBody<'a> {
+    /// The first message there is, at most so deep.
+    fn message(&self, depth: usize) -> Option<Cow<'a, str>> {
+        let fields = [
+            self.error,
+            self.error_string,
+            self.response,
+            self.error_response,
+            self.message,
+            self.msg,
+        ];
+        fields.into_iter().flatten().find_map(|field| match text(field) {
+            Some(text) => (!text.is_empty()).then_some(text),
+            None if depth > 0 => serde_json::from_str::<Self>(field.get()).ok()?.message(depth - 1),
+            None => None,
+        })
+    }
+}
 
 /// How deep a message may be nested: enough for every known service, and an end for the unknown.
-const MESSAGE_DEPTH: usize = 4;
+const MESSAGE_DEPTH: usize = 3;
 
-/// The message of a JSON body, or a body that is plain text itself. Pages of gateways are neither.
-fn message_of<'a>(json: Option<&'a Value>, body: &'a [u8]) -> Option<&'a str> {
+/// What is said of a page where an answer of a service was due.
+pub(crate) const PAGE: &str = "an HTML page came; a sign-in page or a proxy is likely";
+
+/// Whether a body is a page for people: of a hotel's network, of a proxy.
+pub(crate) fn is_page(body: &[u8]) -> bool {
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
+    body.first() == Some(&b'<')
+}
+
+/// The message of a JSON body, or a body that is plain text itself.
+fn message_of<'a>(json: Option<&ErrorBody<'a>>, body: &'a [u8]) -> Option<Cow<'a, str>> {
     if let Some(json) = json {
-        return message(json);
+        return json.message(MESSAGE_DEPTH);
     }
-    let text = std::str::from_utf8(body).ok()?.trim();
-    (!text.is_empty() && !text.starts_with(['<', '{', '['])).then_some(text)
-}
-
-fn message(json: &Value) -> Option<&str> {
-    fn find(json: &Value, depth: usize) -> Option<&str> {
-        match json {
-            Value::String(text) if !text.is_empty() => Some(text),
-            Value::Object(map) if depth > 0 => {
-                MESSAGE_FIELDS.iter().find_map(|name| find(map.get(*name)?, depth - 1))
-            }
-            _ => None,
-        }
+    if is_page(body) {
+        return Some(Cow::Borrowed(PAGE));
     }
-    json.is_object().then(|| find(json, MESSAGE_DEPTH)).flatten()
-}
-
-/// Longest message kept, in bytes: an error is a line, not a page.
-const MESSAGE_LIMIT: usize = 300;
-
-fn shorten(text: &str) -> String {
-    let end = text.floor_char_boundary(MESSAGE_LIMIT);
-    text[..end].to_owned()
+    let text = String::from_utf8_lossy(body);
+    let plain = !text.trim().is_empty() && !text.trim_start().starts_with(['{', '[']);
+    plain.then_some(text)
 }
 
 /// What a `Retry-After` header asks for.
@@ -339,7 +425,12 @@ mod tests {
         headers.insert("retry-after", HeaderValue::from_static("7"));
         headers.insert("TrackingID", HeaderValue::from_static("T_1"));
         let status = StatusCode::from_u16(status).unwrap();
-        ServiceError::read("h", status, &headers, Bytes::copy_from_slice(body.as_bytes()))
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        ServiceError::read("h", status, &headers, body, ["s3cret-value"].into_iter())
+    }
+
+    fn message(body: &str) -> Option<String> {
+        read(400, body).message.map(String::from)
     }
 
     #[test]
@@ -355,11 +446,16 @@ mod tests {
             ),
             ("upstream connect error\n", Some("upstream connect error")),
             ("{\"message\": \"cut", None),
-            ("<html>", None),
+            ("<html>", Some(PAGE)),
+            ("\u{feff} \n<!doctype html>", Some(PAGE)),
+            (r#"{"error":7,"message":"after a number"}"#, Some("after a number")),
+            (r#"{"error":"","msg":"after nothing"}"#, Some("after nothing")),
+            (r#"{"error":{"error":{"error":{"msg":"deep"}}}}"#, Some("deep")),
+            (r#"{"error":{"error":{"error":{"error":{"msg":"too deep"}}}}}"#, None),
             ("", None),
             ("[1]", None),
         ] {
-            assert_eq!(read(400, body).message.as_deref(), expected, "{body}");
+            assert_eq!(message(body).as_deref(), expected, "{body}");
         }
     }
 
@@ -367,7 +463,7 @@ mod tests {
     fn keeps_code_tracking_id_and_retry_after() {
         let error = read(429, r#"{"errorCode":101}"#);
         assert_eq!(error.error_code, Some(101));
-        assert_eq!(error.tracking_id.as_deref(), Some("T_1"));
+        assert_eq!(error.tracking_id.as_ref().map(ServerText::as_str), Some("T_1"));
         let wait = Some(Duration::from_secs(7));
         assert_eq!(error.kind(), ErrorKind::RateLimited { retry_after: wait });
     }
@@ -376,8 +472,43 @@ mod tests {
     fn the_tracking_id_may_be_in_the_body() {
         let status = StatusCode::NOT_FOUND;
         let body = Bytes::from_static(br#"{"message":"m","errors":[],"trackingId":"T_2"}"#);
-        let error = ServiceError::read("h", status, &HeaderMap::new(), body);
-        assert_eq!(error.tracking_id.as_deref(), Some("T_2"));
+        let error = ServiceError::read("h", status, &HeaderMap::new(), body, [].into_iter());
+        assert_eq!(error.tracking_id.as_ref().map(ServerText::as_str), Some("T_2"));
+    }
+
+    #[test]
+    fn what_a_service_says_controls_nothing_and_holds_no_secret() {
+        let odd = r#"{"message":"\u001b[2J\u202e s3cret-value, s3cret%2Dvalue","trackingId":"\u0007 s3cret-value"}"#;
+        let status = StatusCode::BAD_REQUEST;
+        let body = Bytes::copy_from_slice(odd.as_bytes());
+        let secrets = ["s3cret-value"].into_iter();
+        let error = ServiceError::read("h", status, &HeaderMap::new(), body, secrets);
+        let shown = format!("{error} {error:?} {:?}", error.tracking_id);
+        assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
+        assert!(!shown.contains("s3cret"), "{shown}");
+        assert!(shown.contains("[redacted]"), "{shown}");
+        let plain = message("\u{1b}]0;x\u{7} says\nno s3cret-value");
+        assert_eq!(plain.unwrap().matches(['\u{1b}', '\u{7}', '\n']).count(), 0);
+    }
+
+    #[test]
+    fn a_date_counts_from_the_clock_of_who_says_it() {
+        let mut headers = HeaderMap::new();
+        let date = HeaderValue::from_static;
+        headers.insert("date", date("Sun, 06 Nov 1994 08:49:37 GMT"));
+        headers.insert("retry-after", date("Sun, 06 Nov 1994 08:50:07 GMT"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(30)));
+        headers.insert("date", date("some day"));
+        assert_eq!(retry_after(&headers), Some(Duration::ZERO), "long ago, by the own clock");
+        headers.insert("retry-after", date("7"));
+        assert_eq!(retry_after(&headers), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn a_page_that_asks_to_sign_in_is_the_networks() {
+        let error = read(511, "<html>Welcome to the hotel");
+        assert_eq!(error.kind(), ErrorKind::Network);
+        assert!(error.to_string().contains("sign-in page"), "{error}");
     }
 
     #[test]

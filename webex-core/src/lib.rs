@@ -28,13 +28,16 @@ mod http;
 mod intern;
 pub mod lenient;
 pub mod link;
+mod loose;
 pub mod mercury;
 mod region;
 mod saved;
 mod user;
 mod webex;
 
-pub use webex_auth::{AccessToken, Credentials, SecretString, Store, TokenError, Tokens, timer};
+pub use webex_auth::{
+    AccessToken, Credentials, SecretString, ServerText, Store, TokenError, Tokens, timer,
+};
 
 pub use self::{
     catalog::{Catalog, CatalogError, CatalogFormat, CatalogSelector},
@@ -43,8 +46,9 @@ pub use self::{
     error::{ErrorKind, HttpError, ServiceError},
     events::Subscription,
     http::{
-        ATTEMPT_TIMEOUT, Auth, CONNECT_TIMEOUT, Http, Proxy, ProxyError, REQUEST_TIMEOUT, Request,
-        Response, RootError, TrackingIds, Transport, TransportBuilder, TransportError,
+        ANSWER_LIMIT, ATTEMPT_TIMEOUT, Auth, CONNECT_TIMEOUT, Http, Proxy, ProxyError,
+        REQUEST_TIMEOUT, Request, Response, RootError, TrackingIds, Transport, TransportBuilder,
+        TransportError,
     },
     link::{Lease, Link, LinkError, LinkEvent, LinkState, Phase},
     region::{REGION_TIMEOUT, Region},

@@ -36,13 +36,17 @@ pub struct Region {
     pub timezone: String,
 }
 
+/// The largest answer that is read, in bytes; it takes some hundred.
+const ANSWER_LIMIT: usize = 64 * 1024;
+
 impl Region {
     /// Asks the service, which wants neither a token nor to know the client.
     pub(crate) async fn fetch(http: &Http, endpoints: &Endpoints) -> Result<Self, HttpError> {
         let request = Request::get(endpoints.region.clone())
             .auth(Auth::None)
             .without_header("spark-user-agent")
-            .timeout(REGION_TIMEOUT);
+            .timeout(REGION_TIMEOUT)
+            .answer_limit(ANSWER_LIMIT);
         http.send(request).await?.json()
     }
 }

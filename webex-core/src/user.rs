@@ -53,6 +53,9 @@ pub struct PhoneNumber {
     pub value: Option<String>,
 }
 
+/// The largest record that is read, in bytes; it takes a few thousand.
+const RECORD_LIMIT: usize = 256 * 1024;
+
 impl User {
     /// The number of the user's line: the one of type `work`; others are mobile and fax.
     pub fn work_number(&self) -> Option<&str> {
@@ -71,7 +74,7 @@ impl User {
         let mut url = join(&endpoints.webexapis, "people/me");
         // Without it the answer leaves out what belongs to Webex Calling.
         url.query_pairs_mut().append_pair("callingData", "true");
-        http.send(Request::get(url)).await?.json()
+        http.send(Request::get(url).answer_limit(RECORD_LIMIT)).await?.json()
     }
 }
 

@@ -346,7 +346,7 @@ mod tests {
     fn building_needs_well_formed_credentials_and_no_runtime() {
         assert!(matches!(Webex::builder().build(), Err(BuildError::NoCredentials)));
         let bad = Webex::builder().credentials(Credentials::access_token("two words")).build();
-        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Unauthorized);
+        assert_eq!(bad.unwrap_err().kind(), ErrorKind::Configuration);
         assert!(Webex::builder().credentials(Credentials::access_token("good")).build().is_ok());
     }
 

@@ -225,7 +225,7 @@ async fn what_was_kept_is_asked_about_like_what_comes() {
     drop((lease, first));
     let stranger = Stranger::new();
     for key in ["catalog", "device", "hosts"] {
-        let name = format!("me.{key}");
+        let name = format!("me:{key}");
         let text = store.load(&name).await.unwrap().unwrap();
         let text = secrecy::ExposeSecret::expose_secret(&text);
         let moved = text.replace(sandbox.origin().authority(), &stranger.authority());

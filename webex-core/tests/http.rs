@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use webex_core::{Auth, Credentials, Endpoints, ErrorKind, HttpError, Request, Transport, Webex};
-use webex_sandbox::{Hydra, Sandbox};
+use webex_sandbox::{Hydra, Sandbox, Wdm};
 
 fn client(sandbox: &Sandbox) -> Webex {
     let ca = sandbox.ca_pem().unwrap().as_bytes();
@@ -128,9 +128,18 @@ async fn what_goes_wrong_is_told_with_its_kind() {
         assert!(error.tracking_id().is_some());
     }
 
-    sandbox.fail(Hydra::me()).reset().once();
+    // A connection that ends without an answer costs no request that may be repeated, once.
+    let reset = sandbox.fail(Hydra::me()).reset().once();
+    webex.http().send(people(&sandbox)).await.unwrap();
+    assert_eq!(reset.fired(), 1);
+    let reset = sandbox.fail(Hydra::me()).reset().always();
     let error = webex.http().send(people(&sandbox)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
+    assert_eq!((error.kind(), reset.fired()), (ErrorKind::Network, 2), "{error}");
+    reset.clear();
+    let reset = sandbox.fail(Wdm::register()).reset().once();
+    let post = Request::post(sandbox.url("/wdm/api/v1/devices")).json(&1);
+    let error = webex.http().send(post).await.unwrap_err();
+    assert_eq!((error.kind(), reset.fired()), (ErrorKind::Network, 1), "{error}");
 
     sandbox.fail(Hydra::me()).hang().once();
     let limit = Duration::from_millis(200);
@@ -143,8 +152,10 @@ async fn a_server_that_is_not_trusted_gets_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     let distrusting = client_with(&sandbox, Transport::builder().build().unwrap());
     let error = distrusting.http().send(people(&sandbox)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Network, "{error}");
-    assert!(error.to_string().contains("certificate"), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Certificate, "{error}");
+    for told in ["issued by \"", "extra_roots_pem", "--ca"] {
+        assert!(error.to_string().contains(told), "{error}");
+    }
     assert!(sandbox.requests().is_empty());
 
     let trusting = Transport::builder().danger_accept_invalid_certs(true).build().unwrap();

@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use support::{builder, cloud, people, trusting};
 use tokio::io::AsyncReadExt;
 use webex_auth::MemoryStore;
-use webex_core::{Endpoints, SavedState, Transport, Webex, WebexBuilder};
+use webex_core::{Endpoints, Request, SavedState, Transport, Webex, WebexBuilder, join};
 use webex_sandbox::{Sandbox, U2c};
 use webex_tests::relay::Relay;
 
@@ -194,4 +194,26 @@ async fn a_host_that_is_gone_does_not_matter_and_gets_nothing_but_a_handshake() 
     assert_eq!(bytes[0], 0x16, "a TLS handshake");
     let text = String::from_utf8_lossy(&bytes[..length]).into_owned();
     assert!(!text.contains(cloud.sandbox.token()));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_nobody_looked_costs_no_request() {
+    let cloud = Cloud::start().await;
+    let webex = cloud.builder().build().unwrap();
+    webex.expect_service("wdm");
+    webex.ready().await.unwrap();
+    // Dialled ahead, and closed before it carried anything. The first request over it is a POST,
+    // which is not repeated for its own sake.
+    until(|| cloud.wdm.heard() >= 2).await;
+    let url = join(&webex.service_url("wdm").await.unwrap(), "devices");
+    cloud.wdm.hang_up();
+    let device = serde_json::json!({"name": "n", "deviceType": "WEB", "model": "m",
+        "localizedModel": "m", "systemName": "s", "systemVersion": "1"});
+    webex.http().send(Request::post(url.clone()).json(&device)).await.unwrap();
+    assert_eq!(cloud.sandbox.devices().len(), 1, "once");
+    // Kept alive after use, and closed: requests that may be repeated are.
+    for _ in 0..3 {
+        cloud.wdm.hang_up();
+        webex.http().send(Request::get(url.clone())).await.unwrap();
+    }
 }

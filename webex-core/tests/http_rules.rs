@@ -15,6 +15,7 @@ use support::{
 };
 use tokio::time::Instant;
 use url::Url;
+use webex_auth::ServerText;
 use webex_core::{
     ATTEMPT_TIMEOUT, CONNECT_TIMEOUT, Credentials, Endpoints, ErrorKind, HttpError, Proxy, Request,
     Transport, Webex,
@@ -320,7 +321,8 @@ async fn error_bodies_of_every_shape_become_one_error() {
         sandbox.fail(Hydra::me()).with(403).body(body.clone()).once();
         let error = webex.http().send(people(&sandbox)).await.unwrap_err();
         let service = error.service().unwrap();
-        assert!(service.message.as_deref().unwrap_or_default().starts_with(message), "{body}");
+        let told = service.message.as_ref().map_or("", ServerText::as_str);
+        assert!(told.starts_with(message), "{body}");
         assert_eq!(service.message.is_none(), message.is_empty(), "{body}");
         assert_eq!(service.error_code, code, "{body}");
         let id = sandbox.requests().last().unwrap().tracking_id().unwrap().to_owned();

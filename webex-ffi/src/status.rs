@@ -89,7 +89,7 @@ impl From<ErrorKind> for Status {
             ErrorKind::Forbidden | ErrorKind::Embargoed => Self::Forbidden,
             ErrorKind::NotFound => Self::NotFound,
             ErrorKind::RateLimited { .. } => Self::RateLimited,
-            ErrorKind::Network => Self::Network,
+            ErrorKind::Network | ErrorKind::NoNetwork | ErrorKind::Certificate => Self::Network,
             ErrorKind::Timeout => Self::Timeout,
             ErrorKind::Server => Self::Server,
             ErrorKind::Rejected => Self::Rejected,

@@ -23,6 +23,10 @@ use crate::model::config::ServiceData;
 /// The reference client's user agent on all Mobius requests. The service tells clients apart by it.
 const USER_AGENT: &str = "webex-calling/beta";
 
+/// The largest answer of Mobius that is read, in bytes; a registration takes about one kilobyte, a
+/// list of servers a few.
+pub(crate) const ANSWER_LIMIT: usize = 256 * 1024;
+
 /// The path of calling below a Mobius base URL.
 const CALLING: &str = "calling/web/";
 
@@ -67,8 +71,17 @@ impl MobiusTransport for HttpTransport {
                 client_device_uri: device.url.as_str(),
                 service_data: service_data.on_the_wire(),
             };
-            let answer = http.send(mobius(Request::post(url).json(&body))).await?;
-            match answer.json::<Registration>() {
+            let mut request = mobius(Request::post(url).json(&body)).answer_limit(ANSWER_LIMIT);
+            if let Some(jwe) = &service_data.jwe {
+                request = request.secret(jwe);
+            }
+            let answer = http.send(request).await?;
+            // A registration at an address that is not this cloud's cannot be kept alive.
+            let granted = answer.json::<Registration>().and_then(|granted| {
+                http.check(&granted.device.uri)?;
+                Ok(granted)
+            });
+            match granted {
                 Ok(granted) => Ok(Registration { requested_for: Some(client_device), ..granted }),
                 Err(error) => {
                     let made = answer.json::<Made>().ok();
@@ -86,8 +99,10 @@ impl MobiusTransport for HttpTransport {
 
     fn unregister(&self, server: &Url, device: &MobiusDevice) -> MobiusFuture<()> {
         let mut request = Request::delete(join(server, &format!("devices/{}", device.device_id)));
-        if let Some(uri) = &device.client_device_uri {
-            request = request.header("cisco-device-url", uri);
+        // The server's own word: what is no URL is left out.
+        let uri = device.client_device_uri.as_deref().and_then(|uri| Url::parse(uri).ok());
+        if let Some(uri) = uri {
+            request = request.header("cisco-device-url", uri.as_str());
         }
         self.send(request)
     }
@@ -144,7 +159,7 @@ impl HttpTransport {
     /// Sends a request whose answer matters only by its status.
     fn send(&self, request: Request) -> MobiusFuture<()> {
         let http = self.http.clone();
-        Box::pin(async move { http.send(mobius(request)).await.map(drop) })
+        Box::pin(async move { http.send(mobius(request.ignore_body())).await.map(drop) })
     }
 }
 

@@ -303,6 +303,8 @@ mod tests {
 
     use webex_core::ServiceError;
 
+    use webex_core::ServerText;
+
     use super::*;
 
     #[test]
@@ -312,7 +314,7 @@ mod tests {
             status: 429.try_into().unwrap(),
             message: None,
             error_code: Some(7),
-            tracking_id: Some("t".to_owned()),
+            tracking_id: Some(ServerText::new("t")),
             retry_after: Some(Duration::from_millis(1500)),
             body: Vec::new().into(),
         }));

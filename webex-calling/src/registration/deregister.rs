@@ -222,7 +222,7 @@ fn is_worth_a_retry(error: &HttpError) -> bool {
             answer.retry_after.is_none()
                 && (answer.status.is_server_error() || answer.status == 408)
         }
-        HttpError::Network { .. } | HttpError::Timeout { .. } => true,
+        HttpError::Network { .. } | HttpError::NoNetwork { .. } | HttpError::Timeout { .. } => true,
         _ => false,
     }
 }

@@ -1,11 +1,17 @@
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use proptest::prelude::*;
+use serde_json::{Value, json};
 use url::Url;
 
 use super::{Catalog, Hosts, model::KeptCatalog, timings::FAILED_FOR, wire};
 use crate::{
     error::{ErrorKind, HttpError},
     http::HostPolicy,
+    loose::is_too_many,
 };
 
 const EXAMPLE: &str = r#"{
@@ -322,7 +328,142 @@ fn an_empty_or_strange_answer_is_no_panic() {
         hosts.mark_failed(&url);
         assert_eq!(hosts.place(&url), url, "{text}");
     }
-    for text in ["[]", "7", r#"{"serviceLinks":[]}"#, r#"{"services":[{}]}"#] {
+    for text in ["[]", "7", "", "{", "{\"serviceLinks\":}"] {
         assert!(serde_json::from_str::<Catalog>(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn one_odd_entry_costs_no_other() {
+    let odd = r#"{"serviceLinks": {"wdm": "https://wdm.example/w", "a": 7, "b": ["x"], "c": {}, "d": ""},
+        "hostCatalog": {"wdm.example": [null, 7, [], {}, {"host": 1}, {"host": "x/y", "priority": 1,
+            "id": "u:t:c:wdm"}, {"host": "other.example", "priority": "3", "id": "u:t:c:wdm", "id": "u:t:c:wdm"},
+            {"host": "late.example", "priority": 9, "id": ["u"]}], "n": null, "m": {}},
+        "activeServices": 7, "services": null, "timestamp": {}, "unheard": [{"of": [[]]}]}"#;
+    let catalog: Catalog = serde_json::from_str(odd).unwrap();
+    assert_eq!(catalog.service_url("wdm").unwrap().as_str(), "https://other.example/w");
+    assert_eq!(catalog.services().count(), 1);
+    let odd = r#"{"services": [null, 7, {}, {"id": 1, "serviceName": "x"}, {"id": "wdm", "serviceName": "wdm",
+        "serviceUrls": [null, {"baseUrl": 7}, {"priority": 1}, {"baseUrl": "https://wdm.example/w", "priority": 1.5},
+            {"baseUrl": "https://wdm.example/w", "priority": 2}]}, {"id": "y", "serviceName": "y", "serviceUrls": {}}],
+        "activeServices": {"wdm": 7, "z": null}}"#;
+    let catalog: Catalog = serde_json::from_str(odd).unwrap();
+    assert_eq!(catalog.service_url("wdm").unwrap().as_str(), "https://wdm.example/w");
+}
+
+/// Odd values to put anywhere.
+fn odd_values() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<bool>().prop_map(Value::from),
+        ".{0,9}".prop_map(Value::from),
+        Just(json!([])),
+        Just(json!({})),
+        Just(json!([[{"host": [7]}]])),
+    ]
+}
+
+/// Every place in a value, as a JSON pointer.
+fn places(value: &Value, at: &str, places: &mut Vec<String>) {
+    let mut below = |name: &str, value: &Value| {
+        let at = format!("{at}/{}", name.replace('~', "~0").replace('/', "~1"));
+        places.push(at.clone());
+        self::places(value, &at, places);
+    };
+    match value {
+        Value::Object(map) => map.iter().for_each(|(name, value)| below(name, value)),
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(at, value)| below(&at.to_string(), value));
+        }
+        _ => {}
+    }
+}
+
+proptest! {
+    /// Whatever stands in one field, the services that it does not belong to are where they were.
+    #[test]
+    fn one_field_never_destroys_the_rest(at in any::<prop::sample::Index>(), odd in odd_values()) {
+        for (text, whole) in [(EXAMPLE, example()), (SECOND, second())] {
+            let mut value: Value = serde_json::from_str(text).unwrap();
+            let mut all = Vec::new();
+            places(&value, "", &mut all);
+            let place = &all[at.index(all.len())];
+            *value.pointer_mut(place).unwrap() = odd.clone();
+            let (catalog, _) = wire::read(value.to_string().as_bytes()).unwrap();
+            let top_level = place.matches('/').count() == 1;
+            for name in ["wdm", "sandbox", "u2c", "mercuryConnectionPartition0"] {
+                // What stands beside it may say something about others: which, it names.
+                if !top_level && !place.contains(name) && !place.contains(&*host_of(&whole, name))
+                    && !(place.starts_with("/services/") || place.starts_with("/activeServices"))
+                {
+                    prop_assert_eq!(
+                        catalog.service_url(name).ok(), whole.service_url(name).ok(), "{}", place
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The key of the list that a service's host is in.
+fn host_of(catalog: &Catalog, service: &str) -> String {
+    let url = catalog.service_url(service);
+    let host = url.ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
+    // `wdm-b.example` is in the list of `wdm-a.example`, as `127.0.0.1:9443` in that of its neighbour.
+    match host.rsplit_once('-') {
+        Some((name, _)) => format!("{name}-a"),
+        None => host,
+    }
+}
+
+#[test]
+fn a_large_catalog_is_read_in_linear_time_and_a_huge_one_is_refused() {
+    let list = |count: usize, item: &dyn Fn(usize) -> String| {
+        (0..count).map(item).collect::<Vec<_>>().join(",")
+    };
+    let host = |n: usize, service: &str| {
+        format!(r#"{{"host":"h{n}.example","priority":1,"id":"u:t:c:{service}"}}"#)
+    };
+    let link = |n: usize| format!(r#""s{n}":"https://h{n}.example/s""#);
+    let hostmap = |links: String, hosts: String| {
+        format!(r#"{{"serviceLinks":{{{links}}},"hostCatalog":{{{hosts}}}}}"#).into_bytes()
+    };
+    let started = Instant::now();
+    let keys = |count| list(count, &|n| format!(r#""h{n}.example":[{}]"#, host(n, "mobius")));
+    let (catalog, _) = wire::read(&hostmap(list(3_000, &link), keys(3_000))).unwrap();
+    assert_eq!((catalog.services().count(), catalog.mobius_clusters().len()), (3_000, 3_000));
+    // All services on one host that has far too many alternatives.
+    let one = |n: usize| format!(r#""s{n}":"https://h0.example/""#);
+    let wide = format!(r#""h0.example":[{}]"#, list(10_000, &|n| host(n, "x")));
+    assert!(is_too_many(&wire::read(&hostmap(list(3_000, &one), wide)).unwrap_err()));
+    let (many, url) = (60_000, |_| r#"{"baseUrl":"https://x","priority":1}"#.to_owned());
+    for huge in [
+        hostmap(list(many, &link), String::new()),
+        hostmap(String::new(), keys(many)),
+        hostmap(String::new(), format!(r#""h":[{}]"#, list(many, &|n| host(n, "x")))),
+        format!(
+            r#"{{"services":[{}]}}"#,
+            list(many, &|_| r#"{"id":"x","serviceName":"y"}"#.into())
+        )
+        .into(),
+        format!(
+            r#"{{"services":[{{"id":"x","serviceName":"y","serviceUrls":[{}]}}]}}"#,
+            list(many, &url)
+        )
+        .into(),
+        format!(r#"{{"activeServices":{{{}}}}}"#, list(many, &|n| format!(r#""s{n}":"x""#))).into(),
+    ] {
+        assert!(is_too_many(&wire::read(&huge).unwrap_err()));
+    }
+    // Deep and wide where nobody looks is neither kept nor counted.
+    let deep = format!(
+        r#"{{"unheard": {}{}, "serviceLinks": {{"a": "https://a.example"}}}}"#,
+        "[".repeat(100_000),
+        "]".repeat(100_000)
+    );
+    assert!(wire::read(deep.as_bytes()).unwrap().0.service_url("a").is_ok());
+    // A quadratic reader takes minutes; the limit leaves room for a busy machine.
+    assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
 }

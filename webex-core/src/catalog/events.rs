@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 use tracing::debug;
 
 use super::{
     services::Services,
     timings::SPREAD,
-    wire::{Timestamp, pairs},
+    wire::{pairs, timestamp},
 };
 use crate::mercury::MercuryEvent;
 
@@ -20,14 +21,13 @@ const ACTIVE_CLUSTERS: &str = "ActiveClusterStatusEvent";
 
 #[derive(Deserialize)]
 struct Invalidation {
-    timestamp: Option<Timestamp>,
+    timestamp: Option<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ActiveClusters {
-    #[serde(default, deserialize_with = "pairs")]
-    active_clusters: Vec<(String, String)>,
+    active_clusters: Option<Box<RawValue>>,
 }
 
 impl Services {
@@ -42,7 +42,7 @@ impl Services {
 
     fn invalidated(self: &Arc<Self>, event: &MercuryEvent) {
         let Some(held) = self.held() else { return };
-        let said = event.data_as::<Invalidation>().ok().and_then(|it| it.timestamp?.millis());
+        let said = event.data_as::<Invalidation>().ok().and_then(|it| timestamp(&*it.timestamp?));
         // The hostmap form does not say when it was made: then every such event counts.
         if let (Some(said), Some(known)) = (said, held.timestamp)
             && said <= known
@@ -56,6 +56,9 @@ impl Services {
     fn clusters_changed(self: &Arc<Self>, event: &MercuryEvent) {
         let Some(held) = self.held() else { return };
         let Ok(ActiveClusters { active_clusters }) = event.data_as() else { return };
+        let Ok(active_clusters) = active_clusters.as_deref().map_or(Ok(Vec::new()), pairs) else {
+            return;
+        };
         match held.catalog.with_active(&active_clusters) {
             Some(catalog) => {
                 debug!("other clusters are in use now");

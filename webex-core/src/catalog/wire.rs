@@ -1,132 +1,203 @@
 //! The wire forms of the catalog: `format=hostmap` and `format=U2CV2`, told apart by their fields.
 //!
 //! Both are read straight from the bytes and made into the same [`Catalog`]. Maps keep the order of
-//! the text: the reference client takes Mobius clusters in it.
+//! the text: the reference client takes Mobius clusters in it. An entry that cannot be read is passed
+//! over; one that nobody needs is not looked at. How many entries there may be is limited, and each is
+//! looked at once.
 
-use std::{collections::HashSet, fmt, marker::PhantomData};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
 };
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use serde_json::{Error, value::RawValue};
 use url::Url;
 
 use super::{
     address::{authority, with_host},
     model::{Candidate, Catalog, HostList, MOBIUS, Service},
 };
+use crate::loose::{TooMany, integer, items_of, members, members_of, text, too_many};
+
+/// Services of a catalog, in all clusters. The largest known has some hundreds.
+pub(super) const MOST_SERVICES: usize = 10_000;
+
+/// Hosts and URLs of a catalog.
+const MOST_HOSTS: usize = 20_000;
+
+/// Hosts of one service that are taken; a service has two or three.
+const MOST_ALTERNATIVES: usize = 32;
 
 /// Reads an answer of either form; also says when it was made, where the form does.
-pub(super) fn read(body: &[u8]) -> Result<(Catalog, Option<u64>), serde_json::Error> {
-    Ok(serde_json::from_slice::<Answer>(body)?.into_parts())
+///
+/// # Errors
+/// When it is no JSON object, or has more entries than are read.
+pub(super) fn read(body: &[u8]) -> Result<(Catalog, Option<u64>), Error> {
+    let body = std::str::from_utf8(body).map_err(Error::custom)?;
+    let mut answer = Answer::default();
+    members(body, |name, value| answer.add(&name, value))?;
+    answer.into_parts().map_err(too_many)
 }
 
-/// Reads the wire form, either of them.
+/// Reads the wire form, either of them, from JSON.
 impl<'de> Deserialize<'de> for Catalog {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Answer::deserialize(deserializer)?.into_parts().0)
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(read(json.get().as_bytes()).map_err(D::Error::custom)?.0)
     }
 }
 
-/// A catalog answer of either form. Fields that are not used are skipped while reading.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Answer {
-    #[serde(default, deserialize_with = "pairs")]
-    service_links: Vec<(String, String)>,
-    #[serde(default, deserialize_with = "pairs")]
-    host_catalog: Vec<(String, Vec<HostEntry>)>,
-    #[serde(default, deserialize_with = "pairs")]
-    active_services: Vec<(String, String)>,
-    #[serde(default)]
-    services: Vec<ServiceEntry>,
-    timestamp: Option<Timestamp>,
+/// A catalog answer of either form.
+#[derive(Default)]
+struct Answer<'a> {
+    links: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    hosts: Vec<(Cow<'a, str>, Vec<HostEntry<'a>>)>,
+    active: Vec<(String, String)>,
+    services: Vec<ServiceEntry<'a>>,
+    timestamp: Option<u64>,
+    counted: usize,
 }
 
 /// One host that serves something.
-#[derive(Deserialize)]
-struct HostEntry {
-    host: Box<str>,
-    #[serde(default)]
+struct HostEntry<'a> {
+    host: Cow<'a, str>,
     priority: i64,
-    /// `urn:{federation}:{cluster}:{service}`.
-    #[serde(default)]
-    id: String,
+    /// Of the entry's id, `urn:{federation}:{cluster}:{service}`.
+    service: Box<str>,
 }
 
-impl HostEntry {
-    fn service(&self) -> &str {
-        self.id.splitn(4, ':').nth(3).unwrap_or_default()
-    }
+struct ServiceEntry<'a> {
+    id: Cow<'a, str>,
+    name: Cow<'a, str>,
+    urls: Vec<(Cow<'a, str>, i64)>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ServiceEntry {
-    id: Box<str>,
-    service_name: Box<str>,
-    #[serde(default)]
-    service_urls: Vec<ServiceUrl>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ServiceUrl {
-    base_url: Box<str>,
-    #[serde(default)]
-    priority: i64,
-}
-
-/// Milliseconds since 1970, as text or number.
-#[derive(Deserialize)]
-#[serde(untagged)]
-pub(super) enum Timestamp {
-    Number(u64),
-    Text(String),
-}
-
-impl Timestamp {
-    pub(super) fn millis(&self) -> Option<u64> {
-        match self {
-            Self::Number(number) => Some(*number),
-            Self::Text(text) => text.parse().ok(),
+impl<'a> Answer<'a> {
+    fn add(&mut self, name: &str, value: &'a RawValue) -> Result<(), TooMany> {
+        match name {
+            "serviceLinks" => members_of(value, |name, link| {
+                self.links.extend(text(link).map(|link| (name, link)));
+                at_most(MOST_SERVICES, self.links.len())
+            }),
+            "hostCatalog" => members_of(value, |key, list| {
+                let entries = read_hosts(list, &mut self.counted)?;
+                self.hosts.push((key, entries));
+                at_most(MOST_SERVICES, self.hosts.len())
+            }),
+            "activeServices" => {
+                self.active = pairs(value)?;
+                Ok(())
+            }
+            "services" => items_of(value, |entry| {
+                self.services.extend(read_service(entry, &mut self.counted)?);
+                at_most(MOST_SERVICES, self.services.len())
+            }),
+            "timestamp" => {
+                self.timestamp = timestamp(value);
+                Ok(())
+            }
+            _ => Ok(()),
         }
     }
-}
 
-impl Answer {
     /// The catalog, and when it was made where the form tells that.
-    fn into_parts(self) -> (Catalog, Option<u64>) {
-        let timestamp = self.timestamp.as_ref().and_then(Timestamp::millis);
+    fn into_parts(self) -> Result<(Catalog, Option<u64>), TooMany> {
         let catalog = if self.services.is_empty() {
-            from_hostmap(self.service_links, self.host_catalog)
+            from_hostmap(&self.links, &self.hosts)?
         } else {
-            from_v2(&self.active_services, self.services)
+            from_v2(&self.active, self.services)
         };
-        (catalog, timestamp)
+        Ok((catalog, self.timestamp))
     }
 }
 
-fn from_hostmap(links: Vec<(String, String)>, hosts: Vec<(String, Vec<HostEntry>)>) -> Catalog {
-    let mut clusters: Vec<Box<str>> = Vec::new();
+fn at_most(limit: usize, count: usize) -> Result<(), TooMany> {
+    if count > limit { Err(TooMany) } else { Ok(()) }
+}
+
+fn read_hosts<'a>(list: &'a RawValue, counted: &mut usize) -> Result<Vec<HostEntry<'a>>, TooMany> {
+    let mut hosts = Vec::new();
+    items_of(list, |entry| {
+        *counted += 1;
+        at_most(MOST_HOSTS, *counted)?;
+        let (mut host, mut priority, mut service) = (None, 0, "".into());
+        members_of(entry, |name, value| {
+            match &*name {
+                "host" => host = text(value),
+                "priority" => priority = integer(value).unwrap_or_default(),
+                "id" => {
+                    let id = text(value).unwrap_or_default();
+                    service = id.splitn(4, ':').nth(3).unwrap_or_default().into();
+                }
+                _ => {}
+            }
+            Ok(())
+        })?;
+        hosts.extend(host.map(|host| HostEntry { host, priority, service }));
+        Ok(())
+    })?;
+    Ok(hosts)
+}
+
+fn read_service<'a>(
+    entry: &'a RawValue,
+    counted: &mut usize,
+) -> Result<Option<ServiceEntry<'a>>, TooMany> {
+    let (mut id, mut name, mut urls) = (None, None, Vec::new());
+    members_of(entry, |field, value| {
+        match &*field {
+            "id" => id = text(value),
+            "serviceName" => name = text(value),
+            "serviceUrls" => items_of(value, |url| {
+                *counted += 1;
+                at_most(MOST_HOSTS, *counted)?;
+                let (mut base, mut priority) = (None, 0);
+                members_of(url, |field, value| {
+                    match &*field {
+                        "baseUrl" => base = text(value),
+                        "priority" => priority = integer(value).unwrap_or_default(),
+                        _ => {}
+                    }
+                    Ok(())
+                })?;
+                urls.extend(base.map(|base| (base, priority)));
+                Ok(())
+            })?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(id.zip(name).map(|(id, name)| ServiceEntry { id, name, urls }))
+}
+
+fn from_hostmap(
+    links: &[(Cow<'_, str>, Cow<'_, str>)],
+    hosts: &[(Cow<'_, str>, Vec<HostEntry<'_>>)],
+) -> Result<Catalog, TooMany> {
+    let mut clusters = Unique::default();
     for entry in hosts.iter().flat_map(|(_, list)| list) {
-        if entry.service() == MOBIUS && !clusters.contains(&entry.host) {
-            clusters.push(entry.host.clone());
+        if &*entry.service == MOBIUS {
+            clusters.add(&entry.host);
         }
     }
-    let linked: HashSet<_> = links.iter().map(|(name, _)| name.clone()).collect();
+    // The first list of a host counts.
+    let lists: HashMap<&str, &[HostEntry<'_>]> =
+        hosts.iter().rev().map(|(key, list)| (&**key, &**list)).collect();
+    let linked: HashSet<&str> = links.iter().map(|(name, _)| &**name).collect();
     let mut services = Vec::with_capacity(links.len());
+    let mut counted = 0;
     for (name, link) in links {
         // A link that is no URL is as good as none: the service is missing when asked for.
-        let Ok(url) = Url::parse(&link) else { continue };
-        let key = authority(&url);
-        let list = hosts.iter().find(|(host, _)| *host == key).map_or(&[][..], |(_, list)| list);
+        let Ok(url) = Url::parse(link) else { continue };
+        let list = lists.get(&*authority(&url)).copied().unwrap_or_default();
+        let list = &list[..list.len().min(MOST_ALTERNATIVES)];
         // The service is in the hosts' ids. Where that is another word, the first entry tells it,
         // unless it speaks of another service on the same host.
-        let first = list.first().map_or("", HostEntry::service);
-        let named = list.iter().any(|entry| entry.service() == name);
-        let word = if named || linked.contains(first) { &name } else { first };
-        let usable = list.iter().filter(|entry| entry.service() == word);
+        let first = list.first().map_or("", |entry| &*entry.service);
+        let named = list.iter().any(|entry| *entry.service == **name);
+        let word = if named || linked.contains(first) { name } else { first };
+        let usable = list.iter().filter(|entry| &*entry.service == word);
         let candidates = usable.filter_map(|entry| {
             let priority = rank(entry.priority)?;
             Some(Candidate { url: with_host(&url, &entry.host)?.as_str().into(), priority })
@@ -135,55 +206,72 @@ fn from_hostmap(links: Vec<(String, String)>, hosts: Vec<(String, Vec<HostEntry>
         if urls.is_empty() {
             urls.push(Candidate { url: url.as_str().into(), priority: 1 });
         }
+        counted += urls.len();
+        at_most(MOST_HOSTS, counted)?;
         urls.sort_by_key(|candidate| candidate.priority);
-        let name = name.into_boxed_str();
+        let name: Box<str> = (**name).into();
         services.push(Service { id: name.clone(), name, urls, active: true });
     }
     let mut lists: Vec<_> = hosts
-        .into_iter()
+        .iter()
         .map(|(key, list)| {
-            let word = list.first().map_or("", HostEntry::service).to_owned();
-            let usable = list.into_iter().filter(|entry| entry.service() == word);
-            let mut hosts: Vec<_> =
-                usable.filter_map(|entry| Some((rank(entry.priority)?, entry.host))).collect();
+            let word = list.first().map_or("", |entry| &*entry.service);
+            let usable = list.iter().filter(|entry| &*entry.service == word);
+            let mut hosts: Vec<_> = usable
+                .filter_map(|entry| Some((rank(entry.priority)?, Box::from(&*entry.host))))
+                .collect();
             hosts.sort_by_key(|(priority, _)| *priority);
+            hosts.truncate(MOST_ALTERNATIVES);
             let hosts = hosts.into_iter().map(|(_, host)| host).collect();
-            HostList { key: key.into(), chooses_itself: word == MOBIUS, hosts }
+            HostList { key: (**key).into(), chooses_itself: word == MOBIUS, hosts }
         })
         .collect();
     lists.sort_by(|one, other| one.key.cmp(&other.key));
-    Catalog::new(services, lists, clusters)
+    lists.dedup_by(|later, first| later.key == first.key);
+    Ok(Catalog::new(services, lists, clusters.list))
 }
 
-fn from_v2(active: &[(String, String)], entries: Vec<ServiceEntry>) -> Catalog {
+fn from_v2(active: &[(String, String)], entries: Vec<ServiceEntry<'_>>) -> Catalog {
     let mut services: Vec<Service> = Vec::with_capacity(entries.len());
-    let mut clusters: Vec<Box<str>> = Vec::new();
-    for entry in entries {
-        let parsed = entry.service_urls.iter().filter(|it| Url::parse(&it.base_url).is_ok());
-        if &*entry.service_name == MOBIUS {
-            for host in parsed.clone().map(|it| cluster_host(&it.base_url)) {
-                if !clusters.iter().any(|known| **known == *host) {
-                    clusters.push(host.into());
-                }
-            }
+    let mut clusters = Unique::default();
+    let named: HashSet<&str> = active.iter().map(|(name, _)| &**name).collect();
+    let chosen: HashSet<(&str, &str)> = active.iter().map(|(name, id)| (&**name, &**id)).collect();
+    let mut seen = HashSet::new();
+    for ServiceEntry { id, name, mut urls } in entries {
+        urls.retain(|(url, _)| Url::parse(url).is_ok());
+        if name == MOBIUS {
+            urls.iter().for_each(|(url, _)| clusters.add(cluster_host(url)));
         }
-        let usable = parsed.filter_map(|it| {
-            Some(Candidate { url: it.base_url.clone(), priority: rank(it.priority)? })
+        let usable = urls.into_iter().filter_map(|(url, priority)| {
+            Some(Candidate { url: url.into(), priority: rank(priority)? })
         });
         let mut urls: Vec<_> = usable.collect();
         urls.sort_by_key(|candidate| candidate.priority);
-        let is_active =
-            |(name, id): &(String, String)| **name == *entry.service_name && **id == *entry.id;
+        urls.truncate(MOST_ALTERNATIVES);
         // An active id that no service has is ignored; a service may be known by its name alone.
-        let by_name = entry.id == entry.service_name
-            && !active.iter().any(|(name, _)| **name == *entry.service_name);
-        let active = by_name || active.iter().any(is_active);
+        let by_name = id == name && !named.contains(&*name);
+        let active = by_name || chosen.contains(&(&*name, &*id));
         // Unique by id: the first counts.
-        if !services.iter().any(|known| known.id == entry.id) {
-            services.push(Service { name: entry.service_name, id: entry.id, urls, active });
+        if seen.insert(id.clone()) {
+            services.push(Service { name: name.into(), id: id.into(), urls, active });
         }
     }
-    Catalog::new(services, Vec::new(), clusters)
+    Catalog::new(services, Vec::new(), clusters.list)
+}
+
+/// Texts in the order in which they came first.
+#[derive(Default)]
+struct Unique {
+    list: Vec<Box<str>>,
+    seen: HashSet<Box<str>>,
+}
+
+impl Unique {
+    fn add(&mut self, text: &str) {
+        if self.seen.insert(text.into()) {
+            self.list.push(text.into());
+        }
+    }
 }
 
 /// What the reference client asks for clusters: the base URL without scheme and `/api/v1`.
@@ -197,29 +285,17 @@ fn rank(priority: i64) -> Option<u16> {
     (priority > 0).then(|| u16::try_from(priority).unwrap_or(u16::MAX))
 }
 
-/// Reads a JSON object into a list of pairs, in its order. A value of `null` is no pair.
-pub(super) fn pairs<'de, D, V>(deserializer: D) -> Result<Vec<(String, V)>, D::Error>
-where
-    D: Deserializer<'de>,
-    V: Deserialize<'de>,
-{
-    struct Pairs<V>(PhantomData<V>);
+/// Milliseconds since 1970, as text or number.
+pub(super) fn timestamp(json: &RawValue) -> Option<u64> {
+    integer(json)?.try_into().ok()
+}
 
-    impl<'de, V: Deserialize<'de>> Visitor<'de> for Pairs<V> {
-        type Value = Vec<(String, V)>;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("an object")
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut pairs = Vec::new();
-            while let Some((key, value)) = map.next_entry::<String, Option<V>>()? {
-                pairs.extend(value.map(|value| (key, value)));
-            }
-            Ok(pairs)
-        }
-    }
-
-    deserializer.deserialize_map(Pairs(PhantomData))
+/// Reads an object of texts, in its order; what is no text is passed over.
+pub(super) fn pairs(json: &RawValue) -> Result<Vec<(String, String)>, TooMany> {
+    let mut pairs = Vec::new();
+    members_of(json, |key, value| {
+        pairs.extend(text(value).map(|value| (key.into_owned(), value.into_owned())));
+        at_most(MOST_SERVICES, pairs.len())
+    })?;
+    Ok(pairs)
 }

@@ -82,7 +82,7 @@ impl Device {
         keep: bool,
         known: Option<&Self>,
     ) -> Result<Arc<Self>, HttpError> {
-        let response = http.send(request).await?;
+        let response = http.send(request.answer_limit(RECORD_LIMIT)).await?;
         let read = |body: &_| Self::read(body, response.header("etag"), keep, known);
         let device = response.read(read)?;
         // It will be asked, and named to other services; its socket's address is looked at there.
@@ -91,13 +91,18 @@ impl Device {
     }
 }
 
+/// The largest record that is read, in bytes; one with all features takes some ten kilobytes.
+const RECORD_LIMIT: usize = 1024 * 1024;
+
 /// Whether a refusal says that the user has too many devices.
 pub(crate) fn is_excessive(error: &HttpError) -> bool {
-    error.service().is_some_and(|error| error.message.as_deref() == Some(EXCESSIVE))
+    error
+        .service()
+        .is_some_and(|error| error.message.as_ref().is_some_and(|it| it.as_str() == EXCESSIVE))
 }
 
 pub(super) async fn delete(http: &Http, device: Url) -> Result<(), HttpError> {
-    match http.send(Request::delete(device)).await {
+    match http.send(Request::delete(device).ignore_body()).await {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }

@@ -23,6 +23,9 @@ use crate::{
     http::{Http, Request},
 };
 
+/// The largest list of devices that is read, in bytes: a hundred records with all features.
+const LIST_LIMIT: usize = 4 * 1024 * 1024;
+
 /// Deletions under way at once: they share one connection, and the service is busy enough.
 const DELETIONS: usize = 8;
 
@@ -46,7 +49,7 @@ pub(crate) async fn make_room(
     wdm: &Url,
     config: &DeviceConfig,
 ) -> Result<Room, HttpError> {
-    let response = http.send(Request::get(join(wdm, "devices"))).await?;
+    let response = http.send(Request::get(join(wdm, "devices")).answer_limit(LIST_LIMIT)).await?;
     // The service's clock where it tells it: its times are compared with it.
     let told = response.header("date").and_then(|date| rfc2822::parse(date).ok());
     let now = told.map_or_else(Timestamp::now, |date| date.timestamp());

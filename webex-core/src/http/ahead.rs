@@ -20,7 +20,10 @@ use std::{
     error::Error,
     future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Instant,
 };
@@ -174,8 +177,9 @@ impl Drop for Ticket {
 pub(super) enum Purpose {
     /// Only to open a connection and put it aside. Taken out by the connector.
     Keep(Mutex<Option<Ticket>>),
-    /// To be answered; by a connection put aside under this key, if there is one.
-    Use(String),
+    /// To be answered; by a connection put aside under this key, if there is one. Tells whether it
+    /// was.
+    Use(String, Arc<AtomicBool>),
 }
 
 tokio::task_local! {
@@ -207,7 +211,7 @@ pub(super) struct AheadConnector<S> {
 /// What a call is for.
 enum Call {
     Keep(Ticket),
-    Use(String),
+    Use(String, Arc<AtomicBool>),
     Plain,
     /// The connection of a [`Purpose::Keep`] was opened already.
     Again,
@@ -230,7 +234,7 @@ where
     fn call(&mut self, target: R) -> Self::Future {
         let purpose = PURPOSE.try_with(|purpose| match purpose {
             Purpose::Keep(ticket) => ticket.lock().take().map_or(Call::Again, Call::Keep),
-            Purpose::Use(key) => Call::Use(key.clone()),
+            Purpose::Use(key, taken) => Call::Use(key.clone(), Arc::clone(taken)),
         });
         // Not polled before it is needed: until then it opens nothing.
         let connecting = self.connector.call(target);
@@ -241,8 +245,11 @@ where
                     ticket.keep(connecting.await?);
                     Err("put aside".into())
                 }
-                Call::Use(key) => match ahead.take(&key).await {
-                    Some(connection) => Ok(connection),
+                Call::Use(key, taken) => match ahead.take(&key).await {
+                    Some(connection) => {
+                        taken.store(true, Ordering::Relaxed);
+                        Ok(connection)
+                    }
                     None => connecting.await,
                 },
                 Call::Plain => connecting.await,

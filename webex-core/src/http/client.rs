@@ -17,10 +17,11 @@ use webex_auth::{AccessToken, Tokens};
 
 use super::{
     allow::{AllowList, AllowedUrl},
+    body::{self, BodyError},
     circuit::{self, Circuit},
     policy::HostPolicy,
     remembered::StartHosts,
-    request::{Auth, Request},
+    request::{Auth, Request, credentials},
     response::{Redirects, Response},
     tracking::TrackingIds,
     transport::Transport,
@@ -101,6 +102,14 @@ impl Http {
     /// does not is never asked, so that an address that came in an answer can be left out at once.
     pub fn allows(&self, url: &Url) -> bool {
         self.0.allow.allows(url)
+    }
+
+    /// The same, with the error that a request there would end with.
+    ///
+    /// # Errors
+    /// [`HttpError::NotAllowed`], which names the address.
+    pub fn check(&self, url: &Url) -> Result<(), HttpError> {
+        self.0.allow.check(url).map(drop)
     }
 
     /// The start of this user's client: dials what the last start used. Does so once.
@@ -227,7 +236,10 @@ impl Http {
             }
             match redirects.next(&response)? {
                 Some(redirect) => redirect.apply(&mut request, &self.0.allow)?,
-                None => return response.into_result(),
+                None => {
+                    let own = token.as_ref().map(|token| credentials(token.authorization()));
+                    return response.into_result(own.into_iter().chain(request.secrets()));
+                }
             }
         }
     }
@@ -300,16 +312,23 @@ impl Http {
         let headers = self.headers(request, token, tracking_id);
         let (method, body) = (request.method.clone(), request.body.clone());
         let outcome = async {
-            let response = self.0.transport.send(target, method, headers, body).await?;
+            let sent = self.0.transport.send(target, method, headers, body).await;
+            let response = sent.map_err(BodyError::Broken)?;
             let (status, headers) = (response.status(), response.headers().clone());
-            Ok((status, headers, response.bytes().await?))
+            Ok((status, headers, body::read(response, request.wanted).await?))
         };
         match outcome.await {
             Ok((status, headers, body)) => {
                 self.note_host(&request.url);
                 Ok(Response::new(request.url.clone(), status, headers, body))
             }
-            Err(error) => Err(self.0.transport.failure(&request.url, &error).await),
+            Err(BodyError::Broken(error)) => {
+                Err(self.0.transport.failure(&request.url, &error).await)
+            }
+            Err(BodyError::TooLarge(limit)) => {
+                let host = request.url.host_str().unwrap_or_default().to_owned();
+                Err(HttpError::TooLarge { host, limit })
+            }
         }
     }
 

@@ -30,6 +30,7 @@ use url::Url;
 use super::{
     ahead::{Ahead, origin},
     allow::AllowedUrl,
+    failure::{failure, innermost},
     proxy::{Proxies, Proxy},
 };
 use crate::error::HttpError;
@@ -264,18 +265,8 @@ impl Target {
     }
 
     fn unreachable(&self, error: &(dyn Error + 'static)) -> HttpError {
-        HttpError::Network { host: self.host.clone(), reason: innermost(error) }
+        failure(&self.host, error)
     }
-}
-
-/// The cause at the end of an error's chain: "Connection refused" rather than "error sending
-/// request". The layers in between would repeat the URL, whose query may hold secrets.
-pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
-    let mut cause = error;
-    while let Some(next) = cause.source() {
-        cause = next;
-    }
-    cause.to_string()
 }
 
 /// A connection: plain, or TLS over one (over a tunnel, which may itself be TLS to a proxy).

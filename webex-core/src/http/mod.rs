@@ -18,11 +18,14 @@
 
 mod ahead;
 mod allow;
+mod body;
 mod circuit;
 mod client;
 mod dial;
+mod failure;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
+mod limits;
 mod policy;
 mod proxy;
 mod remembered;
@@ -42,6 +45,7 @@ pub(crate) use self::{
 };
 pub use self::{
     client::Http,
+    limits::ANSWER_LIMIT,
     proxy::{Proxy, ProxyError},
     request::{Auth, Request},
     response::Response,

@@ -7,11 +7,14 @@ use http::{
     HeaderName, HeaderValue, Method,
     header::{AUTHORIZATION, COOKIE, PROXY_AUTHORIZATION},
 };
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use url::Url;
 
 use super::{
     allow::{AllowList, AllowedUrl},
+    body::Wanted,
+    limits::ANSWER_LIMIT,
     timings::{ATTEMPT_TIMEOUT, REQUEST_TIMEOUT},
 };
 use crate::error::HttpError;
@@ -52,6 +55,9 @@ pub struct Request {
     pub(super) body: Option<Bytes>,
     pub(super) attempt_timeout: Duration,
     pub(super) timeout: Duration,
+    pub(super) wanted: Wanted,
+    /// What its body holds that no error may quote.
+    secrets: Vec<SecretString>,
     /// Why it cannot be sent.
     invalid: Option<&'static str>,
 }
@@ -68,6 +74,8 @@ impl Request {
             body: None,
             attempt_timeout: ATTEMPT_TIMEOUT,
             timeout: REQUEST_TIMEOUT,
+            wanted: Wanted::Whole(ANSWER_LIMIT),
+            secrets: Vec::new(),
             invalid: None,
         }
     }
@@ -100,6 +108,14 @@ impl Request {
             Ok(bytes) => self.body = Some(bytes.into()),
             Err(_) => self.invalid = Some("its body cannot be written as JSON"),
         }
+        self
+    }
+
+    /// Names a secret that the body holds. Servers quote what they refuse: it is taken out of what an
+    /// error says, as the token is.
+    #[must_use]
+    pub fn secret(mut self, secret: &SecretString) -> Self {
+        self.secrets.push(secret.clone());
         self
     }
 
@@ -148,6 +164,21 @@ impl Request {
         self
     }
 
+    /// How large the answer may be, in bytes. Default: [`ANSWER_LIMIT`].
+    #[must_use]
+    pub fn answer_limit(mut self, bytes: usize) -> Self {
+        self.wanted = Wanted::Whole(bytes);
+        self
+    }
+
+    /// Reads no more of an answer than its status and headers, unless it is an error. For answers
+    /// that matter by their status.
+    #[must_use]
+    pub fn ignore_body(mut self) -> Self {
+        self.wanted = Wanted::Nothing;
+        self
+    }
+
     /// How long each attempt may take: a request is sent more than once when its token is renewed or
     /// when it is redirected. Default: [`ATTEMPT_TIMEOUT`].
     #[must_use]
@@ -173,6 +204,13 @@ impl Request {
         if self.unlisted { AllowList::unlisted(&self.url) } else { allow.check(&self.url) }
     }
 
+    /// What a server may not quote: its own authorization and the named secrets.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
+        let values = self.headers.iter().filter(|(name, _)| is_secret(name));
+        let values = values.filter_map(|(_, value)| value.as_ref()?.to_str().ok());
+        values.map(credentials).chain(self.secrets.iter().map(ExposeSecret::expose_secret))
+    }
+
     /// Whether the answer may send the request there.
     pub(super) fn may_follow(&self, target: &Url, allow: &AllowList) -> bool {
         if self.unlisted {
@@ -180,6 +218,11 @@ impl Request {
         }
         allow.allows(target)
     }
+}
+
+/// Of `Bearer x` the second word.
+pub(super) fn credentials(authorization: &str) -> &str {
+    authorization.split(' ').next_back().unwrap_or_default()
 }
 
 /// Shows no body: it may hold a secret.

@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{
     endpoints::with_authority,
-    error::{HttpError, ServiceError, retry_after},
+    error::{HttpError, PAGE, ServiceError, is_page, retry_after},
+    loose::is_too_many,
 };
 
 const CISCO_LOCATION: &str = "cisco-location";
@@ -78,12 +79,14 @@ impl Response {
         parse(&self.body).map_err(|error| HttpError::Body {
             host: self.host(),
             // Position and kind only: serde's text may quote the body.
-            reason: format!(
-                "{:?} error at line {} column {}",
-                error.classify(),
-                error.line(),
-                error.column()
-            ),
+            reason: if is_page(&self.body) {
+                PAGE.to_owned()
+            } else if is_too_many(&error) {
+                "it has more entries than are read".to_owned()
+            } else {
+                let kind = error.classify();
+                format!("{kind:?} error at line {} column {}", error.line(), error.column())
+            },
         })
     }
 
@@ -92,11 +95,16 @@ impl Response {
         retry_after(&self.headers)
     }
 
-    pub(super) fn into_result(self) -> Result<Self, HttpError> {
+    /// The answer, or the error that it is, without the `secrets` that it quotes.
+    pub(super) fn into_result<'a>(
+        self,
+        secrets: impl Iterator<Item = &'a str> + Clone,
+    ) -> Result<Self, HttpError> {
         if self.status.as_u16() < 400 {
             return Ok(self);
         }
-        let error = ServiceError::read(&self.host(), self.status, &self.headers, self.body);
+        let host = self.host();
+        let error = ServiceError::read(&host, self.status, &self.headers, self.body, secrets);
         Err(HttpError::Status(Arc::new(error)))
     }
 
@@ -111,6 +119,8 @@ impl Response {
         let location = match self.header(CISCO_LOCATION) {
             Some(location) if self.status.as_u16() < 400 => location,
             _ if follow => self.header(LOCATION.as_str()).unwrap_or_default(),
+            // The answer to a condition (`if-none-match`): what was known still holds.
+            _ if self.status == StatusCode::NOT_MODIFIED => return Ok(None),
             _ if self.status.is_redirection() => "",
             _ => return Ok(None),
         };

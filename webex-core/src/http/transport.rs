@@ -1,6 +1,10 @@
 //! Connections: one HTTP client and one set of TLS settings for any number of users.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
@@ -8,13 +12,15 @@ use once_cell::sync::Lazy;
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::runtime::{Handle, Id as RuntimeId};
+use tracing::debug;
 use url::Url;
 use webex_auth::{ReqwestHttp, TokenHttp};
 
 use super::{
     ahead::{Ahead, AheadLayer, PURPOSE, Purpose, origin},
     allow::AllowedUrl,
-    dial::{Dialler, innermost},
+    dial::Dialler,
+    failure::failure,
     proxy::{Proxy, ProxyChoice, ProxyError},
     timings::{CONNECT_TIMEOUT, HTTP2_PROBE_INTERVAL, HTTP2_PROBE_TIMEOUT},
     tls::{RootError, Trust},
@@ -88,6 +94,10 @@ impl Transport {
     }
 
     /// Sends a request, over a connection that was dialled ahead if there is one.
+    ///
+    /// A connection may have been closed by the other side, or by something on the way, while nobody
+    /// looked. A request that finds that out is sent once more, when nothing of an answer came and it
+    /// may be repeated: by its method, or because its connection had carried nothing before.
     pub(super) async fn send(
         &self,
         target: &AllowedUrl,
@@ -96,16 +106,33 @@ impl Transport {
         body: Option<Bytes>,
     ) -> Result<reqwest::Response, reqwest::Error> {
         let url = target.url();
-        let mut request = self.0.http.request(method, url.clone()).headers(headers);
-        if let Some(body) = body {
-            request = request.body(body);
-        }
+        let request = || {
+            let mut request = self.0.http.request(method.clone(), url.clone());
+            if let Some(body) = &body {
+                request = request.body(body.clone());
+            }
+            request.headers(headers.clone())
+        };
         let key = origin(url);
         self.0.ahead.note_used(key);
-        if self.0.ahead.is_empty() {
-            return request.send().await;
+        let (outcome, taken) = if self.0.ahead.is_empty() {
+            (request().send().await, false)
+        } else {
+            let taken = Arc::default();
+            let purpose = Purpose::Use(key.to_owned(), Arc::clone(&taken));
+            let outcome = PURPOSE.scope(purpose, request().send()).await;
+            (outcome, taken.load(Ordering::Relaxed))
+        };
+        match outcome {
+            Err(error) if broke_off(&error) && (taken || method.is_idempotent()) => {
+                debug!(
+                    host = url.host_str(),
+                    "the connection was closed; the request is sent again"
+                );
+                request().send().await
+            }
+            outcome => outcome,
         }
-        PURPOSE.scope(Purpose::Use(key.to_owned()), request.send()).await
     }
 
     /// Opens a connection to the host of this URL, for who will need it soon, unless there is one.
@@ -142,11 +169,13 @@ impl Transport {
                 return error;
             }
         }
-        HttpError::Network {
-            host: url.host_str().unwrap_or_default().to_owned(),
-            reason: innermost(error),
-        }
+        failure(url.host_str().unwrap_or_default(), error)
     }
+}
+
+/// Whether a connection ended before anything of an answer came.
+fn broke_off(error: &reqwest::Error) -> bool {
+    error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
 /// Makes a [`Transport`].
