@@ -139,6 +139,7 @@ impl Event for MeetingsEvent {
         match self {
             Self::Step { step, succeeded: true } => step.name().to_owned(),
             Self::Step { step, .. } => format!("{} failed; not needed for events", step.name()),
+            Self::Failed(error) | Self::Retrying(error) => error.to_string(),
             Self::Lost(count) => format!("{count} events"),
             _ => String::new(),
         }

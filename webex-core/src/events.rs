@@ -1,7 +1,7 @@
 //! Events for any number of listeners: nothing is missed, nobody is blocked.
 //!
 //! A [`Hub`] hands each event to every [`Subscription`]. A subscription holds at most
-//! [`CAPACITY`] unread events; when its reader is slower than that, the oldest are dropped and the
+//! [`CAPACITY`] unread events, of at most [`CAPACITY_BYTES`] together; when its reader is slower than that, the oldest are dropped and the
 //! reader is told how many ([`Lossy::lost`]). A hub without subscribers costs a few words, which
 //! matters in a process with thousands of clients: a ring buffer made ahead would cost kilobytes.
 
@@ -23,10 +23,19 @@ use parking_lot::Mutex;
 /// not reading.
 pub const CAPACITY: usize = 256;
 
+/// Bytes of payload a subscription holds before it drops the oldest: a few of the largest events, or
+/// more than [`CAPACITY`] usual ones.
+pub const CAPACITY_BYTES: usize = 8 * 1024 * 1024;
+
 /// An event type that can say "you missed some".
 pub trait Lossy: Clone {
     /// The event that stands for `count` events which were dropped, because the reader was slow.
     fn lost(count: u64) -> Self;
+
+    /// How many bytes of payload the event holds, if that can be many.
+    fn size(&self) -> usize {
+        0
+    }
 }
 
 /// The sending end: gives each event to all subscriptions.
@@ -142,13 +151,15 @@ impl<E> fmt::Debug for Filter<E> {
 #[derive(Debug)]
 struct State<E> {
     events: VecDeque<E>,
+    /// The sizes of the events, together.
+    bytes: usize,
     lost: u64,
     closed: bool,
 }
 
 impl<E> Default for State<E> {
     fn default() -> Self {
-        Self { events: VecDeque::new(), lost: 0, closed: false }
+        Self { events: VecDeque::new(), bytes: 0, lost: 0, closed: false }
     }
 }
 
@@ -165,10 +176,13 @@ impl<E: Lossy> Queue<E> {
 
     fn push(&self, event: E) {
         let mut state = self.state.lock();
-        if state.events.len() >= CAPACITY {
-            state.events.pop_front();
+        let size = event.size();
+        while state.events.len() >= CAPACITY || state.bytes + size > CAPACITY_BYTES {
+            let Some(oldest) = state.events.pop_front() else { break };
+            state.bytes -= oldest.size();
             state.lost += 1;
         }
+        state.bytes += size;
         state.events.push_back(event);
         drop(state);
         self.reader.wake();
@@ -178,7 +192,11 @@ impl<E: Lossy> Queue<E> {
 impl<E: Lossy> State<E> {
     fn pop(&mut self) -> Option<E> {
         match std::mem::take(&mut self.lost) {
-            0 => self.events.pop_front(),
+            0 => {
+                let event = self.events.pop_front()?;
+                self.bytes -= event.size();
+                Some(event)
+            }
             // The gap comes before what is left, where it happened.
             lost => Some(E::lost(lost)),
         }
@@ -198,6 +216,7 @@ mod tests {
     #[derive(Debug, Clone, PartialEq)]
     enum Event {
         Number(usize),
+        Big(usize),
         Lost(u64),
     }
 
@@ -205,6 +224,35 @@ mod tests {
         fn lost(count: u64) -> Self {
             Self::Lost(count)
         }
+
+        fn size(&self) -> usize {
+            match self {
+                Self::Big(size) => *size,
+                _ => 0,
+            }
+        }
+    }
+
+    #[test]
+    fn unread_events_do_not_pile_up_by_their_size_either() {
+        let hub = Hub::default();
+        let mut slow = hub.subscribe();
+        let big = Event::Big(CAPACITY_BYTES / 2);
+        for _ in 0..2 {
+            hub.emit(&big);
+        }
+        hub.emit(&Event::Number(1));
+        assert_eq!(slow.try_next(), Some(big.clone()), "they fit");
+        hub.emit(&big);
+        hub.emit(&big);
+        assert_eq!(slow.try_next(), Some(Event::Lost(1)));
+        assert_eq!(slow.try_next(), Some(Event::Number(1)));
+        // One alone is delivered, however large.
+        hub.emit(&Event::Big(2 * CAPACITY_BYTES));
+        assert_eq!(slow.try_next(), Some(Event::Lost(2)));
+        assert_eq!(slow.try_next(), Some(Event::Big(2 * CAPACITY_BYTES)));
+        hub.emit(&big);
+        assert_eq!((slow.try_next(), slow.try_next()), (Some(big), None));
     }
 
     #[tokio::test]

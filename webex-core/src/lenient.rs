@@ -4,6 +4,8 @@
 //! without. With `#[serde(default, deserialize_with = "…")]` a field that is null or of a wrong kind
 //! counts as absent, and an entry of a list that cannot be read is left out.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tracing::debug;
@@ -40,6 +42,17 @@ where
     Ok(read)
 }
 
+/// The entries of an object whose values are a `T`; none when the field is no object.
+pub(crate) fn map<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: DeserializeOwned,
+{
+    let text = Box::<RawValue>::deserialize(deserializer)?;
+    let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text.get()).unwrap_or_default();
+    Ok(entries.into_iter().filter_map(|(name, value)| Some((name, read(value)?))).collect())
+}
+
 fn read<T: DeserializeOwned>(text: &RawValue) -> Option<T> {
     serde_json::from_str(text.get()).ok()
 }
@@ -54,20 +67,25 @@ mod tests {
         name: Option<String>,
         #[serde(default, deserialize_with = "list")]
         numbers: Vec<u8>,
+        #[serde(default, deserialize_with = "map")]
+        by_name: BTreeMap<String, u8>,
     }
 
     #[test]
     fn what_is_not_as_it_should_be_counts_as_absent() {
         let answer = |json: &str| serde_json::from_str::<Answer>(json).unwrap();
-        let full = Answer { name: Some("n".to_owned()), numbers: vec![1, 2] };
+        let by_name = BTreeMap::default();
+        let full = Answer { name: Some("n".to_owned()), numbers: vec![1, 2], by_name };
         assert_eq!(answer(r#"{"name":"n","numbers":[1,2]}"#), full);
         assert_eq!(answer(r#"{"name":"n","numbers":[1,"x",null,{},300,2]}"#), full);
-        let none = Answer { name: None, numbers: vec![] };
+        let named = answer(r#"{"by_name":{"a":1,"b":null,"c":"x"}}"#).by_name;
+        assert_eq!(named, BTreeMap::from([("a".to_owned(), 1)]));
+        let none = Answer { name: None, numbers: vec![], by_name: BTreeMap::default() };
         for json in [
             "{}",
             r#"{"name":null,"numbers":null}"#,
             r#"{"name":7,"numbers":{}}"#,
-            r#"{"name":[],"numbers":"1,2"}"#,
+            r#"{"name":[],"numbers":"1,2","by_name":[1]}"#,
         ] {
             assert_eq!(answer(json), none, "{json}");
         }

@@ -36,7 +36,7 @@ mod user;
 mod webex;
 
 pub use webex_auth::{
-    AccessToken, Credentials, SecretString, ServerText, Store, TokenError, Tokens, timer,
+    AccessToken, Credentials, SecretString, ServerText, Store, TokenError, TokenState, Tokens, timer,
 };
 
 pub use self::{

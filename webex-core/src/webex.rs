@@ -1,7 +1,11 @@
 //! The client of one user: what the products are made with.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    any::{Any, TypeId},
+    sync::{Arc, OnceLock, Weak},
+};
 
+use parking_lot::Mutex;
 use thiserror::Error;
 use url::Url;
 use webex_auth::{Credentials, Store, TokenError, Tokens};
@@ -16,7 +20,7 @@ use crate::{
     events::Subscription,
     fetched::Fetched,
     http::{AllowList, Http, StartHosts, TrackingIds, Transport, TransportError},
-    link::{command::Hint, event::LinkEvent, handle::Link},
+    link::{command::Hint, error::LinkError, event::LinkEvent, handle::Link},
     region::Region,
     saved::SavedState,
     user::User,
@@ -42,6 +46,8 @@ pub struct Webex(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     link: OnceLock<Link>,
+    /// What the objects of each product share, while one of them is there.
+    shared: Mutex<Vec<(TypeId, Weak<dyn Any + Send + Sync>)>>,
 }
 
 impl Webex {
@@ -174,6 +180,29 @@ impl Webex {
         self.hint(Hint::Resumed);
     }
 
+    /// Closes the event socket, because the application goes to the background; returns when it is
+    /// closed, within two seconds. Device and registrations stay, and are not refreshed by a program
+    /// that does not run: what should not stay is given up before. [`resumed`](Self::resumed) opens
+    /// the socket again at once. `docs/mobile.md` has the whole pattern.
+    pub async fn suspend(&self) {
+        if let Some(link) = self.0.link.get() {
+            link.suspend().await;
+        }
+    }
+
+    /// Waits until everything that nobody holds any more is given up: device and socket of a start
+    /// that failed or was dropped, and of objects that were. Call it before the program ends. What
+    /// is still held, such as a registered Meetings device, is not waited for.
+    ///
+    /// # Errors
+    /// [`LinkError`] when the service did not confirm that the device is gone.
+    pub async fn shutdown(&self) -> Result<(), LinkError> {
+        match self.0.link.get() {
+            Some(link) => link.settled().await,
+            None => Ok(()),
+        }
+    }
+
     fn hint(&self, hint: Hint) {
         self.tokens().network_changed();
         self.http().hosts().forgive();
@@ -181,6 +210,21 @@ impl Webex {
         if let Some(link) = self.0.link.get() {
             link.hint(hint);
         }
+    }
+
+    /// What all objects of a product share about this user, of the product's own type `T`: made by
+    /// the first who asks, kept as long as somebody holds it.
+    pub fn shared<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut shared = self.0.shared.lock();
+        shared.retain(|(_, held)| held.strong_count() > 0);
+        let known = shared.iter().find(|(id, _)| *id == TypeId::of::<T>());
+        let held = known.and_then(|(_, held)| held.upgrade()?.downcast().ok());
+        held.unwrap_or_else(|| {
+            let made = Arc::new(make());
+            let held: Weak<dyn Any + Send + Sync> = Arc::downgrade(&made) as _;
+            shared.push((TypeId::of::<T>(), held));
+            made
+        })
     }
 
     /// The WDM device and Mercury socket of this user.
@@ -294,16 +338,18 @@ impl WebexBuilder {
         let allow = AllowList::new(&self.endpoints, Arc::clone(&hosts) as _);
         let remembered = StartHosts::new(self.saved.clone(), &self.endpoints.u2c);
         let http = Http::new(transport, tokens, allow, TrackingIds::new(), remembered);
-        let (endpoints, mut device, saved) = (self.endpoints, self.device, self.saved);
-        if saved.is_kept() {
-            device.ttl = None;
-        }
+        let (endpoints, saved) = (self.endpoints, self.saved);
+        let device = if saved.is_kept() { self.device.kept() } else { self.device };
         let u2c = endpoints.u2c.clone();
         let services = Services::new(http.clone(), hosts, u2c, self.catalog_format, saved.clone());
         let clock = ClockOffset::default();
         let (user, region) = (Fetched::default(), Fetched::default());
         let core = Core { http, endpoints, device, saved, services, clock, user, region };
-        Ok(Webex(Arc::new(Inner { core: Arc::new(core), link: OnceLock::new() })))
+        Ok(Webex(Arc::new(Inner {
+            core: Arc::new(core),
+            link: OnceLock::new(),
+            shared: Mutex::default(),
+        })))
     }
 }
 

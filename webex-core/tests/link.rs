@@ -16,7 +16,7 @@ use serde_json::json;
 use webex_core::{
     AccessToken, Credentials, ErrorKind, LinkError, LinkEvent, Phase,
     mercury::{
-        MercuryEvent, Stop, Switchover,
+        MercuryEvent, SocketFailure, Stop, Switchover,
         timings::{CHECK_TIMEOUT, PING_INTERVAL},
     },
 };
@@ -242,6 +242,93 @@ async fn a_link_that_never_had_a_good_token_comes_up_with_one() {
     webex.tokens().supply(another_token(&sandbox)).await.unwrap();
     common::until(&mut events, |event| matches!(event, LinkEvent::TokenAvailable)).await;
     assert_eq!((webex.link().state().phase, sandbox.counts().devices), (Phase::Down, 0));
+}
+
+#[tokio::test]
+async fn a_socket_that_cannot_be_had_is_told_with_its_reason() {
+    let sandbox = Sandbox::start().await.unwrap();
+    sandbox.fail(Mercury::connect()).with(400).always();
+    let webex = client(&sandbox);
+    let mut events = webex.link().subscribe();
+    let lease = webex.link().acquire().await.unwrap();
+    let told = common::until(&mut events, |event| matches!(event, LinkEvent::Retrying(_))).await;
+    let LinkEvent::Retrying(error) = &told else { unreachable!() };
+    assert!(matches!(error, LinkError::Socket(SocketFailure::Status(400))), "{error:?}");
+    assert!(sandbox.requests().of(Mercury::connect()).count() <= 4, "within a few failures");
+    let json = serde_json::Value::Object(told.to_json());
+    assert_eq!(json["kind"], "rejected");
+    assert_eq!((&json["httpStatus"], &json["willRetry"]), (&json!(400), &json!(true)));
+    let failure = webex.link().state().failure;
+    assert!(matches!(failure, Some(LinkError::Socket(_))), "{failure:?}");
+    sandbox.clear_faults();
+    common::until(&mut events, |event| matches!(event, LinkEvent::Online)).await;
+    assert!(webex.link().state().failure.is_none());
+    lease.release("done").await.unwrap();
+}
+
+#[tokio::test]
+async fn an_address_that_the_service_stands_by_and_refuses_leads_to_another_device() {
+    let mut t = Linked::start().await;
+    let old = t.lease.device().await.unwrap();
+    let wrong = format!("wss{}", &t.sandbox.url("/nobody/here").as_str()["https".len()..]);
+    t.sandbox.fail(Wdm::refresh()).merge(json!({"webSocketUrl": wrong})).always();
+    t.close(4404, "registration not found");
+    let told = t.until(|event| matches!(event, LinkEvent::DeviceReplaced(_))).await;
+    let LinkEvent::DeviceReplaced(new) = told else { unreachable!() };
+    assert_ne!(new.url, old.url);
+    t.online().await;
+    assert_eq!(t.sandbox.counts().devices, 1, "the old one is deleted");
+    t.end().await;
+}
+
+#[tokio::test]
+async fn the_background_closes_the_socket_and_the_foreground_opens_it_at_once() {
+    let mut t = Linked::start().await;
+    t.webex.suspend().await;
+    t.sandbox.wait_for(|s| s.sockets().is_empty()).await.unwrap();
+    assert_eq!(t.webex.link().state().phase, Phase::Suspended);
+    assert_eq!(t.sandbox.counts().devices, 1);
+    t.until(|event| matches!(event, LinkEvent::Offline)).await;
+    t.sandbox.clear_requests();
+    t.webex.network_changed();
+    t.until(|event| matches!(event, LinkEvent::NetworkChanged)).await;
+    assert!(t.sandbox.requests().is_empty(), "nothing goes out in the background");
+    t.webex.resumed();
+    t.online().await;
+    // One request: the upgrade itself.
+    let requests = || t.sandbox.requests();
+    assert_eq!(requests().of(Mercury::connect()).count(), 1);
+    assert!(requests().of(Wdm::refresh()).is_empty() && requests().of(Wdm::register()).is_empty());
+    t.end().await;
+}
+
+#[tokio::test]
+async fn what_was_begun_and_dropped_is_waited_for() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox);
+    webex.shutdown().await.unwrap();
+    // Dropped while the request is under way, and while the device is there.
+    sandbox.fail(Wdm::register()).delay(Duration::from_millis(200)).always();
+    let lease = webex.link().acquire().await.unwrap();
+    sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
+    drop(lease);
+    webex.shutdown().await.unwrap();
+    assert_eq!((sandbox.counts().devices, webex.link().state().phase), (0, Phase::Down));
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    webex.shutdown().await.unwrap();
+    assert_eq!(sandbox.counts().devices, 1, "what is held stays");
+    drop(lease);
+    webex.shutdown().await.unwrap();
+    assert_eq!((sandbox.counts().devices, sandbox.counts().sockets), (0, 0));
+    // One that the service does not confirm is no success.
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    sandbox.fail(Wdm::unregister()).with(503).once();
+    drop(lease);
+    assert_eq!(webex.shutdown().await.unwrap_err().kind(), ErrorKind::Server);
+    webex.link().give_up("again").await.unwrap();
+    assert_eq!(sandbox.counts().devices, 0);
 }
 
 #[tokio::test]

@@ -275,6 +275,8 @@ impl Client {
             let (commands, inbox) = mpsc::unbounded_channel();
             let (outbox, open) = (Arc::new(Outbox::new(handle)), Arc::<OpenCalls>::default());
             let meetings = Meetings::new(&webex);
+            // Listening begins to fetch the catalog, so that `meetings:ready` comes by itself.
+            let _inside = runtime.enter();
             let pump = Pump {
                 client: handle,
                 inbox,

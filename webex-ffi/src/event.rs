@@ -45,8 +45,12 @@ pub enum EventKind {
     /// `meetings:step`: a step of the registration has ended. JSON: `step`, its documented key,
     /// and `succeeded`; the registration does without the steps that can fail.
     MeetingsStep = 21,
-    /// `meetings:failed`: the event socket was refused for good, so that no events arrive.
+    /// `meetings:failed`: device or event socket were refused, so that no events arrive. JSON: `kind`,
+    /// `message`, `willRetry`, and where known `httpStatus`, `trackingId`, `retryAfterMs`.
     MeetingsFailed = 22,
+    /// `meetings:retrying`: several attempts to get device and event socket, or the service catalog,
+    /// have failed, and they go on. JSON: as for `meetings:failed`.
+    MeetingsRetrying = 23,
     /// `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry" |
     /// "new_token"}`.
     LineConnecting = 32,
@@ -270,6 +274,7 @@ impl EventKind {
                 ("meetings:unregistered", Self::MeetingsUnregistered),
                 ("meetings:step", Self::MeetingsStep),
                 ("meetings:failed", Self::MeetingsFailed),
+                ("meetings:retrying", Self::MeetingsRetrying),
                 ("network:disconnected", Self::NetworkDisconnected),
                 ("network:connected", Self::NetworkConnected),
             ],

@@ -100,6 +100,17 @@ async fn what_happened_during_a_call_is_told_before_its_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn ready_comes_by_itself_and_once() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::of(&sandbox);
+    assert_eq!(client.any_within(PATIENCE_MS).name, "meetings:ready");
+    client.register_meetings();
+    while client.any_within(PATIENCE_MS).kind != EventKind::Completed {}
+    client.shutdown(PATIENCE_MS).unwrap();
+    assert_eq!(client.next_at_once().kind, EventKind::MeetingsUnregistered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_steps_of_a_registration_are_told() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::of(&sandbox);
@@ -270,11 +281,12 @@ impl Client {
         self.next_within(0)
     }
 
-    /// The next event but for the progress of a registration, whose steps come in no fixed order.
+    /// The next event but for the progress of a registration, whose steps come in no fixed order, and
+    /// `meetings:ready`, which comes once by itself.
     fn next_within(&self, timeout_ms: u32) -> Owned {
         loop {
             let event = self.any_within(timeout_ms);
-            if event.kind != EventKind::MeetingsStep {
+            if !matches!(event.kind, EventKind::MeetingsStep | EventKind::MeetingsReady) {
                 return event;
             }
         }

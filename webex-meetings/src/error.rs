@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use thiserror::Error;
 use webex_core::{CatalogError, ErrorKind, LinkError};
 
@@ -29,4 +30,30 @@ impl MeetingsError {
             Self::Timeout(_) => ErrorKind::Timeout,
         }
     }
+
+    /// Whether the registration comes back by itself: it failed for want of a token, and goes on as
+    /// soon as there is another one, unless it is unregistered.
+    pub fn will_retry(&self) -> bool {
+        matches!(self, Self::Link(error) if error.will_retry())
+    }
+
+    /// Returns the details as a JSON object; the keys are in `docs/events.md`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        match self {
+            Self::Link(error) => error.to_json(),
+            Self::Catalog(_) | Self::Timeout(_) => Map::from_iter([
+                ("kind".to_owned(), self.kind().name().into()),
+                ("message".to_owned(), self.to_string().into()),
+            ]),
+        }
+    }
 }
+
+/// Errors are equal when they say the same.
+impl PartialEq for MeetingsError {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.to_string() == other.to_string()
+    }
+}
+
+impl Eq for MeetingsError {}

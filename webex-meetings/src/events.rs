@@ -1,17 +1,20 @@
 //! What a Meetings device tells.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 use webex_core::events::Lossy;
 
-use crate::progress::Step;
+use crate::{error::MeetingsError, progress::Step};
 
 /// An event of the Meetings device. The documented ones have no payload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MeetingsEvent {
-    /// `meetings:ready`: the device can be registered.
+    /// `meetings:ready`: the device can be registered. Once per object, by itself.
     Ready,
-    /// `meetings:registered`: the device is registered and events arrive.
+    /// `meetings:registered`: the device is registered and events arrive. Also told when it comes
+    /// back after [`Failed`](Self::Failed).
     Registered,
     /// `meetings:unregistered`: the device is unregistered.
     Unregistered,
@@ -22,8 +25,12 @@ pub enum MeetingsEvent {
         /// Whether it had a result. The registration does without one.
         succeeded: bool,
     },
-    /// `meetings:failed`: the event socket was refused for good, so that no events arrive.
-    Failed,
+    /// `meetings:failed`: device or event socket were refused, so that no events arrive.
+    /// [`MeetingsError::will_retry`] says whether the registration comes back by itself.
+    Failed(Arc<MeetingsError>),
+    /// `meetings:retrying`: several attempts to get device and event socket, or the service catalog,
+    /// have failed, and they go on. Told once until one succeeds.
+    Retrying(Arc<MeetingsError>),
     /// `network:disconnected`: the event socket is gone; it is being opened anew.
     NetworkDisconnected,
     /// `network:connected`: the event socket is back.
@@ -34,12 +41,13 @@ pub enum MeetingsEvent {
 
 impl MeetingsEvent {
     /// The names of all events.
-    pub const NAMES: [&'static str; 8] = [
+    pub const NAMES: [&'static str; 9] = [
         "meetings:ready",
         "meetings:registered",
         "meetings:unregistered",
         "meetings:step",
         "meetings:failed",
+        "meetings:retrying",
         "network:disconnected",
         "network:connected",
         "events:lost",
@@ -57,7 +65,8 @@ impl MeetingsEvent {
             Self::Registered => "meetings:registered",
             Self::Unregistered => "meetings:unregistered",
             Self::Step { .. } => "meetings:step",
-            Self::Failed => "meetings:failed",
+            Self::Failed(_) => "meetings:failed",
+            Self::Retrying(_) => "meetings:retrying",
             Self::NetworkDisconnected => "network:disconnected",
             Self::NetworkConnected => "network:connected",
             Self::Lost(_) => "events:lost",
@@ -71,9 +80,10 @@ impl MeetingsEvent {
             Self::Ready
             | Self::Registered
             | Self::Unregistered
-            | Self::Failed
             | Self::NetworkDisconnected
             | Self::NetworkConnected => json!({}),
+            Self::Failed(error) => return with_retry(error, error.will_retry()),
+            Self::Retrying(error) => return with_retry(error, true),
             Self::Step { step, succeeded } => {
                 json!({ "step": step.name(), "succeeded": succeeded })
             }
@@ -84,6 +94,12 @@ impl MeetingsEvent {
             _ => Map::new(),
         }
     }
+}
+
+fn with_retry(error: &MeetingsError, will_retry: bool) -> Map<String, Value> {
+    let mut details = error.to_json();
+    details.insert("willRetry".to_owned(), will_retry.into());
+    details
 }
 
 impl Lossy for MeetingsEvent {

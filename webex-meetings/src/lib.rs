@@ -31,25 +31,34 @@
 
 mod error;
 mod events;
+mod listeners;
 mod operation;
 mod progress;
 mod status;
 mod steps;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 use parking_lot::Mutex;
-use webex_core::{Lease, LinkEvent, Subscription, Webex};
+use tokio::runtime;
+use webex_core::{ErrorKind, Lease, LinkEvent, Subscription, TokenState, Webex};
 
 pub use self::{
     error::MeetingsError,
     events::MeetingsEvent,
-    progress::{GeoHint, MeetingsInfo, RegistrationStatus, Step, StepState},
+    progress::{MeetingsInfo, RegistrationStatus, Step, StepState},
     status::MeetingsState,
     steps::SIDE_STEP_TIMEOUT,
 };
 use self::{
+    listeners::Listener,
     operation::{Operation, Operations, Outcome},
     status::{Status, Transition},
 };
@@ -62,16 +71,38 @@ pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(60);
 /// Reason in the close frame of the event socket, the reference client's.
 const CLOSE_REASON: &str = "meetings unregister";
 
-/// The Meetings device of one user. Clones are the same device.
-#[derive(Debug, Clone)]
-pub struct Meetings(Arc<Inner>);
+/// How long a registration that failed waits for what it had created to be given up.
+const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The first and the longest pause before the service catalog is asked for again, for
+/// [`MeetingsEvent::Ready`]; it doubles in between.
+const READY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
+
+/// How many requests for the catalog may fail before that is told.
+const READY_FAILURES: u32 = 3;
+
+/// The Meetings device of one user. Clones are the same object; all objects of one [`Webex`] are the
+/// same device.
+#[derive(Debug, Clone)]
+pub struct Meetings(Arc<Object>);
+
+#[derive(Debug)]
+struct Object {
+    shared: Arc<Inner>,
+    listener: Arc<Listener>,
+    /// Waits for the catalog, once somebody listens.
+    ready: OnceLock<Attendant>,
+}
+
+/// What all objects of one user share.
 #[derive(Debug)]
 struct Inner {
     webex: Webex,
     status: Arc<Status>,
     operations: Operations,
     registration: Mutex<Option<Registration>>,
+    /// A registration was begun and did not end in one: what it has left is to be given up.
+    unfinished: AtomicBool,
 }
 
 /// What being registered consists of.
@@ -94,47 +125,61 @@ impl Drop for Attendant {
 impl Meetings {
     /// The Meetings device of this user. Does no I/O.
     pub fn new(webex: &Webex) -> Self {
-        Self(Arc::new(Inner {
+        let shared = webex.shared(|| Inner {
             webex: webex.clone(),
             status: Arc::default(),
             operations: Operations::default(),
             registration: Mutex::default(),
-        }))
+            unfinished: AtomicBool::new(false),
+        });
+        let listener = shared.status.events.add();
+        Self(Arc::new(Object { shared, listener, ready: OnceLock::new() }))
     }
 
     /// Events from now on. Subscribe before [`register`](Self::register) to miss none.
+    ///
+    /// The first call begins to fetch the service catalog, if it is made in a tokio runtime, and
+    /// [`MeetingsEvent::Ready`] tells when it is at hand: that is when to register.
     pub fn subscribe(&self) -> Subscription<MeetingsEvent> {
-        self.0.status.events.subscribe()
+        let events = self.0.listener.subscribe();
+        if let Ok(runtime) = runtime::Handle::try_current() {
+            self.0.ready.get_or_init(|| {
+                let (shared, listener) = (&self.0.shared, Arc::clone(&self.0.listener));
+                let (webex, status) = (shared.webex.clone(), Arc::clone(&shared.status));
+                Attendant(runtime.spawn(become_ready(webex, status, listener)))
+            });
+        }
+        events
     }
 
     /// What the device is at.
     pub fn state(&self) -> MeetingsState {
-        self.0.status.state()
+        self.0.shared.status.state()
     }
 
     /// How far each step of the registration is.
     pub fn registration_status(&self) -> RegistrationStatus {
-        self.0.status.steps()
+        self.0.shared.status.steps()
     }
 
     /// What the tolerated steps have found so far: preferred site, geo hint, join cookie.
     pub fn info(&self) -> MeetingsInfo {
-        self.0.status.info()
+        self.0.shared.status.info()
     }
 
     /// Why the state is [`MeetingsState::Failed`], while it is.
     pub fn failure(&self) -> Option<Arc<MeetingsError>> {
-        self.0.status.failure()
+        self.0.shared.status.failure()
     }
 
-    /// Waits until the device can be registered: the service catalog is at hand. Emits
-    /// [`MeetingsEvent::Ready`].
+    /// Waits until the device can be registered: the service catalog is at hand. Whoever listens is
+    /// told by [`MeetingsEvent::Ready`] in any case.
     ///
     /// # Errors
     /// [`MeetingsError::Catalog`] with the cause.
     pub async fn ready(&self) -> Result<(), MeetingsError> {
-        self.0.webex.ready().await?;
-        self.0.status.events.emit(&MeetingsEvent::Ready);
+        self.0.shared.webex.ready().await?;
+        self.0.listener.ready();
         Ok(())
     }
 
@@ -145,26 +190,31 @@ impl Meetings {
     /// [`unregister`](Self::unregister) is under way, waits for its end first.
     ///
     /// # Errors
-    /// [`MeetingsError`] with the cause; then nothing is left registered.
+    /// [`MeetingsError`] with the cause; then nothing is left registered, and that has been waited
+    /// for. When it is [`MeetingsError::will_retry`], the registration is still wanted, and comes by
+    /// itself as soon as there is another token, unless [`unregister`](Self::unregister) is called.
     pub async fn register(&self) -> Result<(), MeetingsError> {
         let is_so = || self.state() == MeetingsState::Registered;
-        let start = || Arc::clone(&self.0).register();
-        self.0.operations.run(Operation::Register, is_so, start).await
+        let start = || Arc::clone(&self.0.shared).register();
+        self.0.shared.operations.run(Operation::Register, is_so, start).await
     }
 
     /// Unregisters the device: closes the event socket and deletes the WDM device, unless a line of
     /// the same user still needs them. Emits [`MeetingsEvent::Unregistered`].
     ///
-    /// Succeeds at once, without an event, when it is not registered. While a
-    /// [`register`](Self::register) is under way, waits for its end first.
+    /// Succeeds without an event when it is not registered; what a registration that was dropped
+    /// has left is waited for. While a [`register`](Self::register) is under way, waits for its end
+    /// first.
     ///
     /// # Errors
     /// [`MeetingsError::Link`] when the service did not confirm. The state is
     /// [`MeetingsState::Unconfirmed`] then, and the call can be repeated.
     pub async fn unregister(&self) -> Result<(), MeetingsError> {
-        let is_so = || self.0.registration.lock().is_none();
-        let start = || Arc::clone(&self.0).unregister();
-        self.0.operations.run(Operation::Unregister, is_so, start).await
+        let shared = &self.0.shared;
+        let is_so =
+            || shared.registration.lock().is_none() && !shared.unfinished.load(Ordering::Acquire);
+        let start = || Arc::clone(&self.0.shared).unregister();
+        self.0.shared.operations.run(Operation::Unregister, is_so, start).await
     }
 }
 
@@ -174,36 +224,64 @@ impl Inner {
         let present = self.registration.lock().is_some();
         let before = if present { MeetingsState::Unconfirmed } else { MeetingsState::Unregistered };
         let change = Transition::begin(&self.status, MeetingsState::Registering, before);
+        self.unfinished.store(true, Ordering::Release);
         let attendant = self.attend();
+        let lease = Arc::new(self.webex.link().acquire().await?);
         let online = async {
-            let lease = self.webex.link().acquire().await?;
             let device = lease.device().await;
             self.status.step(Step::DeviceRegister, device.is_ok(), |_| {});
             device?;
             let online = lease.online().await;
             self.status.step(Step::MercuryConnect, online.is_ok(), |_| {});
             online?;
-            Ok::<_, MeetingsError>(lease)
+            Ok::<_, MeetingsError>(())
         };
-        // Dropping the lease on the way out gives the device up again.
-        let lease = tokio::time::timeout(REGISTER_TIMEOUT, online)
+        let outcome = tokio::time::timeout(REGISTER_TIMEOUT, online)
             .await
-            .map_err(|_| MeetingsError::Timeout(REGISTER_TIMEOUT))??;
-        // A share that was left over goes only now, so that the device it holds is used again.
-        *self.registration.lock() =
-            Some(Registration { lease: Arc::new(lease), _attendant: attendant });
-        change.end(MeetingsState::Registered, &MeetingsEvent::Registered);
-        Ok(())
+            .unwrap_or(Err(MeetingsError::Timeout(REGISTER_TIMEOUT)));
+        let registration = Registration { lease: Arc::clone(&lease), _attendant: attendant };
+        match outcome {
+            Ok(()) => {
+                // A share that was left over goes only now, so that the device it holds is used again.
+                *self.registration.lock() = Some(registration);
+                self.unfinished.store(false, Ordering::Release);
+                change.end(MeetingsState::Registered, &MeetingsEvent::Registered);
+                Ok(())
+            }
+            Err(error) if error.will_retry() => {
+                // Held on: the link comes back with another token.
+                *self.registration.lock() = Some(registration);
+                self.unfinished.store(false, Ordering::Release);
+                change.fail(error.clone());
+                Err(error)
+            }
+            Err(error) => {
+                let released = lease.release(CLOSE_REASON);
+                let released = tokio::time::timeout(CLEANUP_TIMEOUT, released).await;
+                if !matches!(released, Ok(Ok(()))) && !present {
+                    // Kept, so that unregistering asks for it again.
+                    *self.registration.lock() = Some(registration);
+                    change.end_quietly(MeetingsState::Unconfirmed);
+                }
+                self.unfinished.store(false, Ordering::Release);
+                Err(error)
+            }
+        }
     }
 
     async fn unregister(self: Arc<Self>) -> Outcome {
         let (during, otherwise) = (MeetingsState::Unregistering, MeetingsState::Unconfirmed);
         let change = Transition::begin(&self.status, during, otherwise);
-        let Some(lease) = self.registration.lock().as_ref().map(|r| Arc::clone(&r.lease)) else {
+        let lease = self.registration.lock().as_ref().map(|r| Arc::clone(&r.lease));
+        let Some(lease) = lease else {
+            self.webex.link().give_up(CLOSE_REASON).await?;
+            self.unfinished.store(false, Ordering::Release);
+            change.end_quietly(MeetingsState::Unregistered);
             return Ok(());
         };
         lease.release(CLOSE_REASON).await?;
         *self.registration.lock() = None;
+        self.unfinished.store(false, Ordering::Release);
         change.end(MeetingsState::Unregistered, &MeetingsEvent::Unregistered);
         Ok(())
     }
@@ -233,8 +311,17 @@ impl Inner {
                         status.fail(error.into());
                         continue;
                     }
+                    Some(LinkEvent::Retrying(error)) => {
+                        let error = Arc::new(error.into());
+                        status.events.emit(&MeetingsEvent::Retrying(error));
+                        continue;
+                    }
                     Some(_) => continue,
                 };
+                if online && status.recover() {
+                    told = true;
+                    continue;
+                }
                 if online != told && status.state() == MeetingsState::Registered {
                     status.events.emit(if online {
                         &MeetingsEvent::NetworkConnected
@@ -245,5 +332,32 @@ impl Inner {
                 told = online;
             }
         }))
+    }
+}
+
+/// Waits for the catalog, as long as it takes, and tells when it is at hand.
+async fn become_ready(webex: Webex, status: Arc<Status>, listener: Arc<Listener>) {
+    let [mut pause, longest] = READY_PAUSES;
+    let mut failures = 0;
+    loop {
+        let mut tokens = webex.tokens().subscribe();
+        let error = match webex.ready().await {
+            Ok(_) => return listener.ready(),
+            Err(error) => error,
+        };
+        failures += 1;
+        if failures == READY_FAILURES {
+            status.events.emit(&MeetingsEvent::Retrying(Arc::new(error.clone().into())));
+        }
+        // Without a token there is nothing to ask with; another one is worth a try at once.
+        let token = async {
+            while !matches!(tokens.next().await, Some(TokenState::Valid { .. }) | None) {}
+        };
+        if error.kind() == ErrorKind::Unauthorized {
+            token.await;
+        } else {
+            let _ = tokio::time::timeout(pause, token).await;
+            pause = (2 * pause).min(longest);
+        }
     }
 }

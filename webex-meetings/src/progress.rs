@@ -1,6 +1,8 @@
 //! How far a registration is, and what its steps have found.
 
-use serde::Deserialize;
+use std::sync::Arc;
+
+use webex_core::Region;
 
 /// A step of the registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,24 +82,7 @@ pub struct MeetingsInfo {
     /// The user's preferred meeting site, such as `acme.webex.com`.
     pub preferred_site: Option<Box<str>>,
     /// Where the user is.
-    pub geo_hint: Option<Box<GeoHint>>,
+    pub geo_hint: Option<Arc<Region>>,
     /// The join cookie of cluster discovery: opaque JSON, to be sent when a meeting is joined.
     pub join_cookie: Option<Box<str>>,
-}
-
-/// Where the user is, as region discovery tells from the address.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-#[non_exhaustive]
-pub struct GeoHint {
-    /// The address that the service sees.
-    pub client_address: String,
-    /// The region of the client, such as `US-EAST`.
-    pub client_region: String,
-    /// The country, such as `US`.
-    pub country_code: String,
-    /// The region whose services to use.
-    pub region_code: String,
-    /// The time zone, such as `America/New_York`.
-    pub timezone: String,
 }

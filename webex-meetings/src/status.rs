@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use webex_core::events::Hub;
 
 use crate::{
     error::MeetingsError,
     events::MeetingsEvent,
+    listeners::Listeners,
     progress::{MeetingsInfo, RegistrationStatus, Step, StepState},
 };
 
@@ -27,9 +27,9 @@ pub enum MeetingsState {
     /// It was unregistered, but the service did not confirm that the device is gone, or the call
     /// was dropped: no events arrive. Unregistering again asks again; registering works, too.
     Unconfirmed,
-    /// It was registered, and the event socket was refused for good
-    /// ([`Meetings::failure`](crate::Meetings::failure) tells why): no events arrive. Registering
-    /// tries again, unregistering gives up the device.
+    /// Device or event socket were refused ([`Meetings::failure`](crate::Meetings::failure) tells
+    /// why): no events arrive. What failed for want of a token comes back by itself with another
+    /// one; otherwise registering tries again. Unregistering gives up the device.
     Failed,
 }
 
@@ -37,7 +37,7 @@ pub enum MeetingsState {
 #[derive(Debug, Default)]
 pub(crate) struct Status {
     now: Mutex<Now>,
-    pub(crate) events: Hub<MeetingsEvent>,
+    pub(crate) events: Listeners,
 }
 
 #[derive(Debug, Default)]
@@ -77,17 +77,35 @@ impl Status {
         self.events.emit(&MeetingsEvent::Step { step, succeeded: well });
     }
 
-    /// The registration has been lost for good.
+    /// The registration has been lost, or could not be had for want of a token.
     pub(crate) fn fail(&self, error: MeetingsError) {
+        let error = Arc::new(error);
         {
             let mut now = self.now.lock();
             if now.state != MeetingsState::Registered {
                 return;
             }
             now.state = MeetingsState::Failed;
-            now.failure = Some(Arc::new(error));
+            now.failure = Some(Arc::clone(&error));
         }
-        self.events.emit(&MeetingsEvent::Failed);
+        self.events.emit(&MeetingsEvent::Failed(error));
+    }
+
+    /// What had failed works again. False when that is not so.
+    pub(crate) fn recover(&self) -> bool {
+        {
+            let mut now = self.now.lock();
+            if now.state != MeetingsState::Failed {
+                return false;
+            }
+            now.state = MeetingsState::Registered;
+            now.failure = None;
+            for step in [Step::DeviceRegister, Step::MercuryConnect] {
+                now.steps.set(step, StepState::Done);
+            }
+        }
+        self.events.emit(&MeetingsEvent::Registered);
+        true
     }
 }
 
@@ -125,6 +143,18 @@ impl Transition {
         self.otherwise = after;
         drop(self);
         status.events.emit(event);
+    }
+
+    /// Ends in what nobody has to be told of.
+    pub(crate) fn end_quietly(mut self, after: MeetingsState) {
+        self.otherwise = after;
+    }
+
+    /// The registration failed, and waits for another token.
+    pub(crate) fn fail(self, error: MeetingsError) {
+        let error = Arc::new(error);
+        self.status.now.lock().failure = Some(Arc::clone(&error));
+        self.end(MeetingsState::Failed, &MeetingsEvent::Failed(error));
     }
 }
 

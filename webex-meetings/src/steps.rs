@@ -11,14 +11,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::debug;
 use url::Url;
-use webex_core::{Auth, HttpError, Request, Webex, join};
+use webex_core::{HttpError, Request, Webex, join};
 
-use crate::{
-    progress::{GeoHint, Step},
-    status::Status,
-};
+use crate::{progress::Step, status::Status};
 
-/// How long region and cluster discovery may take each (reference client: 5,000 ms).
+/// How long cluster discovery may take (reference client: 5,000 ms).
 pub const SIDE_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Runs the tolerated steps, side by side.
@@ -31,9 +28,9 @@ pub(crate) async fn run(webex: Webex, status: Arc<Status>) {
         });
     };
     let hint = async {
-        let found = report(Step::GetGeoHint, geo_hint(&webex).await);
+        let found = report(Step::GetGeoHint, webex.region().await);
         status.step(Step::GetGeoHint, found.is_some(), |info| {
-            info.geo_hint = found.map(Box::new);
+            info.geo_hint = found;
         });
     };
     let clusters = async {
@@ -48,12 +45,6 @@ pub(crate) async fn run(webex: Webex, status: Arc<Status>) {
 /// A side step's failure, as far as a side step can fail: no more than a line in the log.
 fn report<T>(step: Step, outcome: Result<T, HttpError>) -> Option<T> {
     outcome.inspect_err(|error| debug!(%error, step = step.name(), "tolerated")).ok()
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Person {
-    r#type: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -92,8 +83,7 @@ struct PreferenceItems {
 /// conversation service knows. Guests have none.
 async fn preferred_site(webex: &Webex) -> Result<Option<String>, HttpError> {
     let hydra = &webex.endpoints().hydra;
-    let person: Person = get(webex, join(hydra, "people/me")).await?;
-    if person.r#type == "appuser" {
+    if webex.user().await?.is_guest() {
         return Ok(None);
     }
     let answer = get::<Preferences>(webex, join(hydra, "meetingPreferences")).await;
@@ -108,14 +98,6 @@ async fn preferred_site(webex: &Webex) -> Result<Option<String>, HttpError> {
     let user: ConversationUser = get(webex, join(&conversation, "users")).await?;
     let site = user.user_preferences.user_preferences_items.preferred_site;
     Ok(Some(site).filter(|site| !site.is_empty()))
-}
-
-async fn geo_hint(webex: &Webex) -> Result<GeoHint, HttpError> {
-    let request = Request::get(webex.endpoints().region.clone())
-        .auth(Auth::None)
-        .without_header("spark-user-agent")
-        .timeout(SIDE_STEP_TIMEOUT);
-    webex.http().send(request).await?.json()
 }
 
 #[derive(Default, Deserialize)]

@@ -17,11 +17,12 @@ async fn start() -> (Sandbox, Webex, Meetings) {
     (sandbox, webex, meetings)
 }
 
-/// The next event but for the progress of steps, which come in no fixed order.
+/// The next event but for `Ready`, which comes once by itself, and the progress of steps, which come
+/// in no fixed order.
 async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
     loop {
         match webex_tests::wait::next(events).await {
-            MeetingsEvent::Step { .. } => {}
+            MeetingsEvent::Step { .. } | MeetingsEvent::Ready => {}
             event => return event,
         }
     }
@@ -29,7 +30,8 @@ async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
 
 /// The same, without waiting.
 fn pending(events: &mut Subscription<MeetingsEvent>) -> Option<MeetingsEvent> {
-    std::iter::from_fn(|| events.try_next()).find(|e| !matches!(e, MeetingsEvent::Step { .. }))
+    let quiet = |e: &MeetingsEvent| matches!(e, MeetingsEvent::Step { .. } | MeetingsEvent::Ready);
+    std::iter::from_fn(|| events.try_next()).find(|e| !quiet(e))
 }
 
 #[tokio::test]
@@ -37,7 +39,7 @@ async fn ready_register_unregister_with_the_documented_events() {
     let (sandbox, webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     meetings.ready().await.unwrap();
-    assert_eq!(next(&mut events).await, MeetingsEvent::Ready);
+    assert_eq!(events.next().await, Some(MeetingsEvent::Ready));
 
     meetings.register().await.unwrap();
     assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
@@ -101,7 +103,6 @@ async fn the_requests_are_those_of_the_protocol() {
 #[tokio::test]
 async fn row_26_a_failed_registration_is_told_with_its_cause_and_leaves_nothing() {
     let (sandbox, _webex, meetings) = start().await;
-    let mut events = meetings.subscribe();
 
     let fault = sandbox.fail(U2c::postauth()).with(503).once();
     let error = meetings.register().await.unwrap_err();
@@ -118,9 +119,9 @@ async fn row_26_a_failed_registration_is_told_with_its_cause_and_leaves_nothing(
     let error = meetings.register().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
     assert_eq!(meetings.state(), MeetingsState::Unregistered);
-    sandbox.wait_for(|s| s.counts().devices == 0).await.unwrap();
+    assert_eq!(sandbox.counts().devices, 0, "that has been waited for");
 
-    assert_eq!(pending(&mut events), None);
+    let mut events = meetings.subscribe();
     meetings.register().await.unwrap();
     assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
 }
@@ -191,7 +192,10 @@ async fn a_socket_refused_for_good_is_told_and_can_be_had_again() {
         let [socket] = &sandbox.sockets()[..] else { panic!("{:?}", sandbox.sockets()) };
         assert!(sandbox.close_socket(socket.id, 4000, "Replaced"));
         assert_eq!(next(&mut events).await, MeetingsEvent::NetworkDisconnected);
-        assert_eq!(next(&mut events).await, MeetingsEvent::Failed);
+        let failed = next(&mut events).await;
+        let MeetingsEvent::Failed(error) = &failed else { panic!("{failed:?}") };
+        assert_eq!((error.kind(), error.will_retry()), (ErrorKind::Cancelled, false));
+        assert_eq!(failed.to_json()["willRetry"], false);
         assert_eq!(meetings.state(), MeetingsState::Failed);
         assert_eq!(meetings.failure().map(|e| e.kind()), Some(ErrorKind::Cancelled));
         if leave {
@@ -213,7 +217,7 @@ async fn a_refusal_while_the_socket_is_away_is_told() {
     let [socket] = &sandbox.sockets()[..] else { panic!("{:?}", sandbox.sockets()) };
     assert!(sandbox.close_socket(socket.id, 1001, "going away"));
     assert_eq!(next(&mut events).await, MeetingsEvent::NetworkDisconnected);
-    assert_eq!(next(&mut events).await, MeetingsEvent::Failed);
+    assert!(matches!(next(&mut events).await, MeetingsEvent::Failed(_)));
     assert_eq!(meetings.failure().map(|e| e.kind()), Some(ErrorKind::Forbidden));
     meetings.unregister().await.unwrap();
     assert_empty(&sandbox);
@@ -290,4 +294,166 @@ async fn a_refused_token_is_unauthorized() {
     assert_eq!(meetings.ready().await.unwrap_err().kind(), ErrorKind::Unauthorized);
     assert_eq!(meetings.register().await.unwrap_err().kind(), ErrorKind::Unauthorized);
     assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn ready_comes_by_itself_once_per_object_and_the_documented_sample_works() {
+    let (sandbox, webex, meetings) = start().await;
+    // The sample: subscribe after init, register in the handler.
+    let mut events = meetings.subscribe();
+    let mut second = meetings.clone().subscribe();
+    let sample = async {
+        loop {
+            match events.next().await.expect("open") {
+                MeetingsEvent::Ready => meetings.register().await.unwrap(),
+                MeetingsEvent::Registered => return,
+                _ => {}
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, sample).await.expect("in time");
+    assert_eq!(second.next().await, Some(MeetingsEvent::Ready));
+    // Not again, and not for who comes later to the same object; another object has its own.
+    meetings.ready().await.unwrap();
+    let readies = |events: &mut Subscription<MeetingsEvent>| {
+        std::iter::from_fn(|| events.try_next()).filter(|e| *e == MeetingsEvent::Ready).count()
+    };
+    let mut late = meetings.subscribe();
+    assert_eq!((readies(&mut events), readies(&mut second), readies(&mut late)), (0, 0, 0));
+    let other = Meetings::new(&webex);
+    let mut others = other.subscribe();
+    assert_eq!(others.next().await, Some(MeetingsEvent::Ready));
+    assert_eq!(sandbox.requests().of(U2c::postauth()).count(), 1);
+    meetings.unregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn ready_comes_when_the_catalog_does() {
+    let (sandbox, _webex, meetings) = start().await;
+    let fault = sandbox.fail(U2c::postauth()).with(503).times(2);
+    let mut events = meetings.subscribe();
+    let ready = tokio::time::timeout(PATIENCE, events.next()).await.expect("in time");
+    assert_eq!((ready, fault.fired()), (Some(MeetingsEvent::Ready), 2));
+}
+
+#[tokio::test]
+async fn two_objects_of_one_user_are_one_device() {
+    let (sandbox, webex, one) = start().await;
+    let two = Meetings::new(&webex);
+    let (mut ones, mut twos) = (one.subscribe(), two.subscribe());
+    one.register().await.unwrap();
+    assert_eq!((one.state(), two.state()), (MeetingsState::Registered, MeetingsState::Registered));
+    for events in [&mut ones, &mut twos] {
+        assert_eq!(next(events).await, MeetingsEvent::Registered);
+    }
+    two.register().await.unwrap();
+    two.unregister().await.unwrap();
+    assert_eq!(one.state(), MeetingsState::Unregistered);
+    assert_eq!(next(&mut ones).await, MeetingsEvent::Unregistered);
+    assert_empty(&sandbox);
+    drop((one, two));
+    // The next one begins anew.
+    assert_eq!(Meetings::new(&webex).state(), MeetingsState::Unregistered);
+}
+
+/// A token of the sandbox's user, as a new sign-in brings it.
+fn another_token(sandbox: &Sandbox) -> webex_auth::TokenSet {
+    let token = sandbox.issue_token(sandbox.user(), None).expect("a user");
+    webex_auth::TokenSet::new(webex_core::AccessToken::parse(&token).expect("a token"))
+}
+
+#[tokio::test]
+async fn a_registration_that_lost_its_token_comes_back_with_another() {
+    let (sandbox, webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    meetings.register().await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    sandbox.revoke_token(sandbox.token());
+    let [socket] = &sandbox.sockets()[..] else { panic!("{:?}", sandbox.sockets()) };
+    assert!(sandbox.close_socket(socket.id, 4401, "token revoked"));
+    assert_eq!(next(&mut events).await, MeetingsEvent::NetworkDisconnected);
+    let failed = next(&mut events).await;
+    let MeetingsEvent::Failed(error) = &failed else { panic!("{failed:?}") };
+    assert_eq!((error.kind(), error.will_retry()), (ErrorKind::Unauthorized, true));
+    assert_eq!(failed.to_json()["willRetry"], true);
+    webex.tokens().supply(another_token(&sandbox)).await.unwrap();
+    assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+    assert_eq!((meetings.state(), meetings.failure()), (MeetingsState::Registered, None));
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn a_registration_without_a_good_token_waits_for_one_unless_it_is_withdrawn() {
+    for withdrawn in [false, true] {
+        let sandbox = Sandbox::start().await.unwrap();
+        let credentials = Credentials::access_token("unknown_P0A1_org");
+        let webex = builder(&sandbox).credentials(credentials).build().unwrap();
+        let meetings = Meetings::new(&webex);
+        let mut events = meetings.subscribe();
+        assert!(meetings.register().await.unwrap_err().will_retry());
+        assert!(matches!(next(&mut events).await, MeetingsEvent::Failed(_)));
+        assert_eq!(meetings.state(), MeetingsState::Failed);
+        if withdrawn {
+            meetings.unregister().await.unwrap();
+            assert_eq!(next(&mut events).await, MeetingsEvent::Unregistered);
+        }
+        let mut link = webex.link().subscribe();
+        webex.tokens().supply(another_token(&sandbox)).await.unwrap();
+        if withdrawn {
+            while !matches!(link.next().await, Some(LinkEvent::TokenAvailable)) {}
+            assert_eq!(webex.link().state().phase, Phase::Down);
+        } else {
+            assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
+            meetings.unregister().await.unwrap();
+        }
+        assert_empty(&sandbox);
+    }
+}
+
+#[tokio::test]
+async fn unregistering_waits_for_a_registration_that_was_dropped() {
+    let (sandbox, _webex, meetings) = start().await;
+    sandbox.fail(Wdm::register()).delay(Duration::from_millis(300)).always();
+    let registering = tokio::spawn({
+        let meetings = meetings.clone();
+        async move { meetings.register().await }
+    });
+    sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
+    registering.abort();
+    assert!(registering.await.unwrap_err().is_cancelled());
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+    assert_eq!(meetings.state(), MeetingsState::Unregistered);
+    assert_eq!(sandbox.requests().of(Wdm::unregister()).count(), 1);
+}
+
+#[tokio::test]
+async fn a_cleanup_that_is_not_confirmed_is_no_clean_end() {
+    let (sandbox, _webex, meetings) = start().await;
+    sandbox.fail(Mercury::connect()).close(4403, "not entitled").once();
+    sandbox.fail(Wdm::unregister()).with(503).once();
+    meetings.register().await.unwrap_err();
+    assert_eq!((meetings.state(), sandbox.counts().devices), (MeetingsState::Unconfirmed, 1));
+    meetings.unregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
+async fn a_socket_that_cannot_be_had_is_told_with_its_reason() {
+    let (sandbox, _webex, meetings) = start().await;
+    let mut events = meetings.subscribe();
+    sandbox.fail(Mercury::connect()).with(400).always();
+    let registering = tokio::spawn({
+        let meetings = meetings.clone();
+        async move { meetings.register().await }
+    });
+    let retrying = next(&mut events).await;
+    let MeetingsEvent::Retrying(error) = &retrying else { panic!("{retrying:?}") };
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    let json = retrying.to_json();
+    assert_eq!((&json["httpStatus"], &json["willRetry"]), (&400.into(), &true.into()));
+    sandbox.clear_faults();
+    registering.await.unwrap().unwrap();
+    meetings.unregister().await.unwrap();
 }

@@ -13,12 +13,12 @@ use std::{
 
 use parking_lot::Mutex;
 use webex_ffi::event::{EventKind, Shown as ShownToC};
-use webex_sandbox::{Mobius, Region, Sandbox};
+use webex_sandbox::{Mobius, Region, Sandbox, Wdm};
 use webex_sdk::{
     CallingClient, CallingConfig,
     calling::{Connecting, LineError, LineInfo, Unregistered},
     core::events::Lossy,
-    meetings::Step,
+    meetings::{Meetings, Step},
 };
 use webex_tests::{user, wait};
 
@@ -65,11 +65,15 @@ async fn rust_command_c_and_documentation_have_one_table() {
     );
     compare(&lines, &LineEvent::NAMES, "## Line events (`LineEvent`)");
 
+    sandbox.fail(Wdm::register()).with(403).header("Retry-After", 1).once();
+    let webex = user::client(&sandbox);
+    let meetings_error = Arc::new(Meetings::new(&webex).register().await.unwrap_err());
     let mut meetings = vec![
         MeetingsEvent::Ready,
         MeetingsEvent::Registered,
         MeetingsEvent::Unregistered,
-        MeetingsEvent::Failed,
+        MeetingsEvent::Failed(Arc::clone(&meetings_error)),
+        MeetingsEvent::Retrying(meetings_error),
         MeetingsEvent::NetworkDisconnected,
         MeetingsEvent::NetworkConnected,
         MeetingsEvent::lost(7),

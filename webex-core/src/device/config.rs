@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::timings::EPHEMERAL_TTL;
+use super::timings::{DURABLE_REFRESH, EPHEMERAL_TTL, MOBILE_TTL};
 
 /// How many devices a user may have, as the service's owners say. The service decides.
 pub const DEVICE_LIMIT: usize = 100;
@@ -33,13 +33,17 @@ pub struct DeviceConfig {
     pub system_name: String,
     /// Default: this SDK's version.
     pub system_version: String,
+    /// A stable UUID of this installation, which the application makes once and keeps; the native
+    /// SDKs send one. Default: none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device_identifier: Option<String>,
     /// How long the cloud keeps the device without a refresh; while running it is refreshed in
     /// time. Default: [`EPHEMERAL_TTL`]. `None` keeps it until it is deleted or, after days,
     /// expires. Whole seconds. Danger: a program that crashes leaves such a device behind, and a
     /// user may have [`DEVICE_LIMIT`].
     ///
-    /// Not used with a state store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)):
-    /// then the device has no TTL, and the next start takes it up again.
+    /// With a state store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)) one below
+    /// a day is not used: the device has no TTL then, and the next start takes it up again.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub ttl: Option<Duration>,
 }
@@ -54,8 +58,37 @@ impl Default for DeviceConfig {
             localized_model: own(),
             system_name: std::env::consts::OS.to_owned(),
             system_version: env!("CARGO_PKG_VERSION").to_owned(),
+            device_identifier: None,
             ttl: Some(EPHEMERAL_TTL),
         }
+    }
+}
+
+impl DeviceConfig {
+    /// The device of an iOS app, as the native SDK registers it: type `TEAMS_SDK_IOS`, a TTL of
+    /// [`MOBILE_TTL`]. `identifier` is a UUID that the app makes at its first start and keeps.
+    pub fn ios(identifier: impl Into<String>) -> Self {
+        Self::mobile("TEAMS_SDK_IOS", identifier.into())
+    }
+
+    /// The same for an Android app: type `TEAMS_SDK_ANDROID`.
+    pub fn android(identifier: impl Into<String>) -> Self {
+        Self::mobile("TEAMS_SDK_ANDROID", identifier.into())
+    }
+
+    fn mobile(device_type: &str, identifier: String) -> Self {
+        Self {
+            device_type: device_type.to_owned(),
+            device_identifier: Some(identifier),
+            ttl: Some(MOBILE_TTL),
+            ..Self::default()
+        }
+    }
+
+    /// As it is registered when its record is kept across restarts.
+    pub(crate) fn kept(mut self) -> Self {
+        self.ttl = self.ttl.filter(|ttl| *ttl >= DURABLE_REFRESH);
+        self
     }
 }
 
@@ -85,5 +118,17 @@ mod tests {
         "#);
         let durable = serde_json::to_value(DeviceConfig { ttl: None, ..config }).unwrap();
         assert_eq!(durable.get("ttl"), None);
+    }
+
+    #[test]
+    fn a_phones_device_is_that_of_the_native_sdks() {
+        let ios = serde_json::to_value(DeviceConfig::ios("u-1").kept()).unwrap();
+        assert_eq!(
+            (&ios["deviceType"], &ios["ttl"]),
+            (&"TEAMS_SDK_IOS".into(), &15_552_000.into())
+        );
+        assert_eq!(ios["deviceIdentifier"], "u-1");
+        assert_eq!(DeviceConfig::android("u-1").device_type, "TEAMS_SDK_ANDROID");
+        assert_eq!(DeviceConfig::default().kept().ttl, None, "it would end between two starts");
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use once_cell::sync::Lazy;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
 
-use crate::intern::Interner;
+use crate::{intern::Interner, lenient};
 
 static SETS: Lazy<Interner<Entries>> = Lazy::new(Interner::default);
 
@@ -45,9 +45,13 @@ impl Features {
 
 /// The lists as an answer has them: each may be missing.
 #[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Reported {
+    #[serde(deserialize_with = "lenient::field")]
     developer: Option<FeatureSet>,
+    #[serde(deserialize_with = "lenient::field")]
     entitlement: Option<FeatureSet>,
+    #[serde(deserialize_with = "lenient::field")]
     user: Option<FeatureSet>,
 }
 
@@ -114,7 +118,7 @@ impl FeatureSet {
 
 impl<'de> Deserialize<'de> for FeatureSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let items = Option::<Vec<Item>>::deserialize(deserializer)?.unwrap_or_default();
+        let items: Vec<Item> = lenient::list(deserializer)?;
         // The last of several wins, as in the reference client.
         let entries: BTreeMap<_, _> = items.into_iter().filter_map(Item::into_entry).collect();
         if entries.is_empty() {
@@ -176,7 +180,7 @@ mod tests {
     fn values_are_typed_as_the_reference_client_types_them() {
         let features = set(r#"[{"key":"a","val":"TRUE"},{"key":"b","val":"false","value":true},
             {"key":"c","val":"-1.5"},{"key":"d","val":"v2"},{"key":"e","value":true},
-            {"key":"f","val":{}},{"val":"x"},{"key":"a2","val":7}]"#);
+            {"key":"f","val":{}},{"val":"x"},{"key":7,"val":"x"},null,"x",{"key":"a2","val":7}]"#);
         assert_eq!(features.value("a"), Some(FeatureValue::Bool(true)));
         assert_eq!(features.value("b"), Some(FeatureValue::Bool(false)));
         assert_eq!(features.value("c"), Some(FeatureValue::Number(-1.5)));

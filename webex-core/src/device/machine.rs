@@ -131,6 +131,8 @@ pub(crate) struct Machine {
     /// Whether a device has proven to work since it was wanted: then losing it is repaired by
     /// itself.
     proven: bool,
+    /// A device was left registered for the next start.
+    left_behind: bool,
     /// When the service forgets the device, unless it is refreshed.
     ends: Option<Instant>,
     failures: u32,
@@ -153,6 +155,7 @@ impl Machine {
             ttl,
             kept: false,
             proven: false,
+            left_behind: false,
             ends: None,
             failures: 0,
             latest: None,
@@ -218,9 +221,23 @@ impl Machine {
         }
     }
 
-    /// Wants none: deletes the one there is.
+    /// Whether a device was left registered for the next start, and nothing else is under way.
+    pub(crate) fn is_left_behind(&self) -> bool {
+        self.left_behind && matches!(self.state, State::Absent)
+    }
+
+    /// How often in a row a request has failed.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// Wants none: deletes the one there is, also one that was left for the next start.
     pub(crate) fn unwant(&mut self) {
         self.unwanted(End::Deleted);
+        if self.is_left_behind() {
+            self.action = Some(Action::Restore);
+            self.state = State::Restoring;
+        }
         if let State::Registered(device) | State::Left(device) | State::Failed(Some(device)) =
             &self.state
         {
@@ -238,6 +255,7 @@ impl Machine {
         self.unwanted(End::Kept);
         if let State::Registered(_) | State::Left(_) | State::Failed(_) = &self.state {
             self.timers.clear();
+            self.left_behind = true;
             self.state = State::Absent;
         }
     }
@@ -259,6 +277,15 @@ impl Machine {
             let device = Arc::clone(device);
             self.refresh_now(device);
         }
+    }
+
+    /// Deletes the device, and registers another one when it is gone: its socket address is refused
+    /// for good. False when something else is under way.
+    pub(crate) fn replace(&mut self) -> bool {
+        let State::Registered(device) = &self.state else { return false };
+        let device = Arc::clone(device);
+        self.delete(device);
+        true
     }
 
     /// The device works: its socket is online.
@@ -322,7 +349,10 @@ impl Machine {
             Some(device) if self.wanted => self.refresh_now(device),
             Some(device) if self.end == End::Deleted => self.delete(device),
             None if self.wanted => self.register(),
-            _ => self.state = State::Absent,
+            found => {
+                self.left_behind = found.is_some();
+                self.state = State::Absent;
+            }
         }
     }
 
@@ -369,6 +399,7 @@ impl Machine {
         let State::Deleting(device) = std::mem::replace(&mut self.state, State::Absent) else {
             return;
         };
+        self.left_behind = false;
         // One that is gone already is as good as deleted.
         if !matches!(answer, Ok(()) | Err(Failure::NotFound)) {
             self.state = State::Left(device);
@@ -445,7 +476,10 @@ impl Machine {
                 self.state = State::Registered(device);
             }
             (false, End::Deleted) => self.delete(device),
-            (false, End::Kept) => self.state = State::Absent,
+            (false, End::Kept) => {
+                self.left_behind = true;
+                self.state = State::Absent;
+            }
         }
     }
 

@@ -17,11 +17,11 @@ pub(crate) mod machine;
 pub(crate) mod record;
 pub(crate) mod requests;
 pub(crate) mod room;
-mod timings;
+pub(crate) mod timings;
 
 pub use self::{
     config::{DEVICE_LIMIT, DeviceConfig},
     features::{FeatureSet, FeatureValue, Features},
     record::Device,
-    timings::EPHEMERAL_TTL,
+    timings::{EPHEMERAL_TTL, MOBILE_TTL},
 };

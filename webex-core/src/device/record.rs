@@ -17,6 +17,7 @@ use super::{
     config::DeviceConfig,
     features::{Features, Reported},
 };
+use crate::lenient;
 
 /// A registered WDM device.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -27,7 +28,7 @@ pub struct Device {
     pub url: Url,
     /// Where its Mercury socket is.
     pub web_socket_url: Url,
-    /// Id of the user.
+    /// Id of the user; empty where the service does not tell it.
     pub user_id: String,
     /// Id of the user's organisation.
     pub org_id: Option<String>,
@@ -124,8 +125,11 @@ impl Saved {
 struct Answer {
     url: Url,
     web_socket_url: Url,
+    #[serde(default, deserialize_with = "lenient::field")]
     user_id: String,
+    #[serde(default, deserialize_with = "lenient::field")]
     org_id: Option<String>,
+    #[serde(default, deserialize_with = "lenient::field")]
     features: Option<Reported>,
 }
 
@@ -177,11 +181,11 @@ mod tests {
     }
 
     #[test]
-    fn a_record_needs_its_addresses_and_its_user() {
+    fn a_record_needs_its_addresses() {
         let minimal = r#"{"url":"https://w/d/1","webSocketUrl":"wss://m/1","userId":"u","x":{}}"#;
         let device = Device::read(minimal.as_bytes(), None, false, None).unwrap();
         assert_eq!((device.org_id.as_deref(), device.record()), (None, None));
-        for missing in ["url", "webSocketUrl", "userId"] {
+        for missing in ["url", "webSocketUrl"] {
             let broken = minimal.replace(missing, "other");
             assert!(Device::read(broken.as_bytes(), None, false, None).is_err(), "{missing}");
         }
@@ -215,5 +219,36 @@ mod tests {
         let read = |etag| Device::read(answer.as_bytes(), Some(etag), true, Some(&device()));
         assert!(read("\"1\"").unwrap().features.developer.is_on("d"));
         assert!(!read("\"2\"").unwrap().features.developer.is_on("d"));
+    }
+
+    #[test]
+    fn only_the_two_addresses_can_cost_the_answer() {
+        let answer: Map<String, Value> = serde_json::from_str(ANSWER).unwrap();
+        let read = |fields: &Map<String, Value>| {
+            let body = serde_json::to_vec(fields).unwrap();
+            Device::read(&body, Some("\"1\""), true, None)
+        };
+        let strange = [
+            Value::Null,
+            Value::Bool(true),
+            7.into(),
+            "x".into(),
+            serde_json::json!([null, 1, "x", {}]),
+            serde_json::json!({"developer": [null, 7, {"key": 1}], "entitlement": {}, "user": 3}),
+        ];
+        for name in answer.keys() {
+            let needed = ["url", "webSocketUrl"].contains(&name.as_str());
+            let mut fields = answer.clone();
+            fields.remove(name);
+            assert_eq!(read(&fields).is_ok(), !needed, "without {name}");
+            for value in &strange {
+                fields.insert(name.clone(), value.clone());
+                let device = read(&fields);
+                assert_eq!(device.is_ok(), !needed, "{name}: {value}");
+                if let Ok(device) = device {
+                    assert_eq!(device.url.as_str(), "https://w/d/1", "{name}: {value}");
+                }
+            }
+        }
     }
 }

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use http::StatusCode;
+use serde::Deserialize;
+use tracing::debug;
 use url::Url;
 
 use super::{
@@ -11,7 +14,7 @@ use super::{
 use crate::{
     endpoints::join,
     error::{ErrorKind, HttpError},
-    http::{Http, Request},
+    http::{Http, Request, Response},
     saved::SavedState,
 };
 
@@ -31,7 +34,16 @@ impl Device {
         keep: bool,
     ) -> Result<Arc<Self>, HttpError> {
         let request = Request::post(with_details(join(wdm, "devices"))).json(config);
-        Self::send(http, request, keep, None).await
+        let response = http.send(request.answer_limit(RECORD_LIMIT)).await?;
+        let outcome = Self::answered(http, &response, keep, None);
+        if outcome.is_err()
+            && let Ok(Made { url }) = response.json()
+        {
+            // Of no use, but there: nobody else would delete it.
+            debug!("a device without the address of its socket is given up");
+            let _ = delete(http, url).await;
+        }
+        outcome
     }
 
     /// Refreshes the device, so that it is kept for another [`DeviceConfig::ttl`].
@@ -46,7 +58,14 @@ impl Device {
         if let Some(etag) = &self.etag {
             request = request.header("if-none-match", etag);
         }
-        Self::send(http, request, keep, Some(self)).await
+        let unchanged = || Ok(Arc::new(self.clone()));
+        match http.send(request.answer_limit(RECORD_LIMIT)).await {
+            // "As you have it": an answer to the condition, or one without a body.
+            Ok(response) if response.body().is_empty() => unchanged(),
+            Ok(response) => Self::answered(http, &response, keep, Some(self)),
+            Err(error) if is_not_modified(&error) => unchanged(),
+            Err(error) => Err(error),
+        }
     }
 
     /// Deletes the device. One that is gone already is as good as deleted.
@@ -76,13 +95,12 @@ impl Device {
         saved.forget(SAVED).await;
     }
 
-    async fn send(
+    fn answered(
         http: &Http,
-        request: Request,
+        response: &Response,
         keep: bool,
         known: Option<&Self>,
     ) -> Result<Arc<Self>, HttpError> {
-        let response = http.send(request.answer_limit(RECORD_LIMIT)).await?;
         let read = |body: &_| Self::read(body, response.header("etag"), keep, known);
         let device = response.read(read)?;
         // It will be asked, and named to other services; its socket's address is looked at there.
@@ -93,6 +111,16 @@ impl Device {
 
 /// The largest record that is read, in bytes; one with all features takes some ten kilobytes.
 const RECORD_LIMIT: usize = 1024 * 1024;
+
+/// What a registration that cannot be used has made nevertheless.
+#[derive(Deserialize)]
+struct Made {
+    url: Url,
+}
+
+fn is_not_modified(error: &HttpError) -> bool {
+    error.service().is_some_and(|error| error.status == StatusCode::NOT_MODIFIED)
+}
 
 /// Whether a refusal says that the user has too many devices.
 pub(crate) fn is_excessive(error: &HttpError) -> bool {

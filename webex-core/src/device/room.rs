@@ -21,6 +21,7 @@ use crate::{
     endpoints::join,
     error::HttpError,
     http::{Http, Request},
+    lenient,
 };
 
 /// The largest list of devices that is read, in bytes: a hundred records with all features.
@@ -81,7 +82,7 @@ fn stale(mut own: Vec<Listed>, now: Timestamp) -> Vec<Url> {
 
 #[derive(Deserialize)]
 struct List {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::list")]
     devices: Vec<Listed>,
 }
 
@@ -90,9 +91,13 @@ struct List {
 #[serde(rename_all = "camelCase")]
 struct Listed {
     url: Url,
+    #[serde(default, deserialize_with = "lenient::field")]
     name: Option<String>,
+    #[serde(default, deserialize_with = "lenient::field")]
     device_type: Option<String>,
+    #[serde(default, deserialize_with = "lenient::field")]
     modification_time: Option<String>,
+    #[serde(default, deserialize_with = "lenient::field")]
     ttl: Option<u64>,
 }
 

@@ -7,7 +7,15 @@ use super::error::LinkError;
 #[derive(Debug)]
 pub(super) enum Command {
     Acquire(oneshot::Sender<()>),
-    Release { held: bool, reason: &'static str, done: Option<Released> },
+    Release {
+        held: bool,
+        reason: &'static str,
+        done: Option<Released>,
+    },
+    /// Tells when what nobody holds has been given up; at once while somebody holds the link.
+    Settle(Released),
+    /// Closes the socket until [`Hint::Resumed`] comes; tells when it is closed.
+    Suspend(oneshot::Sender<()>),
     Hint(Hint),
 }
 

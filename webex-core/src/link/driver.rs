@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info, warn};
 use webex_auth::{
     AccessToken, TokenState,
@@ -63,6 +63,7 @@ pub(super) async fn run(
         work: Work::default(),
         holders: 0,
         releases: Vec::new(),
+        suspending: Vec::new(),
         token: None,
         failure: None,
         room: None,
@@ -79,6 +80,8 @@ struct Driver {
     work: Work,
     holders: usize,
     releases: Vec<Released>,
+    /// Who waits for the socket to be closed.
+    suspending: Vec<oneshot::Sender<()>>,
     /// The token last sent on a socket: the one that a refusal is about.
     token: Option<AccessToken>,
     failure: Option<LinkError>,
@@ -155,7 +158,18 @@ impl Driver {
                 }
                 self.releases.extend(done);
             }
-            Command::Hint(hint) => self.hint(hint),
+            Command::Settle(done) => self.releases.push(done),
+            Command::Suspend(done) => {
+                debug!("the application goes to the background");
+                self.suspending.push(done);
+                self.machine.suspend(now());
+            }
+            Command::Hint(hint) => {
+                if hint == Hint::Resumed {
+                    self.machine.resume(now());
+                }
+                self.hint(hint);
+            }
         }
     }
 
@@ -263,7 +277,7 @@ impl Driver {
                     }
                     self.machine.handle_frame(now(), conn, frame);
                 }
-                Err(error) => debug!(error = ?error.classify(), "a frame that is not understood"),
+                Err(error) => debug!(%error, "a frame that is not taken"),
             },
             News::Socket(conn, SocketEvent::Closed(close)) => {
                 debug!(
@@ -310,12 +324,24 @@ impl Driver {
                 Action::Device(action) => self.device_request(action),
                 Action::Socket(action) => self.socket_action(action),
                 Action::Change(change) => {
+                    if change == Change::Online {
+                        self.failure = None;
+                    }
                     // The state first: whoever hears of an event finds the state to match.
                     self.publish();
                     self.events.emit(&match change {
                         Change::Online => LinkEvent::Online,
                         Change::Offline => LinkEvent::Offline,
                         Change::Failed => LinkEvent::Failed(self.failed()),
+                        Change::Trouble(socket) => {
+                            if let Some(failure) = socket {
+                                self.failure = Some(LinkError::Socket(failure));
+                            }
+                            let Some(error) = self.failure.clone() else { continue };
+                            info!(%error, "the link is not up, and is tried again");
+                            self.publish();
+                            LinkEvent::Retrying(error)
+                        }
                         Change::DeviceReplaced => match self.machine.device() {
                             Some(device) => LinkEvent::DeviceReplaced(Arc::clone(device)),
                             None => continue, // it is gone again
@@ -407,8 +433,8 @@ impl Driver {
                 info!(?switchover, "the server of the socket goes away");
                 self.events.emit(&LinkEvent::Switchover(switchover));
             }
-            // Answered by the device machine; never handed to the driver.
-            mercury::Action::RefreshDevice => {}
+            // Answered by the link's machine; never handed to the driver.
+            mercury::Action::RefreshDevice | mercury::Action::Trouble(_) => {}
         }
     }
 
@@ -442,6 +468,11 @@ impl Driver {
     /// Publishes the state, and answers those who wait for their release.
     fn report(&mut self) {
         self.publish();
+        if self.machine.is_quiet() {
+            for done in self.suspending.drain(..) {
+                let _ = done.send(());
+            }
+        }
         let phase = self.machine.phase();
         let outcome = match phase {
             Phase::Left => Err(self.failed()),

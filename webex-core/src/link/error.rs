@@ -1,11 +1,12 @@
 //! Why the link is not up, or not down.
 
+use serde_json::{Map, Value};
 use thiserror::Error;
 
 use crate::{
     catalog::CatalogError,
     error::{ErrorKind, HttpError},
-    mercury::close::Stop,
+    mercury::{close::Stop, failure::SocketFailure},
 };
 
 /// Why the link is not up, or not down.
@@ -36,6 +37,9 @@ pub enum LinkError {
     /// The socket was refused for good.
     #[error("the event socket was refused: {}", reason(*.0))]
     Refused(Stop),
+    /// The socket cannot be opened for now; it is tried again and again.
+    #[error("the event socket cannot be opened: {0}")]
+    Socket(SocketFailure),
     /// A service has answered 451 to some request of the user: the user has been signed out, and
     /// the device was given up.
     #[error("Webex is not available to this user here, for legal reasons")]
@@ -55,6 +59,15 @@ impl LinkError {
             Self::Refused(Stop::NotEntitled | Stop::BadRequest) => ErrorKind::Forbidden,
             Self::Refused(Stop::Replaced) => ErrorKind::Cancelled,
             Self::Refused(Stop::Untrusted) => ErrorKind::Protocol,
+            Self::Socket(failure) => match failure {
+                SocketFailure::Unanswered | SocketFailure::NotAuthorized => ErrorKind::Timeout,
+                SocketFailure::Broken => ErrorKind::Network,
+                SocketFailure::Status(429) => ErrorKind::RateLimited { retry_after: None },
+                SocketFailure::Status(500..=510 | 512..) => ErrorKind::Server,
+                SocketFailure::Status(400..=499) => ErrorKind::Rejected,
+                SocketFailure::Status(511) => ErrorKind::Network,
+                SocketFailure::Status(_) | SocketFailure::Closed(_) => ErrorKind::Protocol,
+            },
             Self::Embargoed => ErrorKind::Embargoed,
             Self::Closed => ErrorKind::InvalidState,
         }
@@ -69,6 +82,30 @@ impl LinkError {
     /// The tracking id to quote to Webex support.
     pub fn tracking_id(&self) -> Option<&str> {
         self.request()?.tracking_id()
+    }
+
+    /// The details, as every language gets them: `kind`, `message`, and where known `httpStatus`,
+    /// `retryAfterMs` and `trackingId`.
+    pub fn to_json(&self) -> Map<String, Value> {
+        let mut map = Map::new();
+        map.insert("kind".to_owned(), self.kind().name().into());
+        map.insert("message".to_owned(), self.to_string().into());
+        let service = self.request().and_then(HttpError::service);
+        let status = match self {
+            Self::Socket(SocketFailure::Status(status)) => Some(*status),
+            _ => service.map(|service| service.status.as_u16()),
+        };
+        if let Some(status) = status {
+            map.insert("httpStatus".to_owned(), status.into());
+        }
+        if let Some(wait) = service.and_then(|service| service.retry_after) {
+            let ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            map.insert("retryAfterMs".to_owned(), ms.into());
+        }
+        if let Some(id) = self.tracking_id() {
+            map.insert("trackingId".to_owned(), id.into());
+        }
+        map
     }
 
     /// The request that went wrong, when it was one.

@@ -54,6 +54,37 @@ impl Link {
         Ok(lease)
     }
 
+    /// Waits until what nobody holds any more has been given up: leases that were dropped, and
+    /// starts that were. Returns at once while somebody holds the link.
+    ///
+    /// # Errors
+    /// When the service did not confirm that the device is gone.
+    pub async fn settled(&self) -> Result<(), LinkError> {
+        let (done, settled) = oneshot::channel();
+        self.commands.send(Box::new(Command::Settle(done))).map_err(|_| LinkError::Closed)?;
+        settled.await.unwrap_or(Err(LinkError::Closed))
+    }
+
+    /// The same, and deletes also a device that was left for the next start, as
+    /// [`Lease::release`] would have: for whoever has no lease any more.
+    ///
+    /// # Errors
+    /// As [`settled`](Self::settled).
+    pub async fn give_up(&self, reason: &'static str) -> Result<(), LinkError> {
+        let (done, released) = oneshot::channel();
+        let command = Command::Release { held: false, reason, done: Some(done) };
+        self.commands.send(Box::new(command)).map_err(|_| LinkError::Closed)?;
+        released.await.unwrap_or(Err(LinkError::Closed))
+    }
+
+    /// Closes the socket until a hint says that the application is back.
+    pub(crate) async fn suspend(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.commands.send(Box::new(Command::Suspend(done))).is_ok() {
+            let _ = closed.await; // an ended task has closed everything already
+        }
+    }
+
     /// Passes on what the host knows of the network.
     pub(crate) fn hint(&self, hint: Hint) {
         // An ended task has nothing to check.

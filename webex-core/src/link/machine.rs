@@ -17,14 +17,16 @@ use std::{
 use url::Url;
 
 use crate::{
-    device::{machine as device, record::Device},
+    device::{machine as device, record::Device, timings::REPLACE_PAUSE},
     mercury::{
         close::{Close, Stop},
+        failure::SocketFailure,
         frame::ServerFrame,
         machine::{
             self,
             action::{self as socket, ConnId, OpenFailure},
         },
+        timings::TELL_AFTER_FAILURES,
     },
 };
 
@@ -48,6 +50,9 @@ pub(super) enum Change {
     Offline,
     /// The link is wanted, but was refused.
     Failed,
+    /// The link is wanted and not up: several attempts have failed, the latest for this reason, or
+    /// those of the device when there is none.
+    Trouble(Option<SocketFailure>),
     /// The device was made anew: it has another address.
     DeviceReplaced,
 }
@@ -63,6 +68,9 @@ pub enum Phase {
     Starting,
     /// The device is registered and the socket is online.
     Up,
+    /// The device is registered, and the socket is closed until the application comes back from the
+    /// background.
+    Suspended,
     /// Socket and device are being given up.
     Stopping,
     /// It is wanted, but was refused; holding it anew tries again. What failed for want of a token
@@ -87,6 +95,16 @@ pub(super) struct Machine {
     held: Option<ConnId>,
     /// The socket was told that the record is stale; the answer of its refresh is awaited.
     stale: bool,
+    /// The application is in the background: no socket is opened.
+    suspended: bool,
+    /// A socket address that was refused and that a refresh has confirmed.
+    confirmed: Option<Url>,
+    /// The one whose refresh is under way.
+    suspect: Option<Url>,
+    /// When a device was last made anew because of its address.
+    replaced: Option<Instant>,
+    /// The time of the latest input.
+    now: Option<Instant>,
     /// What was told last: whether the socket is online, and whether the link has failed.
     told: (bool, bool),
     /// The device that was told of last, by its address.
@@ -106,6 +124,11 @@ impl Machine {
             dialled: None,
             held: None,
             stale: false,
+            suspended: false,
+            confirmed: None,
+            suspect: None,
+            replaced: None,
+            now: None,
             told: (false, false),
             named: None,
             changes: VecDeque::new(),
@@ -118,6 +141,7 @@ impl Machine {
         match (self.wanted, self.device.status(), self.socket.status()) {
             (true, D::Failed, _) | (true, _, S::Stopped(_)) => Phase::Failed,
             (true, D::Registered, S::Online) => Phase::Up,
+            (true, D::Registered, S::Offline) if self.suspended => Phase::Suspended,
             (true, ..) => Phase::Starting,
             (false, D::Absent, S::Offline) => Phase::Down,
             (false, D::Left, S::Offline) => Phase::Left,
@@ -160,10 +184,34 @@ impl Machine {
     pub(super) fn up(&mut self, now: Instant) {
         self.wanted = true;
         self.device.want();
-        if self.stopped().is_some() {
+        if self.stopped().is_some() && !self.suspended {
             self.socket.connect(now);
         }
         self.settle(now);
+    }
+
+    /// The application goes to the background: the socket closes, and stays closed until
+    /// [`resume`](Self::resume). The device stays.
+    pub(super) fn suspend(&mut self, now: Instant) {
+        self.suspended = true;
+        if !matches!(
+            self.socket.status(),
+            socket::Status::Offline | socket::Status::Closing | socket::Status::Stopped(_)
+        ) {
+            self.socket.disconnect(now, "suspended");
+        }
+        self.settle(now);
+    }
+
+    /// The application is back: the socket is opened at once.
+    pub(super) fn resume(&mut self, now: Instant) {
+        self.suspended = false;
+        self.settle(now);
+    }
+
+    /// Whether the socket is closed for the background, or has ended otherwise.
+    pub(super) fn is_quiet(&self) -> bool {
+        matches!(self.socket.status(), socket::Status::Offline | socket::Status::Stopped(_))
     }
 
     /// Gives everything up; `reason` goes into the close frame. Tries again what was not confirmed.
@@ -181,7 +229,7 @@ impl Machine {
     fn give_up(&mut self, now: Instant, reason: &str) {
         self.wanted = false;
         reason.clone_into(&mut self.reason);
-        if self.phase() == Phase::Left {
+        if self.phase() == Phase::Left || (!self.keep && self.device.is_left_behind()) {
             self.end_device();
         }
         self.settle(now);
@@ -212,7 +260,14 @@ impl Machine {
         answer: Result<Arc<Device>, device::Failure>,
     ) {
         self.stale = false;
+        if let (Ok(device), Some(suspect)) = (&answer, self.suspect.take()) {
+            self.confirmed = Some(suspect).filter(|address| *address == device.web_socket_url);
+        }
         self.device.handle_record(now, answer);
+        let failures = self.device.failures();
+        if self.wanted && failures == TELL_AFTER_FAILURES && !self.is_online() {
+            self.changes.push_back(Change::Trouble(None));
+        }
         if self.held.is_none() {
             self.follow_address(now);
         }
@@ -235,7 +290,12 @@ impl Machine {
             return;
         }
         self.device.handle_token(now);
-        self.socket.handle_token_available(now);
+        if !self.suspended {
+            self.socket.handle_token_available(now);
+        } else if self.stopped() == Some(Stop::Unauthorized) {
+            // Not final any more: it is opened when the application is back.
+            self.socket.disconnect(now, "suspended");
+        }
         self.settle(now);
     }
 
@@ -286,8 +346,11 @@ impl Machine {
         // Socket first: on the way down its close frame precedes the device's deletion.
         while let Some(action) = self.socket.poll_action() {
             match action {
+                socket::Action::Trouble(why) => {
+                    self.changes.push_back(Change::Trouble(Some(why)));
+                }
                 socket::Action::RefreshDevice => {
-                    self.device.refresh();
+                    self.mend_address();
                     self.stale = self.device.status() == device::Status::Registered;
                 }
                 socket::Action::Open(conn) => self.held = Some(conn),
@@ -314,6 +377,27 @@ impl Machine {
         }
     }
 
+    fn is_online(&self) -> bool {
+        self.socket.status() == socket::Status::Online
+    }
+
+    /// The address that was dialled is refused: asks the service for the present one, and for
+    /// another device when it has said once that the refused one is right.
+    fn mend_address(&mut self) {
+        let address = self.dialled.as_ref().map(|device| device.web_socket_url.clone());
+        let due = match (self.replaced, self.now) {
+            (Some(last), Some(now)) => now.duration_since(last) >= REPLACE_PAUSE,
+            _ => true,
+        };
+        let refused_for_good = address.is_some() && address == self.confirmed;
+        if refused_for_good && due && self.device.replace() {
+            (self.replaced, self.confirmed) = (self.now, None);
+        } else {
+            self.suspect = address;
+            self.device.refresh();
+        }
+    }
+
     fn end_device(&mut self) {
         if self.keep {
             self.device.leave();
@@ -335,9 +419,13 @@ impl Machine {
 
     /// Makes both halves follow what is wanted, each step once the one before has been reached.
     fn settle(&mut self, now: Instant) {
+        self.now = Some(now);
         self.follow(now);
         let (was_online, had_failed) = self.told;
-        let online = self.socket.status() == socket::Status::Online;
+        let online = self.is_online();
+        if online {
+            self.confirmed = None;
+        }
         let failed = self.phase() == Phase::Failed;
         if online != was_online {
             self.changes.push_back(if online { Change::Online } else { Change::Offline });
@@ -362,7 +450,9 @@ impl Machine {
         if self.wanted {
             let registered = self.device.status() == device::Status::Registered;
             let failed = self.device.status() == device::Status::Failed;
-            if registered && (offline || self.socket.status() == socket::Status::Closing) {
+            if self.suspended {
+                // Nothing to open until the application is back.
+            } else if registered && (offline || self.socket.status() == socket::Status::Closing) {
                 self.socket.connect(now);
             } else if failed && matches!(self.socket.status(), socket::Status::Connecting { .. }) {
                 // A device of an earlier run that did not prove itself: there is nothing to dial.
@@ -561,5 +651,106 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The socket of the present device is refused until the device is refreshed or replaced; what
+    /// is asked for then.
+    fn refused_until_mended(machine: &mut Machine, now: &mut Instant) -> device::Action {
+        loop {
+            while let Some(action) = machine.poll_action() {
+                match action {
+                    Action::Device(action) => return action,
+                    Action::Socket(socket::Action::Open(conn)) => {
+                        assert!(machine.device_to_dial().is_some());
+                        let gone = OpenFailure::Status { status: 404, retry_after: None };
+                        machine.handle_open_failed(*now, conn, &gone);
+                    }
+                    _ => {}
+                }
+            }
+            *now = machine.poll_timeout().expect("a deadline");
+            machine.handle_timeout(*now);
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_refused_for_good_is_replaced_at_a_bounded_rate() {
+        let mut now = Instant::now();
+        let (mut machine, conn) = up(now);
+        assert!(machine.device_to_dial().is_some());
+        machine.handle_closed(now, conn, &Close { code: 1001, reason: String::new() });
+        let mut replaced = Vec::new();
+        for number in 2..6 {
+            // The service stands by the address once more, which the socket does not.
+            let mut refreshes = 0;
+            loop {
+                match refused_until_mended(&mut machine, &mut now) {
+                    device::Action::Refresh(same) => {
+                        refreshes += 1;
+                        machine.handle_record(now, Ok(same));
+                    }
+                    device::Action::Delete(_) => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+            replaced.push(now);
+            assert!(refreshes > 0, "it is asked before it is replaced");
+            machine.handle_deleted(now, Ok(()));
+            let asked = refused_until_mended(&mut machine, &mut now);
+            assert!(matches!(asked, device::Action::Register), "{asked:?}");
+            let url = format!("https://w/{number}");
+            machine.handle_record(now, Ok(device_at(&url, &format!("wss://m/{number}"))));
+        }
+        assert!(replaced.windows(2).all(|pair| pair[1] - pair[0] >= REPLACE_PAUSE));
+    }
+
+    #[test]
+    fn in_the_background_the_socket_is_closed_and_afterwards_opened_at_once() {
+        let now = Instant::now();
+        let (mut machine, conn) = up(now);
+        machine.suspend(now);
+        let Some(Action::Socket(socket::Action::Close(_, close))) = machine.poll_action() else {
+            panic!("no close")
+        };
+        assert!(!machine.is_quiet());
+        machine.handle_closed(now, conn, &close);
+        assert!(matches!(machine.poll_action(), Some(Action::Change(Change::Offline))));
+        assert!(machine.poll_action().is_none());
+        assert_eq!((machine.phase(), machine.is_quiet()), (Phase::Suspended, true));
+        // Neither a hint, nor a token, nor somebody who wants it opens it.
+        machine.handle_hint(now);
+        machine.handle_token_available(now);
+        machine.up(now);
+        assert!(machine.poll_action().is_none());
+        machine.resume(now);
+        assert_eq!(opens(&mut machine), 1, "without asking for the device");
+        // Back before the close was confirmed: opened as soon as it is.
+        let (mut machine, conn) = up(now);
+        machine.suspend(now);
+        machine.resume(now);
+        assert_eq!(opens(&mut machine), 0);
+        machine.handle_closed(now, conn, &close);
+        assert_eq!(opens(&mut machine), 1);
+    }
+
+    #[test]
+    fn a_device_left_for_the_next_start_can_still_be_given_up() {
+        let now = Instant::now();
+        let mut machine = Machine::new(device::Machine::kept(1), 1);
+        machine.up(now);
+        assert!(machine.poll_action().is_some());
+        machine.leave(now, "dropped");
+        machine.handle_restored(now, Some(device()));
+        assert_eq!(machine.phase(), Phase::Down, "it stays for the next start");
+        machine.leave(now, "again");
+        assert!(machine.poll_action().is_none());
+        machine.down(now, "unregistered");
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Restore))));
+        machine.handle_restored(now, Some(device()));
+        assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Delete(_)))));
+        machine.handle_deleted(now, Ok(()));
+        assert_eq!(machine.phase(), Phase::Down);
+        machine.down(now, "again");
+        assert!(machine.poll_action().is_none(), "nothing is left");
     }
 }

@@ -42,6 +42,12 @@ const READ_BUFFER: usize = 1024;
 /// The largest event accepted. The biggest known are conversation activities of about 100 kB.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
+/// The most that waits to be written, in frames and in bytes. What is written are acknowledgements
+/// and pings of about a hundred bytes: a server that does not read them, but goes on sending, has as
+/// good as ended the connection.
+const OUTBOX: usize = 1024;
+const OUTBOX_BYTES: usize = 256 * 1024;
+
 /// What a socket reports.
 #[derive(Debug)]
 pub(super) enum SocketEvent {
@@ -55,7 +61,31 @@ pub(super) enum SocketEvent {
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: WebSocketStream<Stream>,
-    outbox: VecDeque<Message>,
+    outbox: Outbox,
+}
+
+/// What is still to be written.
+#[derive(Debug, Default)]
+struct Outbox {
+    frames: VecDeque<Message>,
+    bytes: usize,
+}
+
+impl Outbox {
+    fn push(&mut self, frame: Message) {
+        self.bytes += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    fn pop(&mut self) -> Option<Message> {
+        let frame = self.frames.pop_front()?;
+        self.bytes -= frame.len();
+        Some(frame)
+    }
+
+    fn is_full(&self) -> bool {
+        self.frames.len() > OUTBOX || self.bytes > OUTBOX_BYTES
+    }
 }
 
 /// Opens the socket of a device and sends the authorization frame. Also gives the token that was
@@ -83,7 +113,7 @@ pub(super) async fn open(
         debug!(%error, "the authorization frame cannot be sent");
         OpenFailure::Network
     })?;
-    Ok((Box::new(Socket { stream, outbox: VecDeque::new() }), token))
+    Ok((Box::new(Socket { stream, outbox: Outbox::default() }), token))
 }
 
 /// Writes a text frame past the websocket library, which logs every frame that it writes: this one
@@ -102,14 +132,14 @@ async fn write_unlogged(stream: &mut Stream, text: String) -> io::Result<()> {
 impl Socket {
     /// Queues a text frame; it leaves with the next [`poll`](Self::poll).
     pub(super) fn send(&mut self, text: String) {
-        self.outbox.push_back(Message::text(text));
+        self.outbox.push(Message::text(text));
     }
 
     /// Queues a close frame.
     pub(super) fn close(&mut self, close: &Close) {
         let frame =
             CloseFrame { code: CloseCode::from(close.code), reason: close.reason.as_str().into() };
-        self.outbox.push_back(Message::Close(Some(frame)));
+        self.outbox.push(Message::Close(Some(frame)));
     }
 
     /// Writes what is queued and reads the next event.
@@ -117,6 +147,10 @@ impl Socket {
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
             // A write after the close was received is refused; the read below tells the code.
             debug!(%error, "socket cannot be written");
+        }
+        if self.outbox.is_full() {
+            debug!("the server does not read what it is sent");
+            return Poll::Ready(SocketEvent::Closed(Close::abnormal()));
         }
         loop {
             return match Pin::new(&mut self.stream).poll_next(cx) {
@@ -145,9 +179,9 @@ impl Socket {
 
     fn poll_write(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), WsError>> {
         let mut stream = Pin::new(&mut self.stream);
-        while !self.outbox.is_empty() {
+        while !self.outbox.frames.is_empty() {
             std::task::ready!(stream.as_mut().poll_ready(cx))?;
-            if let Some(message) = self.outbox.pop_front() {
+            if let Some(message) = self.outbox.pop() {
                 stream.as_mut().start_send(message)?;
             }
         }
@@ -211,5 +245,33 @@ fn close_of(frame: Option<CloseFrame>) -> Close {
     match frame {
         Some(frame) => Close { code: frame.code.into(), reason: frame.reason.to_string() },
         None => Close { code: 1005, reason: String::new() },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_read_by_the_server_does_not_pile_up() {
+        let ack = || Message::text("a".repeat(100));
+        let mut outbox = Outbox::default();
+        for _ in 0..OUTBOX {
+            outbox.push(ack());
+        }
+        assert!(!outbox.is_full());
+        outbox.push(ack());
+        assert!(outbox.is_full(), "by count");
+        assert!(outbox.pop().is_some());
+        assert!(!outbox.is_full());
+        outbox.push(Message::text("a".repeat(OUTBOX_BYTES)));
+        while outbox.frames.len() > 1 {
+            assert!(outbox.pop().is_some());
+        }
+        assert!(!outbox.is_full());
+        outbox.push(ack());
+        assert!(outbox.is_full(), "by size");
+        while outbox.pop().is_some() {}
+        assert_eq!(outbox.bytes, 0);
     }
 }

@@ -53,6 +53,19 @@ pub enum Stop {
     Untrusted,
 }
 
+impl Stop {
+    /// A stable name, for logs and for languages without enums.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::BadRequest => "badRequest",
+            Self::NotEntitled => "notEntitled",
+            Self::Replaced => "replaced",
+            Self::Unauthorized => "unauthorized",
+            Self::Untrusted => "untrusted",
+        }
+    }
+}
+
 /// Own close code for "do not reconnect".
 pub(crate) const OWN_CLOSE: u16 = 3050;
 

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use serde::Serialize;
+use serde_json::value::RawValue;
+use thiserror::Error;
 use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 use super::{
@@ -73,17 +75,43 @@ pub(crate) enum FrameBody {
     Unknown,
 }
 
+/// The longest id of a frame that is taken; the service's are UUIDs. It is written back with the
+/// acknowledgement, and held with the event.
+const LONGEST_ID: usize = 256;
+
+/// The largest overrides of an event that are taken; services override a field or two.
+const LARGEST_OVERRIDES: usize = 64 * 1024;
+
+/// Why a frame is not taken.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(crate) enum FrameError {
+    /// It is no JSON object.
+    #[error("it is no JSON object")]
+    Json,
+    /// Its id is longer than any service's.
+    #[error("its id has {0} bytes")]
+    Id(usize),
+    /// Its overrides are larger than any service's.
+    #[error("its overrides have {0} bytes")]
+    Overrides(usize),
+}
+
 /// The events that tell that a socket is authorized.
 const AUTHORIZED: [&str; 2] = ["mercury.buffer_state", "mercury.registration_status"];
 
 impl ServerFrame {
     /// Parses a text frame.
-    ///
-    /// # Errors
-    /// Those of `serde_json` when the text is no JSON object.
-    pub(crate) fn parse(text: impl Into<Utf8Bytes>) -> Result<Self, serde_json::Error> {
+    pub(crate) fn parse(text: impl Into<Utf8Bytes>) -> Result<Self, FrameError> {
         let text = text.into();
-        let envelope: Envelope<'_> = serde_json::from_str(&text)?;
+        let envelope: Envelope<'_> = serde_json::from_str(&text).map_err(|_| FrameError::Json)?;
+        let size = |field: Option<&RawValue>| field.map_or(0, |field| field.get().len());
+        let (id, overrides) = (size(envelope.id), size(envelope.headers));
+        if id > LONGEST_ID {
+            return Err(FrameError::Id(id));
+        }
+        if overrides > LARGEST_OVERRIDES {
+            return Err(FrameError::Overrides(overrides));
+        }
         let id: Option<String> = read(envelope.id);
         let body = match read::<String>(envelope.kind).as_deref() {
             Some("pong") => FrameBody::Pong,
@@ -158,8 +186,25 @@ mod tests {
         assert!(matches!(kind(r#"{"type":"news"}"#), FrameBody::Unknown));
         assert!(matches!(kind(r#"{"id":"x"}"#), FrameBody::Unknown));
         assert!(matches!(kind(r#"{"id":"x","data":7}"#), FrameBody::Unknown));
-        assert!(ServerFrame::parse("nonsense").is_err());
-        assert!(ServerFrame::parse("[]").is_err());
+        assert_eq!(ServerFrame::parse("nonsense").unwrap_err(), FrameError::Json);
+        assert_eq!(ServerFrame::parse("[]").unwrap_err(), FrameError::Json);
+    }
+
+    #[test]
+    fn what_a_frame_makes_the_client_hold_or_send_is_limited() {
+        let frame = |id: usize, header: usize| {
+            let (id, value) = ("i".repeat(id), "v".repeat(header));
+            let text = format!(
+                r#"{{"id":"{id}","data":{{"eventType":"a.b"}},"headers":{{"data.x":"{value}"}}}}"#
+            );
+            ServerFrame::parse(text).map(|frame| frame.id.map(|id| id.len()))
+        };
+        let (quotes, around) = (2, r#"{"data.x":""}"#.len());
+        assert_eq!(frame(LONGEST_ID - quotes, 1), Ok(Some(LONGEST_ID - quotes)));
+        assert_eq!(frame(LONGEST_ID, 1), Err(FrameError::Id(LONGEST_ID + quotes)));
+        assert_eq!(frame(3, LARGEST_OVERRIDES - around), Ok(Some(3)));
+        let large = LARGEST_OVERRIDES + around;
+        assert_eq!(frame(3, LARGEST_OVERRIDES), Err(FrameError::Overrides(large)));
     }
 
     #[test]

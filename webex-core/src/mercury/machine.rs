@@ -41,11 +41,12 @@ use webex_auth::timer::TimerTable;
 
 use self::{
     action::{Action, ConnId, OpenFailure, Status},
-    connection::{Attempt, Failed, Live, Timer},
+    connection::{Attempt, Failed, Live, Timer, Trouble},
     recent::Recent,
 };
 use super::{
     close::{self, Close, Stop},
+    failure::SocketFailure,
     frame::{ClientFrame, FrameBody, ServerFrame},
     timings::{AUTHORIZATION_TIMEOUT, FORCE_CLOSE_DELAY},
 };
@@ -81,6 +82,7 @@ pub(crate) struct Machine {
     /// A hint came during the attempt under way.
     hinted: bool,
     last_conn: u32,
+    trouble: Trouble,
     recent: Recent,
     timers: TimerTable<Timer>,
     actions: VecDeque<Action>,
@@ -105,6 +107,7 @@ impl Machine {
             refusals: 0,
             hinted: false,
             last_conn: 0,
+            trouble: Trouble::default(),
             recent: Recent::default(),
             timers: TimerTable::default(),
             actions: VecDeque::new(),
@@ -164,6 +167,7 @@ impl Machine {
     pub(crate) fn disconnect(&mut self, now: Instant, reason: &str) {
         self.wanted = false;
         self.stopped = None;
+        self.trouble = Trouble::default();
         self.timers.clear();
         let authorizing = match self.attempt.take() {
             Some(Attempt::Opening(id)) => {
@@ -208,6 +212,7 @@ impl Machine {
             return;
         }
         let failed = self.judge(now, failure);
+        self.note_failure(now, failed, failure.reason());
         self.attempt_failed(now, failed);
     }
 
@@ -249,7 +254,9 @@ impl Machine {
             self.closing.swap_remove(index);
             self.closed(now);
         } else if matches!(&self.attempt, Some(Attempt::Authorizing(live)) if live.id == conn) {
-            self.attempt_failed(now, Failed::answered(close::reaction(close, false)));
+            let failed = Failed::answered(close::reaction(close, false));
+            self.note_failure(now, failed, SocketFailure::Closed(close.code));
+            self.attempt_failed(now, failed);
         } else if self.retiring.take_if(|live| live.id == conn).is_some() {
             self.timers.stop(Timer::Retire);
         } else if let Some(live) = self.live.take_if(|live| live.id == conn) {
@@ -288,12 +295,14 @@ impl Machine {
                 (Timer::Backoff, Some(Attempt::Waiting)) => self.open(now),
                 (Timer::Open, Some(Attempt::Opening(id))) => {
                     self.actions.push_back(Action::Drop(*id));
+                    self.note_failure(now, Failed::unanswered(), SocketFailure::Unanswered);
                     self.attempt_failed(now, Failed::unanswered());
                 }
                 (Timer::Authorization, Some(Attempt::Authorizing(live))) => {
                     let id = live.id;
                     self.leave(id, "authorization not received");
                     let failed = if self.hinted { Failed::unanswered() } else { Failed::silent() };
+                    self.note_failure(now, failed, SocketFailure::NotAuthorized);
                     self.attempt_failed(now, failed);
                 }
                 (Timer::Ping, _) => self.ping(now),
@@ -344,6 +353,7 @@ impl Machine {
         };
         let left = [authorizing, self.retiring.take().map(|live| live.id)];
         self.actions.extend(left.into_iter().flatten().map(Action::Drop));
+        self.trouble = Trouble::default();
         self.stopped = Some(stop);
     }
 

@@ -9,6 +9,7 @@
 pub(crate) mod close;
 mod envelope;
 pub(crate) mod event;
+pub(crate) mod failure;
 pub(crate) mod frame;
 pub(crate) mod machine;
 mod payload;
@@ -19,6 +20,7 @@ pub(crate) mod topic;
 pub use self::{
     close::Stop,
     event::{EventData, MercuryEvent},
+    failure::SocketFailure,
     payload::{
         ActiveClusters, CacheInvalidation, LocalCluster, MobiusEvent, Payload, RegistrationStatus,
     },

@@ -6,6 +6,8 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
+use crate::lenient;
+
 /// The payloads of the events that this SDK knows.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
@@ -30,7 +32,7 @@ pub enum Payload {
 #[non_exhaustive]
 pub struct RegistrationStatus {
     /// Where the services of this socket's cluster are.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     pub local_cluster_service_urls: LocalCluster,
 }
 
@@ -40,8 +42,10 @@ pub struct RegistrationStatus {
 #[non_exhaustive]
 pub struct LocalCluster {
     /// Mercury's requests.
+    #[serde(default, deserialize_with = "lenient::field")]
     pub mercury_api_service_url: Option<Url>,
     /// Mercury's sockets.
+    #[serde(default, deserialize_with = "lenient::field")]
     pub mercury_connection_service_url: Option<Url>,
 }
 
@@ -60,7 +64,7 @@ pub struct CacheInvalidation {
 #[non_exhaustive]
 pub struct ActiveClusters {
     /// The cluster that serves now, by the name of the service.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::map")]
     pub active_clusters: BTreeMap<String, String>,
 }
 
@@ -73,11 +77,15 @@ pub struct MobiusEvent {
     /// Which of them.
     pub event_type: String,
     /// The call.
+    #[serde(default, deserialize_with = "lenient::field")]
     pub call_id: Option<String>,
     /// Where the call is.
+    #[serde(default, deserialize_with = "lenient::field")]
     pub call_url: Option<Url>,
     /// The Mobius device: the line.
+    #[serde(default, deserialize_with = "lenient::field")]
     pub device_id: Option<String>,
     /// The client's own id of the call; may be empty for one that comes in.
+    #[serde(default, deserialize_with = "lenient::field")]
     pub correlation_id: Option<String>,
 }

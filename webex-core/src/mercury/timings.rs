@@ -58,3 +58,10 @@ pub const STABLE_AFTER: Duration = Duration::from_secs(30);
 /// How long a predecessor may stay after its successor has taken over. The server closes it itself,
 /// within seconds; a server that forgets to must not leave two sockets.
 pub const RETIRE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How many attempts in a row may fail before that is told, with its reason.
+pub const TELL_AFTER_FAILURES: u32 = 3;
+
+/// How long attempts may fail before that is told, however few they are: one that hangs lasts for
+/// [`OPEN_TIMEOUT`].
+pub const TELL_AFTER: Duration = Duration::from_secs(10);

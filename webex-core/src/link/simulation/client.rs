@@ -200,6 +200,10 @@ impl Simulation {
                     self.later(after, Event::TokenAvailable);
                 }
             }
+            Change::Trouble(_) => {
+                assert!(self.wanted, "trouble with what nobody wants");
+                assert!(!self.checks.online, "trouble with what is up");
+            }
             Change::DeviceReplaced => {
                 let device = self.machine.device().expect("a device").url.clone();
                 let before = self.checks.named.replace(device.clone());
@@ -238,13 +242,16 @@ impl Simulation {
                 assert!(std::mem::take(&mut self.checks.gap_due), "a gap that is not there");
             }
             socket::Action::Switchover(_) => assert!(self.wanted),
-            socket::Action::RefreshDevice => panic!("the link answers this itself"),
+            socket::Action::RefreshDevice | socket::Action::Trouble(_) => {
+                panic!("the link answers this itself")
+            }
         }
     }
 
     fn open(&mut self, conn: ConnId) {
         let now: Instant = self.now();
         assert!(self.wanted, "a socket that nobody wants");
+        assert!(!self.suspended, "a socket in the background");
         let early = self.mercury.not_before.is_some_and(|at| now < at);
         assert!(!early, "the server has asked to wait longer");
         self.checks.attempts.push_back(self.world.saturating_sub(self.slept));
@@ -304,6 +311,7 @@ impl Simulation {
             !self.wanted
                 || self.machine.poll_timeout().is_some()
                 || self.checks.requesting
+                || self.suspended
                 || self.machine.phase() == Phase::Failed,
             "it waits for nothing"
         );

@@ -1,6 +1,6 @@
 //! What disturbs client and servers from outside.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     model::Event,
@@ -14,7 +14,7 @@ use crate::{
 impl Simulation {
     /// One disturbance.
     pub(super) fn disturb(&mut self) {
-        match self.random.u8(..26) {
+        match self.random.u8(..30) {
             0 | 1 => {
                 self.note("the network goes");
                 self.no_route = self.random.bool();
@@ -49,6 +49,14 @@ impl Simulation {
             }),
             16..=18 => self.on_a_socket(Self::announce),
             19 | 20 => self.outage(),
+            21 if self.suspended => self.resume(),
+            21 => self.suspend(),
+            22 => self.resume(),
+            23 => {
+                self.note("the socket address of the device is refused for good");
+                self.wdm.refused = self.wdm.device.as_ref().map(|held| Arc::clone(&held.record));
+                self.on_a_socket(|it, conn| it.server_closes(conn, 1001, ""));
+            }
             _ => self.events(),
         }
         // What failed for want of a token comes back by itself.

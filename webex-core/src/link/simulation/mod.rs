@@ -26,9 +26,12 @@ use std::{
 
 use self::world::{REQUEST_LIMIT, Simulation};
 use super::machine::Phase;
-use crate::mercury::timings::{
-    AUTHORIZATION_TIMEOUT, BACKOFF_CAP, OPEN_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT,
-    RATE_LIMITED_WAIT,
+use crate::{
+    device::timings::REPLACE_PAUSE,
+    mercury::timings::{
+        AUTHORIZATION_TIMEOUT, BACKOFF_CAP, OPEN_TIMEOUT, PING_INTERVAL, PONG_TIMEOUT,
+        RATE_LIMITED_WAIT,
+    },
 };
 
 /// Schedules of one run. The seed of each is its number.
@@ -43,7 +46,8 @@ const RECOVERY: Duration = Duration::from_secs(
         + RATE_LIMITED_WAIT.as_secs()
         + OPEN_TIMEOUT.as_secs()
         + AUTHORIZATION_TIMEOUT.as_secs()
-        + 2 * BACKOFF_CAP.as_secs(),
+        + 2 * BACKOFF_CAP.as_secs()
+        + REPLACE_PAUSE.as_secs(),
 );
 
 /// How long it must stay up afterwards: several pings.
@@ -71,6 +75,7 @@ impl Simulation {
         if !self.wanted {
             self.up();
         }
+        self.resume();
         // A ping of before may still go unanswered: up is what has outlived it.
         let mut since = self.world;
         while self.world.saturating_sub(since) < PING_INTERVAL + PONG_TIMEOUT {
@@ -120,6 +125,22 @@ impl Simulation {
         self.checks.wanted(self.world);
         self.machine.up(self.now());
         self.act();
+    }
+
+    pub(super) fn suspend(&mut self) {
+        self.note("the application goes to the background");
+        self.suspended = true;
+        self.machine.suspend(self.now());
+        self.act();
+    }
+
+    pub(super) fn resume(&mut self) {
+        if std::mem::take(&mut self.suspended) {
+            self.note("the application is back");
+            self.checks.wanted(self.world);
+            self.machine.resume(self.now());
+            self.act();
+        }
     }
 
     pub(super) fn down(&mut self) {

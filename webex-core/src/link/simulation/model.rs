@@ -56,11 +56,13 @@ pub(super) struct Wdm {
     pub(super) orphans: usize,
     /// What the client has kept for the next start.
     pub(super) kept: Option<Arc<Device>>,
+    /// A device whose socket address Mercury refuses for good, though WDM stands by it.
+    pub(super) refused: Option<Arc<Device>>,
 }
 
 impl Wdm {
     pub(super) fn new(ttl: Option<Duration>) -> Self {
-        Self { ttl, last_id: 0, device: None, orphans: 0, kept: None }
+        Self { ttl, last_id: 0, device: None, orphans: 0, kept: None, refused: None }
     }
 
     pub(super) fn has(&self, device: &Device) -> bool {

@@ -165,6 +165,7 @@ impl Simulation {
     pub(super) fn dial(&mut self, conn: ConnId, device: Arc<Device>) {
         self.expire();
         let known = self.wdm.device.as_ref().is_some_and(|held| held.record == device);
+        let address = device.web_socket_url.clone();
         let socket = Socket {
             device,
             token: self.mercury.token,
@@ -196,6 +197,8 @@ impl Simulation {
         };
         let outcome = if let Some(status) = refused {
             Err(OpenFailure::Status { status, retry_after: None })
+        } else if self.wdm.refused.as_ref().is_some_and(|it| it.web_socket_url == address) {
+            Err(OpenFailure::Status { status: 404, retry_after: None })
         } else if self.is_out(Outage::Token) {
             Err(OpenFailure::Token)
         } else if self.is_out(Outage::Reset) {

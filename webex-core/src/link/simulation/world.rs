@@ -55,6 +55,8 @@ pub(super) struct Simulation {
     pub(super) outage: Option<(Duration, Outage)>,
     /// What the user wants.
     pub(super) wanted: bool,
+    /// The application is in the background.
+    pub(super) suspended: bool,
     pub(super) wdm: Wdm,
     pub(super) mercury: Mercury,
     pub(super) checks: Checks,
@@ -84,6 +86,7 @@ impl Simulation {
             no_route: false,
             outage: None,
             wanted: false,
+            suspended: false,
             wdm: Wdm::new(if kept { None } else { ttl }),
             mercury: Mercury::default(),
             checks: Checks::default(),

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::mercury::{
     close::{Close, Stop},
     event::MercuryEvent,
+    failure::SocketFailure,
     frame::ClientFrame,
     switchover::Switchover,
 };
@@ -39,6 +40,8 @@ pub(crate) enum Action {
         /// The number that came.
         actual: u64,
     },
+    /// Tell that attempt after attempt fails, and why the latest did; once until it is online.
+    Trouble(SocketFailure),
     /// Tell how a switchover goes.
     Switchover(Switchover),
 }
@@ -63,6 +66,17 @@ pub(crate) enum OpenFailure {
     Token,
     /// The address is on a host that may not receive the token.
     Untrusted,
+}
+
+impl OpenFailure {
+    /// What is told of it.
+    pub(super) fn reason(&self) -> SocketFailure {
+        match self {
+            Self::Unreachable => SocketFailure::Unanswered,
+            Self::Network | Self::Token | Self::Untrusted => SocketFailure::Broken,
+            Self::Status { status, .. } => SocketFailure::Status(*status),
+        }
+    }
 }
 
 /// What the connection is at.

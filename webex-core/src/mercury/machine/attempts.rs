@@ -5,14 +5,15 @@ use std::time::{Duration, Instant};
 use super::{
     Machine,
     action::{Action, ConnId, OpenFailure},
-    connection::{Attempt, Failed, Live, Timer, Wait},
+    connection::{Attempt, Failed, Live, Timer, Trouble, Wait},
 };
 use crate::mercury::{
     close::{self, Reaction, Stop},
+    failure::SocketFailure,
     switchover::Switchover,
     timings::{
         BACKOFF_BASE, BACKOFF_CAP, CHECK_TIMEOUT, HINT_SPACING, OPEN_TIMEOUT, RATE_LIMITED_WAIT,
-        RETIRE_TIMEOUT, RETRY_AFTER_CAP, UNREACHABLE_CAP,
+        RETIRE_TIMEOUT, RETRY_AFTER_CAP, TELL_AFTER, TELL_AFTER_FAILURES, UNREACHABLE_CAP,
     },
 };
 
@@ -46,6 +47,9 @@ impl Machine {
         self.not_before = None;
         self.hinted = false;
         self.last_open = Some(now);
+        if self.live.is_none() {
+            self.trouble.since.get_or_insert(now);
+        }
         self.timers.set(Timer::Open, now + OPEN_TIMEOUT);
         self.actions.push_back(Action::Open(conn));
         self.attempt = Some(Attempt::Opening(conn));
@@ -59,6 +63,7 @@ impl Machine {
         self.timers.stop(Timer::Authorization);
         self.refusals = 0;
         self.last_status = None;
+        self.trouble = Trouble::default();
         live.since = Some(now);
         if let Some(old) = self.live.replace(live) {
             self.timers.stop(Timer::Pong);
@@ -136,6 +141,22 @@ impl Machine {
                 }
                 Failed::answered(close::upgrade_reaction(status, last == Some(status)))
             }
+        }
+    }
+
+    /// The attempt under way has failed, and another one follows: tells it when that goes on for
+    /// long. While a connection is live nobody is without events.
+    pub(super) fn note_failure(&mut self, now: Instant, failed: Failed, why: SocketFailure) {
+        if self.live.is_some() || matches!(failed.reaction, Reaction::Stop(_)) {
+            return;
+        }
+        let trouble = &mut self.trouble;
+        trouble.failures += 1;
+        let since = *trouble.since.get_or_insert(now);
+        let long = now.duration_since(since) >= TELL_AFTER;
+        if !trouble.told && (long || trouble.failures >= TELL_AFTER_FAILURES) {
+            trouble.told = true;
+            self.actions.push_back(Action::Trouble(why));
         }
     }
 

@@ -54,6 +54,14 @@ impl Live {
     }
 }
 
+/// Attempts that have failed since the connection was last online.
+#[derive(Debug, Default)]
+pub(super) struct Trouble {
+    pub(super) since: Option<Instant>,
+    pub(super) failures: u32,
+    pub(super) told: bool,
+}
+
 /// How an attempt, or a connection, failed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Failed {

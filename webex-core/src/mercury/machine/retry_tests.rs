@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::mercury::timings::{
-    CHECK_TIMEOUT, HINT_SPACING, RATE_LIMITED_WAIT, RETRY_AFTER_CAP, UNREACHABLE_CAP,
+    CHECK_TIMEOUT, HINT_SPACING, RATE_LIMITED_WAIT, RETRY_AFTER_CAP, TELL_AFTER,
+    TELL_AFTER_FAILURES, UNREACHABLE_CAP,
 };
 
 const SEEDS: u64 = 200;
@@ -365,4 +366,61 @@ fn a_hint_changes_nothing_where_nothing_is_wanted_or_possible() {
     bench.machine.handle_hint(bench.now);
     assert!(bench.actions().is_empty());
     assert_eq!(bench.machine.poll_timeout(), None);
+}
+
+#[test]
+fn trouble_is_told_once_with_its_reason_until_it_is_online() {
+    let told = |bench: &mut Bench| -> Vec<SocketFailure> {
+        let trouble = |action| match action {
+            Action::Trouble(why) => Some(why),
+            _ => None,
+        };
+        bench.actions().into_iter().filter_map(trouble).collect()
+    };
+    // A refusal that comes at once is told with the third.
+    let (mut bench, mut conn) = Bench::opening(7);
+    for failure in 1..6 {
+        bench.status(conn, 400, None);
+        let due =
+            if failure == TELL_AFTER_FAILURES { vec![SocketFailure::Status(400)] } else { vec![] };
+        assert_eq!(told(&mut bench), due, "failure {failure}");
+        bench.sleep();
+        conn = bench.opened();
+    }
+    // Online ends it; the next outage is told anew.
+    assert!(bench.machine.handle_opened(bench.now, conn));
+    bench.frame(conn, BUFFER_STATE);
+    bench.closed(conn, 1001, "");
+    for _ in 0..TELL_AFTER_FAILURES {
+        assert_eq!(told(&mut bench), []);
+        bench.sleep();
+        conn = bench.opened();
+        bench.refused(conn, &OpenFailure::Network);
+    }
+    assert_eq!(told(&mut bench), [SocketFailure::Broken]);
+    // One that hangs is told when it is given up.
+    let (mut bench, _) = Bench::opening(7);
+    assert!(OPEN_TIMEOUT >= TELL_AFTER);
+    bench.sleep();
+    assert_eq!(told(&mut bench), [SocketFailure::Unanswered]);
+    // So is an authorization that never comes, and a close in its place.
+    let (mut bench, conn) = Bench::opening(7);
+    assert!(bench.machine.handle_opened(bench.now, conn));
+    bench.sleep();
+    assert_eq!(told(&mut bench), [SocketFailure::NotAuthorized]);
+    let (mut bench, mut conn) = Bench::opening(7);
+    for _ in 0..TELL_AFTER_FAILURES {
+        assert!(bench.machine.handle_opened(bench.now, conn));
+        bench.closed(conn, 1011, "");
+        if bench.machine.trouble.told {
+            break;
+        }
+        bench.sleep();
+        conn = bench.opened();
+    }
+    assert_eq!(told(&mut bench), [SocketFailure::Closed(1011)]);
+    // What is final is not trouble, and neither is a successor's.
+    let (mut bench, conn) = Bench::opening(7);
+    bench.status(conn, 403, None);
+    assert_eq!(told(&mut bench), []);
 }
