@@ -69,7 +69,7 @@ pub struct ActiveClusters {
 }
 
 /// Payload of the `mobius.*` events: which call and line it is about. The rest, which differs from
-/// event to event, is in [`MercuryEvent::data`].
+/// event to event, is in [`MercuryEvent::data`](crate::MercuryEvent::data).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
