@@ -268,7 +268,7 @@ fn lists(answer: &Answer, base: &Url, allowed: impl Fn(&Url) -> bool) -> Option<
 pub fn mobius_discovery(data: &[u8]) {
     let Ok(answer) = serde_json::from_slice::<Answer>(data) else { return };
     let cluster = Url::parse("https://cluster.webex.com/api/v1").expect("a URL");
-    let Some(servers) = lists(&answer, &cluster) else { return };
+    let Some(servers) = lists(&answer, &cluster, |_| true) else { return };
     assert!(!servers.is_empty(), "the cluster that answered is a server");
     assert!(servers.all().all(|url| url.scheme().starts_with("http")));
 }
