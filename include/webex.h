@@ -59,9 +59,22 @@
 
 /**
  * Flag of `webex_client_options`: accept any certificate, so that anyone on the network path can
- * read the token. For a sandbox on this machine only.
+ * read the token. For a sandbox on this machine; for any other host, and the Webex cloud, it is
+ * refused.
  */
 #define WEBEX_CLIENT_INSECURE 1
+
+/**
+ * Flag of `webex_client_options`: allow `WEBEX_CLIENT_INSECURE`, and a `cloud_origin` without TLS,
+ * also for hosts that are not this machine. Anyone on the network path can read the token then.
+ */
+#define WEBEX_CLIENT_INSECURE_ANYWHERE 2
+
+/**
+ * Flag of `webex_client_options`: the FedRAMP cloud, in place of the commercial one; not together
+ * with `cloud_origin`.
+ */
+#define WEBEX_CLIENT_FEDRAMP 4
 
 /**
  * How a call or an operation ended. Zero is success.
@@ -142,6 +155,29 @@ WEBEX_ENUM(webex_status) {
      * The options are wrong.
      */
     WEBEX_STATUS_CONFIGURATION = 27,
+    /**
+     * The service may not serve the user where the user is, for legal reasons. The user has been
+     * signed out.
+     */
+    WEBEX_STATUS_EMBARGOED = 28,
+    /**
+     * The service shows a certificate that is not trusted: a proxy that inspects TLS, most often.
+     * Trust its root with `ca_file` or `ca_pem`; retrying does not help.
+     */
+    WEBEX_STATUS_UNTRUSTED = 29,
+    /**
+     * The store of tokens is damaged, or cannot be read or written.
+     */
+    WEBEX_STATUS_STORE = 30,
+    /**
+     * The authorization server refused the application itself, its client secret for example. The
+     * user's sign-in is not at fault.
+     */
+    WEBEX_STATUS_CLIENT_REFUSED = 31,
+    /**
+     * The user has as many calling devices as allowed.
+     */
+    WEBEX_STATUS_DEVICE_LIMIT = 32,
 };
 
 /**
@@ -377,7 +413,8 @@ typedef struct webex_client_options {
      */
     uint32_t struct_size;
     /**
-     * `WEBEX_CLIENT_INSECURE`, or 0.
+     * Any of `WEBEX_CLIENT_FEDRAMP`, `WEBEX_CLIENT_INSECURE` and
+     * `WEBEX_CLIENT_INSECURE_ANYWHERE`, or 0.
      */
     uint32_t flags;
     /**
@@ -705,6 +742,15 @@ webex_status webex_calling_line_count(webex_calling calling,
 webex_status webex_calling_line(webex_calling calling,
                                 size_t index,
                                 webex_line *WEBEX_NONNULL line);
+
+/**
+ * The handle of a line, by the `lineId` that its events and `webex_line_info` show.
+ * `WEBEX_STATUS_INVALID_STATE` before the calling object has started, `WEBEX_STATUS_NOT_FOUND` when
+ * it has no such line.
+ */
+webex_status webex_calling_line_by_id(webex_calling calling,
+                                      const char *WEBEX_NONNULL line_id,
+                                      webex_line *WEBEX_NONNULL line);
 
 /**
  * Begins to register a line, and keeps it registered until `webex_line_deregister`. Returns at

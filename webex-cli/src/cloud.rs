@@ -10,13 +10,13 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use webex_sandbox::Sandbox;
 use webex_sdk::{
-    auth::DirectoryStore,
+    auth::{DirectoryStore, pasted},
     core::{Credentials, DeviceConfig, Endpoints, Transport, Webex, WebexBuilder},
 };
 
 use crate::{
     exit::Failure,
-    profile::{Profile, StoreArguments},
+    profile::{CloudChoice, Profile, StoreArguments},
 };
 
 /// Where the token is when it is not in a file.
@@ -32,15 +32,8 @@ pub(crate) struct CloudArguments {
     /// `webex login`]
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
-    /// Origin of the cloud, such as `https://127.0.0.1:8443` [default: the Webex cloud]
-    #[arg(long, value_name = "URL")]
-    cloud: Option<String>,
-    /// PEM file with a root certificate to trust beside the system's
-    #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
-    ca: Option<PathBuf>,
-    /// Accept any certificate: anyone on the way can read the token
-    #[arg(long)]
-    insecure: bool,
+    #[command(flatten)]
+    choice: CloudChoice,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -54,6 +47,7 @@ pub(crate) struct Cloud {
 /// A token and where to go with it.
 pub(crate) struct Access {
     token: SecretString,
+    choice: CloudChoice,
     endpoints: Endpoints,
     transport: Transport,
 }
@@ -61,36 +55,21 @@ pub(crate) struct Access {
 impl CloudArguments {
     /// Which cloud is meant, for people.
     pub(crate) fn describe(&self) -> String {
-        self.cloud.clone().unwrap_or_else(|| "the Webex cloud".to_owned())
+        self.choice.cloud.clone().unwrap_or_else(|| "the Webex cloud".to_owned())
     }
 
     /// Reads what the arguments name. `None` when neither cloud nor token is given.
     pub(crate) fn access(&self) -> Result<Option<Access>, Failure> {
-        let token = token(self.token_file.as_deref())?;
-        let (token, cloud) = match (token, &self.cloud) {
-            (None, None) => return Ok(None),
-            (None, Some(_)) => {
-                return Err(Failure::usage(format!(
-                    "--cloud needs an access token: --token-file FILE, or {TOKEN_VARIABLE} in the environment"
-                )));
+        let Some(token) = token(self.token_file.as_deref())? else {
+            if self.choice.cloud.is_none() {
+                return Ok(None);
             }
-            (Some(token), cloud) => (token, cloud),
+            return Err(Failure::usage(format!(
+                "--cloud needs an access token: --token-file FILE, or {TOKEN_VARIABLE} in the environment"
+            )));
         };
-        let endpoints = match cloud {
-            Some(origin) => Endpoints::at(origin)
-                .map_err(|error| Failure::usage(format!("--cloud: {error}")))?,
-            None => Endpoints::production(),
-        };
-        let mut transport = Transport::builder().danger_accept_invalid_certs(self.insecure);
-        if let Some(path) = &self.ca {
-            let failed = |error: &dyn std::fmt::Display| {
-                Failure::usage(format!("--ca {}: {error}", path.display()))
-            };
-            let pem = fs::read(path).map_err(|error| failed(&error))?;
-            transport = transport.extra_roots_pem(&pem).map_err(|error| failed(&error))?;
-        }
-        let transport = transport.build().map_err(|error| Failure::other(error.to_string()))?;
-        Ok(Some(Access { token: token.into(), endpoints, transport }))
+        let (endpoints, transport) = (self.choice.endpoints()?, self.choice.transport()?);
+        Ok(Some(Access { token, choice: self.choice.clone(), endpoints, transport }))
     }
 }
 
@@ -105,13 +84,14 @@ impl Access {
             .credentials(Credentials::access_token(self.token.expose_secret()))
             .endpoints(self.endpoints.clone())
             .transport(self.transport.clone())
+            .danger_insecure_anywhere(self.choice.insecure_anywhere())
             .build()
             .map_err(|error| Failure::sdk(error.kind(), &error))
     }
 
     /// Shows the token to whoever has to keep it secret.
     pub(crate) fn with_token<T>(&self, look: impl FnOnce(&str) -> T) -> T {
-        look(self.token.expose_secret().trim())
+        look(self.token.expose_secret())
     }
 }
 
@@ -130,7 +110,7 @@ impl Cloud {
         };
         match arguments.access()? {
             Some(access) => Ok(Self { webex: access.build(builder)?, sandbox: None }),
-            None => match Self::signed_in(arguments.store, builder.clone()).await? {
+            None => match Self::signed_in(arguments, builder.clone()).await? {
                 Some(cloud) => Ok(cloud),
                 None => Self::sandbox(builder).await,
             },
@@ -139,11 +119,12 @@ impl Cloud {
 
     /// As `webex login` left it: its tokens renew themselves.
     async fn signed_in(
-        store: StoreArguments,
+        arguments: CloudArguments,
         builder: WebexBuilder,
     ) -> Result<Option<Self>, Failure> {
-        let Some(store) = store.open_if_any() else { return Ok(None) };
-        let Some(profile) = Profile::find(&store).await? else { return Ok(None) };
+        let Some(store) = arguments.store.open_if_any() else { return Ok(None) };
+        let insecure = arguments.choice.insecure();
+        let Some(profile) = Profile::find(&store, insecure).await? else { return Ok(None) };
         let transport = profile.cloud.transport()?;
         let tokens = profile.tokens(&store, &transport)?;
         Ok(Some(Self { webex: profile.build(builder, tokens, transport)?, sandbox: None }))
@@ -158,17 +139,33 @@ impl Cloud {
             .extra_roots_pem(ca.as_bytes())
             .and_then(webex_sdk::core::TransportBuilder::build)
             .map_err(|error| failed(&error))?;
-        let token = sandbox.token().to_owned().into();
-        let webex = Access { token, endpoints, transport }.build(builder)?;
+        let (token, choice) = (sandbox.token().to_owned().into(), CloudChoice::default());
+        let webex = Access { token, choice, endpoints, transport }.build(builder)?;
         Ok(Self { webex, sandbox: Some(sandbox) })
     }
 }
 
-fn token(file: Option<&Path>) -> Result<Option<String>, Failure> {
+fn token(file: Option<&Path>) -> Result<Option<SecretString>, Failure> {
     if let Some(path) = file {
-        return fs::read_to_string(path)
-            .map(Some)
-            .map_err(|error| Failure::usage(format!("--token-file {}: {error}", path.display())));
+        return read_secret("--token-file", path).map(Some);
     }
-    Ok(std::env::var(TOKEN_VARIABLE).ok().filter(|token| !token.trim().is_empty()))
+    let Some(text) = std::env::var_os(TOKEN_VARIABLE) else { return Ok(None) };
+    let text = text.to_string_lossy();
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let token = pasted::secret(&text)
+        .map_err(|error| Failure::usage(format!("the token in {TOKEN_VARIABLE}: {error}")))?;
+    Ok(Some(token.into()))
+}
+
+/// A secret in a file, without what is often pasted around one.
+pub(crate) fn read_secret(option: &str, path: &Path) -> Result<SecretString, Failure> {
+    let bad = |error: &dyn std::fmt::Display| {
+        Failure::usage(format!("{option} {}: {error}", path.display()))
+    };
+    let bytes = fs::read(path).map_err(|error| bad(&error))?;
+    let text = pasted::text(&bytes).map_err(|error| bad(&error))?;
+    let secret = pasted::secret(text.expose_secret()).map_err(|error| bad(&error))?;
+    Ok(secret.into())
 }

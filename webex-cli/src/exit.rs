@@ -34,11 +34,23 @@ impl Failure {
                 3,
                 "not authorized: get a new access token and pass it with --token-file or $WEBEX_ACCESS_TOKEN",
             ),
+            ErrorKind::Store => (5, "the stored sign-in cannot be used"),
+            ErrorKind::ClientRefused => (
+                6,
+                "the application was refused, not the user: check client id, secret, redirect URI and scopes",
+            ),
+            ErrorKind::DeviceLimit => (
+                7,
+                "the user has as many devices as allowed: give one up, or use --on-device-limit take-over",
+            ),
+            ErrorKind::Untrusted => (
+                8,
+                "the certificate is not trusted: if this network inspects TLS, name its root with --ca FILE",
+            ),
             ErrorKind::Network | ErrorKind::Timeout => {
                 (4, "the cloud cannot be reached: check the network and --cloud")
             }
             ErrorKind::NoNetwork => (4, "there is no network"),
-            ErrorKind::Certificate => (4, "the cloud is not trusted"),
             ErrorKind::Forbidden => (1, "not allowed: an administrator has to entitle this user"),
             ErrorKind::RateLimited { .. } => (1, "too many requests: wait a while and try again"),
             ErrorKind::Server => (1, "the cloud failed: try again later"),

@@ -9,6 +9,10 @@
 //! | 2 | wrong usage |
 //! | 3 | not authorized: the token was refused |
 //! | 4 | the cloud cannot be reached |
+//! | 5 | the stored sign-in is damaged, or cannot be read or written |
+//! | 6 | the application was refused: its client id, secret, redirect URI or scopes |
+//! | 7 | the user has as many devices as allowed |
+//! | 8 | the certificate of the cloud is not trusted |
 
 mod cloud;
 mod commands;
@@ -38,7 +42,8 @@ struct Arguments {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authorized, \
-                          4 cloud unreachable";
+                          4 cloud unreachable, 5 stored sign-in damaged, 6 application refused, \
+                          7 device limit, 8 certificate not trusted";
 
 #[derive(Debug, Subcommand)]
 enum Command {

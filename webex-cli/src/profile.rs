@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use webex_sdk::{
     auth::{
         Credentials, DirectoryStore, Integration, OAuthEndpoints, Store, StoreError, TokenError,
-        TokenSet, Tokens,
+        TokenSet, Tokens, pasted,
     },
-    core::{Endpoints, Transport, Webex, WebexBuilder},
+    core::{Endpoints, ErrorKind, Insecurity, Transport, Webex, WebexBuilder},
 };
 
 use crate::exit::Failure;
@@ -54,9 +54,22 @@ pub(crate) struct CloudChoice {
     /// PEM file with a root certificate to trust beside the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
-    /// Accept any certificate: anyone on the way can read the token
+    /// Said anew for each command: never kept.
+    #[command(flatten)]
+    #[serde(skip)]
+    insecure: Insecure,
+}
+
+/// What lets others read the token on its way.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub(crate) struct Insecure {
+    /// Accept any certificate of a cloud on this machine
     #[arg(long)]
     insecure: bool,
+    /// Allow --insecure, and plain http, for a cloud that is not on this machine: anyone on the way
+    /// can read the token
+    #[arg(long)]
+    insecure_anywhere: bool,
 }
 
 impl CloudChoice {
@@ -65,8 +78,18 @@ impl CloudChoice {
         Self { cloud: Some(origin), ..Self::default() }
     }
 
+    /// What this command was told about it.
+    pub(crate) fn insecure(&self) -> Insecure {
+        self.insecure
+    }
+
+    /// Whether clients may do without TLS beyond this machine.
+    pub(crate) fn insecure_anywhere(&self) -> bool {
+        self.insecure.insecure_anywhere
+    }
+
     /// Base addresses of the SDK.
-    fn endpoints(&self) -> Result<Endpoints, Failure> {
+    pub(crate) fn endpoints(&self) -> Result<Endpoints, Failure> {
         match self.cloud.as_deref() {
             None | Some("webex") => Ok(Endpoints::production()),
             Some("fedramp") => Ok(Endpoints::fedramp()),
@@ -90,17 +113,33 @@ impl CloudChoice {
         })
     }
 
-    /// Connections that trust what they should.
+    /// Connections that trust what they should. Says so when others can read what goes over them.
     pub(crate) fn transport(&self) -> Result<Transport, Failure> {
-        let mut builder = Transport::builder().danger_accept_invalid_certs(self.insecure);
+        let mut builder = Transport::builder().danger_accept_invalid_certs(self.insecure.insecure);
         if let Some(path) = &self.ca {
             let bad = |error: &dyn std::fmt::Display| {
                 Failure::usage(format!("--ca {}: {error}", path.display()))
             };
             let pem = fs::read(path).map_err(|error| bad(&error))?;
-            builder = builder.extra_roots_pem(&pem).map_err(|error| bad(&error))?;
+            let pem = pasted::certificates(&pem).map_err(|error| bad(&error))?;
+            builder = builder.extra_roots_pem(pem.as_bytes()).map_err(|error| bad(&error))?;
         }
-        builder.build().map_err(|error| Failure::other(error.to_string()))
+        let transport = builder.build().map_err(|error| Failure::other(error.to_string()))?;
+        match Insecurity::of(&transport, &self.endpoints()?) {
+            Some(insecurity) if !self.insecure.insecure_anywhere => Err(Failure::usage(format!(
+                "{insecurity}; to allow it all the same, add --insecure-anywhere"
+            ))),
+            Some(insecurity) => {
+                eprintln!("webex: warning: {insecurity}");
+                Ok(transport)
+            }
+            None => {
+                if transport.accepts_invalid_certs() {
+                    eprintln!("webex: warning: --insecure: certificates are not checked");
+                }
+                Ok(transport)
+            }
+        }
     }
 }
 
@@ -151,12 +190,15 @@ impl Profile {
     }
 
     /// The sign-in that was kept.
-    pub(crate) async fn load(store: &DirectoryStore) -> Result<Self, Failure> {
-        Self::find(store).await?.ok_or_else(not_signed_in)
+    pub(crate) async fn load(store: &DirectoryStore, insecure: Insecure) -> Result<Self, Failure> {
+        Self::find(store, insecure).await?.ok_or_else(not_signed_in)
     }
 
     /// The sign-in that was kept, if there is one.
-    pub(crate) async fn find(store: &DirectoryStore) -> Result<Option<Self>, Failure> {
+    pub(crate) async fn find(
+        store: &DirectoryStore,
+        insecure: Insecure,
+    ) -> Result<Option<Self>, Failure> {
         let json = store.load(PROFILE).await.map_err(|error| failed(&error))?;
         let Some(json) = json else { return Ok(None) };
         let kept: Kept = serde_json::from_str(json.expose_secret())
@@ -169,7 +211,8 @@ impl Profile {
         if let Some(uri) = kept.redirect_uri {
             builder = builder.redirect_uri(uri);
         }
-        Ok(Some(Self { integration: builder.build(), cloud: kept.cloud, secret }))
+        let cloud = CloudChoice { insecure, ..kept.cloud };
+        Ok(Some(Self { integration: builder.build(), cloud, secret }))
     }
 
     /// The tokens of the sign-in, which renew themselves, over a transport.
@@ -201,6 +244,7 @@ impl Profile {
             .tokens(tokens)
             .endpoints(self.cloud.endpoints()?)
             .transport(transport)
+            .danger_insecure_anywhere(self.cloud.insecure_anywhere())
             .build()
             .map_err(|error| Failure::sdk(error.kind(), &error))
     }
@@ -222,10 +266,9 @@ pub(crate) async fn stored(store: &DirectoryStore) -> Result<TokenSet, Failure> 
 /// What to do when there is no token.
 pub(crate) fn no_token(error: &TokenError) -> Failure {
     match error {
-        TokenError::Unavailable { .. } => Failure::sdk(webex_sdk::core::ErrorKind::Network, error),
-        TokenError::Configuration { .. } | TokenError::Store { .. } => {
-            Failure::sdk(webex_sdk::core::ErrorKind::Configuration, error)
-        }
+        TokenError::Unavailable { .. } => Failure::sdk(ErrorKind::Network, error),
+        TokenError::Configuration { .. } => Failure::sdk(ErrorKind::ClientRefused, error),
+        TokenError::Store { .. } => Failure::sdk(ErrorKind::Store, error),
         _ => Failure::unauthorized("the sign-in is over: run `webex login`"),
     }
 }
@@ -235,7 +278,7 @@ fn not_signed_in() -> Failure {
 }
 
 fn failed(error: &StoreError) -> Failure {
-    Failure::other(error.to_string())
+    Failure::sdk(ErrorKind::Store, error)
 }
 
 /// The user's directory for configuration, by the custom of the platform.

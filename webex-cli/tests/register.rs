@@ -105,7 +105,8 @@ async fn interrupted_while_registering_it_leaves_nothing() {
     sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
     webex.signal("INT");
     let ended = webex.end();
-    assert_eq!(ended.code(), 0, "{}", ended.stderr);
+    assert_eq!(ended.code(), 1, "{}", ended.stderr);
+    assert!(ended.stderr.contains("before everything was registered"), "{}", ended.stderr);
     let counts = sandbox.counts();
     assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
 }

@@ -1,7 +1,7 @@
 //! The base URLs that are known before any discovery.
 
 use thiserror::Error;
-use url::{Origin, Url};
+use url::{Host, Origin, Url};
 
 /// Where discovery starts. Everything else comes from the service catalog.
 ///
@@ -103,11 +103,36 @@ impl Endpoints {
         Ok(self)
     }
 
+    /// The first base address that is not on this machine, if there is one.
+    pub(crate) fn beyond_loopback(&self) -> Option<&Url> {
+        self.all().find(|url| !is_loopback(url))
+    }
+
+    /// The first base address without TLS that is not on this machine, if there is one.
+    pub(crate) fn plain_beyond_loopback(&self) -> Option<&Url> {
+        self.all().find(|url| url.scheme() == "http" && !is_loopback(url))
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Url> {
+        let own = [&self.u2c, &self.region, &self.hydra, &self.webexapis, &self.idbroker];
+        own.into_iter().chain(&self.trusted)
+    }
+
     /// The origins that may receive the token because they are configured. The region is not one of
     /// them: it is asked without.
     pub(crate) fn trusted_origins(&self) -> impl Iterator<Item = Origin> {
         let own = [&self.u2c, &self.hydra, &self.webexapis, &self.idbroker];
         own.into_iter().chain(&self.trusted).map(Url::origin)
+    }
+}
+
+/// Whether an address leads to this machine, whatever name servers say.
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

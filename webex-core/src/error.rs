@@ -47,7 +47,7 @@ pub enum ErrorKind {
     NoNetwork,
     /// Whoever answers cannot show that it is the service: its certificate is not trusted. Retrying
     /// does not help; adding the root certificate of an organisation's proxy does.
-    Certificate,
+    Untrusted,
     /// No answer within the time allowed.
     Timeout,
     /// The service failed (5xx). Retrying later helps.
@@ -62,6 +62,13 @@ pub enum ErrorKind {
     Protocol,
     /// The SDK was configured wrongly.
     Configuration,
+    /// The store of tokens is damaged, or cannot be read or written. The error says what to do.
+    Store,
+    /// The authorization server refused the application itself: its client id, secret, redirect URI
+    /// or scopes. The user's sign-in is not at fault.
+    ClientRefused,
+    /// The user has as many devices as allowed. Give one up, or allow taking its place.
+    DeviceLimit,
 }
 
 impl ErrorKind {
@@ -75,7 +82,7 @@ impl ErrorKind {
             Self::RateLimited { .. } => "rate_limited",
             Self::Network => "network",
             Self::NoNetwork => "no_network",
-            Self::Certificate => "certificate",
+            Self::Untrusted => "untrusted",
             Self::Timeout => "timeout",
             Self::Server => "server",
             Self::Rejected => "rejected",
@@ -83,6 +90,9 @@ impl ErrorKind {
             Self::InvalidState => "invalid_state",
             Self::Protocol => "protocol",
             Self::Configuration => "configuration",
+            Self::Store => "store",
+            Self::ClientRefused => "client_refused",
+            Self::DeviceLimit => "device_limit",
         }
     }
 }
@@ -209,7 +219,7 @@ impl HttpError {
             Self::Status(error) => error.kind(),
             Self::Network { .. } | Self::Proxy { .. } => ErrorKind::Network,
             Self::NoNetwork { .. } => ErrorKind::NoNetwork,
-            Self::Certificate { .. } => ErrorKind::Certificate,
+            Self::Certificate { .. } => ErrorKind::Untrusted,
             Self::ProxyAuthentication { .. } | Self::Request { .. } => ErrorKind::Configuration,
             Self::Paused { retry_after, .. } => {
                 ErrorKind::RateLimited { retry_after: Some(*retry_after) }
@@ -247,11 +257,11 @@ impl HttpError {
 pub(crate) fn token_kind(error: &TokenError) -> ErrorKind {
     match error {
         TokenError::Unavailable { .. } => ErrorKind::Network,
-        TokenError::NotConfigured(_)
-        | TokenError::Configuration { .. }
-        | TokenError::Store { .. }
-        | TokenError::Empty
-        | TokenError::Malformed(_) => ErrorKind::Configuration,
+        TokenError::Configuration { .. } => ErrorKind::ClientRefused,
+        TokenError::Store { .. } => ErrorKind::Store,
+        TokenError::NotConfigured(_) | TokenError::Empty | TokenError::Malformed(_) => {
+            ErrorKind::Configuration
+        }
         TokenError::Stopped => ErrorKind::InvalidState,
         _ => ErrorKind::Unauthorized,
     }

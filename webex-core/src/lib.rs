@@ -36,7 +36,8 @@ mod user;
 mod webex;
 
 pub use webex_auth::{
-    AccessToken, Credentials, SecretString, ServerText, Store, TokenError, TokenState, Tokens, timer,
+    AccessToken, Credentials, SecretString, ServerText, Store, TokenError, TokenState, Tokens,
+    timer,
 };
 
 pub use self::{
@@ -54,5 +55,5 @@ pub use self::{
     region::{REGION_TIMEOUT, Region},
     saved::SavedState,
     user::{PhoneNumber, User},
-    webex::{BuildError, Webex, WebexBuilder},
+    webex::{BuildError, Insecurity, Webex, WebexBuilder},
 };

@@ -7,6 +7,7 @@ use std::{
 
 use parking_lot::Mutex;
 use thiserror::Error;
+use tracing::warn;
 use url::Url;
 use webex_auth::{Credentials, Store, TokenError, Tokens};
 
@@ -246,6 +247,7 @@ pub struct WebexBuilder {
     transport: Option<Transport>,
     device: DeviceConfig,
     catalog_format: CatalogFormat,
+    insecure_anywhere: bool,
 }
 
 impl WebexBuilder {
@@ -314,16 +316,34 @@ impl WebexBuilder {
         self
     }
 
+    /// Allows a transport that checks no certificates, and plain HTTP, also for hosts that are not
+    /// this machine. Default: no. Danger: anyone on the network path can read the token.
+    #[must_use]
+    pub fn danger_insecure_anywhere(mut self, allow: bool) -> Self {
+        self.insecure_anywhere = allow;
+        self
+    }
+
     /// Makes the client. No I/O.
     ///
     /// # Errors
-    /// [`BuildError`] when credentials are missing or cannot be ones.
+    /// [`BuildError`] when credentials are missing or cannot be ones;
+    /// [`BuildError::Insecure`] when others could read the token on its way.
     pub fn build(self) -> Result<Webex, BuildError> {
         let identity = self.identity.ok_or(BuildError::NoCredentials)?;
         let transport = match self.transport {
             Some(transport) => transport,
             None => Transport::shared()?,
         };
+        let insecure = Insecurity::of(&transport, &self.endpoints);
+        if let Some(insecure) = insecure {
+            if !self.insecure_anywhere {
+                return Err(BuildError::Insecure(insecure));
+            }
+            warn!("{insecure}");
+        } else if transport.accepts_invalid_certs() {
+            warn!("certificates are not checked");
+        }
         let tokens = match identity {
             Identity::Tokens(tokens) => tokens,
             Identity::Credentials(credentials) => {
@@ -372,13 +392,48 @@ pub enum BuildError {
     /// There is no transport.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// Others could read the token on its way, and nobody has said
+    /// [`danger_insecure_anywhere`](WebexBuilder::danger_insecure_anywhere).
+    #[error(transparent)]
+    Insecure(Insecurity),
+}
+
+/// How the token of a client could be read on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum Insecurity {
+    /// Certificates are not checked.
+    #[error(
+        "certificates are not checked, and {0} is not this machine: anyone on the network path can read the token"
+    )]
+    Unchecked(String),
+    /// There is no TLS.
+    #[error(
+        "{0} is asked without TLS, and is not this machine: anyone on the network path can read the token"
+    )]
+    Plain(String),
+}
+
+impl Insecurity {
+    /// What is wrong with these connections to that cloud, if anything. Clients of a cloud on this
+    /// machine may do without TLS, or without checking it: a sandbox.
+    pub fn of(transport: &Transport, endpoints: &Endpoints) -> Option<Self> {
+        let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
+        if let Some(url) = endpoints.plain_beyond_loopback() {
+            return Some(Self::Plain(host(url)));
+        }
+        let unchecked = endpoints.beyond_loopback().filter(|_| transport.accepts_invalid_certs());
+        unchecked.map(|url| Self::Unchecked(host(url)))
+    }
 }
 
 impl BuildError {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoCredentials | Self::Transport(_) => ErrorKind::Configuration,
+            Self::NoCredentials | Self::Transport(_) | Self::Insecure(_) => {
+                ErrorKind::Configuration
+            }
             Self::Token(error) => token_kind(error),
         }
     }
@@ -401,5 +456,43 @@ mod tests {
         let credentials = Credentials::access_token("very-secret-value");
         let webex = Webex::builder().credentials(credentials).build().unwrap();
         assert!(!format!("{webex:?}").contains("secret-value"));
+    }
+
+    fn build(origin: &str, unchecked: bool, anywhere: bool) -> Result<Webex, BuildError> {
+        let transport = Transport::builder().danger_accept_invalid_certs(unchecked);
+        Webex::builder()
+            .credentials(Credentials::access_token("a-token"))
+            .endpoints(Endpoints::at(origin).unwrap())
+            .transport(transport.build().unwrap())
+            .danger_insecure_anywhere(anywhere)
+            .build()
+    }
+
+    #[test]
+    fn without_tls_or_certificates_only_this_machine_is_asked() {
+        for origin in ["127.0.0.1:1", "127.8.9.1", "[::1]:2", "localhost:3", "a.localhost"] {
+            assert!(build(&format!("https://{origin}"), true, false).is_ok(), "{origin}");
+            assert!(build(&format!("http://{origin}"), false, false).is_ok(), "{origin}");
+        }
+        for origin in ["192.168.0.1", "cloud.example", "localhost.example", "[::2]", "0.0.0.0"] {
+            let (tls, plain) = (format!("https://{origin}"), format!("http://{origin}"));
+            for refused in [build(&tls, true, false), build(&plain, false, false)] {
+                let error = refused.unwrap_err();
+                assert!(matches!(error, BuildError::Insecure(_)), "{origin}: {error}");
+                assert_eq!(error.kind(), ErrorKind::Configuration);
+            }
+            assert!(build(&tls, false, false).is_ok(), "{origin}");
+            assert!(build(&tls, true, true).is_ok() && build(&plain, false, true).is_ok());
+        }
+    }
+
+    #[test]
+    fn one_address_elsewhere_is_enough() {
+        let mut endpoints = Endpoints::at("http://127.0.0.1:1").unwrap();
+        let transport = Transport::builder().build().unwrap();
+        assert_eq!(Insecurity::of(&transport, &endpoints), None);
+        endpoints = endpoints.trusting("http://cloud.example").unwrap();
+        let insecurity = Insecurity::of(&transport, &endpoints);
+        assert_eq!(insecurity, Some(Insecurity::Plain("cloud.example".to_owned())));
     }
 }

@@ -152,7 +152,7 @@ async fn a_server_that_is_not_trusted_gets_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     let distrusting = client_with(&sandbox, Transport::builder().build().unwrap());
     let error = distrusting.http().send(people(&sandbox)).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Certificate, "{error}");
+    assert_eq!(error.kind(), ErrorKind::Untrusted, "{error}");
     for told in ["issued by \"", "extra_roots_pem", "--ca"] {
         assert!(error.to_string().contains(told), "{error}");
     }

@@ -220,6 +220,28 @@ pub unsafe extern "C" fn webex_calling_line(
     Ok(())
 }
 
+/// The handle of a line, by the `lineId` that its events and `webex_line_info` show.
+/// `WEBEX_STATUS_INVALID_STATE` before the calling object has started, `WEBEX_STATUS_NOT_FOUND` when
+/// it has no such line.
+#[apply(export!)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn webex_calling_line_by_id(
+    calling: CallingHandle,
+    line_id: *const c_char,
+    line: *mut LineHandle,
+) -> Status {
+    // SAFETY: C promises valid pointers, see the crate's documentation.
+    let (id, line) = unsafe { (pointer::text(line_id, "line_id")?, Out::new(line, "line")?) };
+    let lines = handle::get::<Calling>(calling)?.lines()?;
+    let is_it = |handle: &u64| {
+        let line = handle::get::<Line>(*handle);
+        line.is_ok_and(|line| line.0.info().line_id.to_string().eq_ignore_ascii_case(id))
+    };
+    let found = lines.into_iter().find(is_it);
+    line.write(found.ok_or_else(|| Failure::new(Status::NotFound, "there is no such line"))?);
+    Ok(())
+}
+
 /// Begins to register a line, and keeps it registered until `webex_line_deregister`. Returns at
 /// once; the events `registered` and `error` tell. Does nothing when the line is registered or being
 /// registered.

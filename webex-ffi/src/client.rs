@@ -42,8 +42,17 @@ pub type SubscriptionHandle = u64;
 pub const WEBEX_FOREVER: u32 = 0xFFFF_FFFF;
 
 /// Flag of `webex_client_options`: accept any certificate, so that anyone on the network path can
-/// read the token. For a sandbox on this machine only.
+/// read the token. For a sandbox on this machine; for any other host, and the Webex cloud, it is
+/// refused.
 pub const WEBEX_CLIENT_INSECURE: u32 = 1;
+
+/// Flag of `webex_client_options`: allow `WEBEX_CLIENT_INSECURE`, and a `cloud_origin` without TLS,
+/// also for hosts that are not this machine. Anyone on the network path can read the token then.
+pub const WEBEX_CLIENT_INSECURE_ANYWHERE: u32 = 2;
+
+/// Flag of `webex_client_options`: the FedRAMP cloud, in place of the commercial one; not together
+/// with `cloud_origin`.
+pub const WEBEX_CLIENT_FEDRAMP: u32 = 4;
 
 /// What a client is made with. Set `struct_size`, and leave at zero what you do not need. The texts
 /// are copied.
@@ -53,7 +62,8 @@ pub const WEBEX_CLIENT_INSECURE: u32 = 1;
 pub struct ClientOptions {
     /// Size of the struct in bytes: `sizeof(webex_client_options)`.
     pub struct_size: u32,
-    /// `WEBEX_CLIENT_INSECURE`, or 0.
+    /// Any of `WEBEX_CLIENT_FEDRAMP`, `WEBEX_CLIENT_INSECURE` and
+    /// `WEBEX_CLIENT_INSECURE_ANYWHERE`, or 0.
     pub flags: u32,
     /// The user's access token, with or without `Bearer`. A secret: it appears in no event, message
     /// or log. Required.
@@ -386,7 +396,8 @@ impl Child for Subscription {
 /// # Safety
 /// The texts in the options are NULL or NUL-terminated.
 unsafe fn build(options: &ClientOptions) -> Result<Webex, Failure> {
-    if options.flags & !WEBEX_CLIENT_INSECURE != 0 {
+    let flag = |flag: u32| options.flags & flag != 0;
+    if flag(!(WEBEX_CLIENT_INSECURE | WEBEX_CLIENT_INSECURE_ANYWHERE | WEBEX_CLIENT_FEDRAMP)) {
         return Err(Failure::argument("flags", "has bits that this version does not know"));
     }
     // SAFETY: NULL or NUL-terminated, as promised.
@@ -406,17 +417,26 @@ unsafe fn build(options: &ClientOptions) -> Result<Webex, Failure> {
         })?);
     }
     roots.extend(ca_pem.map(|pem| pem.as_bytes().to_vec()));
-    let accept_invalid = options.flags & WEBEX_CLIENT_INSECURE != 0;
+    let accept_invalid = flag(WEBEX_CLIENT_INSECURE);
     let mut device = DeviceConfig::default();
     if let Some(name) = device_name {
         name.clone_into(&mut device.name);
     }
-    let endpoints = origin.map(Endpoints::at).transpose()?.unwrap_or_default();
+    let endpoints = match (origin, flag(WEBEX_CLIENT_FEDRAMP)) {
+        (Some(_), true) => {
+            let problem = "names a cloud, and so does `WEBEX_CLIENT_FEDRAMP`";
+            return Err(Failure::argument("cloud_origin", problem));
+        }
+        (Some(origin), false) => Endpoints::at(origin)?,
+        (None, true) => Endpoints::fedramp(),
+        (None, false) => Endpoints::production(),
+    };
     let webex = Webex::builder()
         .credentials(Credentials::access_token(token))
         .endpoints(endpoints)
         .transport(transport(Trust { roots, accept_invalid })?)
         .device(device)
+        .danger_insecure_anywhere(flag(WEBEX_CLIENT_INSECURE_ANYWHERE))
         .build()?;
     Ok(webex)
 }

@@ -51,6 +51,19 @@ pub enum Status {
     Protocol = 26,
     /// The options are wrong.
     Configuration = 27,
+    /// The service may not serve the user where the user is, for legal reasons. The user has been
+    /// signed out.
+    Embargoed = 28,
+    /// The service shows a certificate that is not trusted: a proxy that inspects TLS, most often.
+    /// Trust its root with `ca_file` or `ca_pem`; retrying does not help.
+    Untrusted = 29,
+    /// The store of tokens is damaged, or cannot be read or written.
+    Store = 30,
+    /// The authorization server refused the application itself, its client secret for example. The
+    /// user's sign-in is not at fault.
+    ClientRefused = 31,
+    /// The user has as many calling devices as allowed.
+    DeviceLimit = 32,
 }
 
 impl Status {
@@ -73,6 +86,11 @@ impl Status {
         (Self::InvalidState, c"invalid_state"),
         (Self::Protocol, c"protocol"),
         (Self::Configuration, c"configuration"),
+        (Self::Embargoed, c"embargoed"),
+        (Self::Untrusted, c"untrusted"),
+        (Self::Store, c"store"),
+        (Self::ClientRefused, c"client_refused"),
+        (Self::DeviceLimit, c"device_limit"),
     ];
 
     /// A stable lower-case name.
@@ -85,11 +103,11 @@ impl From<ErrorKind> for Status {
     fn from(kind: ErrorKind) -> Self {
         match kind {
             ErrorKind::Unauthorized => Self::Unauthorized,
-            // To a C program an embargo is one more thing that the user may not do; the message tells.
-            ErrorKind::Forbidden | ErrorKind::Embargoed => Self::Forbidden,
+            ErrorKind::Forbidden => Self::Forbidden,
+            ErrorKind::Embargoed => Self::Embargoed,
             ErrorKind::NotFound => Self::NotFound,
             ErrorKind::RateLimited { .. } => Self::RateLimited,
-            ErrorKind::Network | ErrorKind::NoNetwork | ErrorKind::Certificate => Self::Network,
+            ErrorKind::Network | ErrorKind::NoNetwork => Self::Network,
             ErrorKind::Timeout => Self::Timeout,
             ErrorKind::Server => Self::Server,
             ErrorKind::Rejected => Self::Rejected,
@@ -97,6 +115,10 @@ impl From<ErrorKind> for Status {
             ErrorKind::InvalidState => Self::InvalidState,
             ErrorKind::Protocol => Self::Protocol,
             ErrorKind::Configuration => Self::Configuration,
+            ErrorKind::Untrusted => Self::Untrusted,
+            ErrorKind::Store => Self::Store,
+            ErrorKind::ClientRefused => Self::ClientRefused,
+            ErrorKind::DeviceLimit => Self::DeviceLimit,
             _ => Self::Internal,
         }
     }
@@ -127,6 +149,11 @@ mod tests {
             ErrorKind::InvalidState,
             ErrorKind::Protocol,
             ErrorKind::Configuration,
+            ErrorKind::Embargoed,
+            ErrorKind::Untrusted,
+            ErrorKind::Store,
+            ErrorKind::ClientRefused,
+            ErrorKind::DeviceLimit,
         ] {
             assert_eq!(Status::from(kind).name().to_str(), Ok(kind.name()));
         }
@@ -134,7 +161,7 @@ mod tests {
 
     #[test]
     fn an_unknown_number_has_a_name_too() {
-        for number in [-1, 5, 15, 28, i32::MAX, i32::MIN] {
+        for number in [-1, 5, 15, 33, i32::MAX, i32::MIN] {
             assert_eq!(name(number), c"unknown", "{number}");
         }
     }

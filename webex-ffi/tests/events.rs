@@ -9,11 +9,12 @@ use std::{
 use serde_json::{Value, json};
 use webex_ffi::{
     calling::{
-        LinePhase, webex_calling_line, webex_calling_new, webex_line_register, webex_line_state,
+        LinePhase, webex_calling_line, webex_calling_line_by_id, webex_calling_new,
+        webex_line_info, webex_line_register, webex_line_state, webex_string_free,
     },
     client::{
-        ClientOptions, webex_client_free, webex_client_new, webex_client_next_event,
-        webex_client_shutdown,
+        ClientOptions, WEBEX_CLIENT_FEDRAMP, WEBEX_CLIENT_INSECURE, WEBEX_CLIENT_INSECURE_ANYWHERE,
+        webex_client_free, webex_client_new, webex_client_next_event, webex_client_shutdown,
     },
     error::{webex_last_error_message, webex_last_error_tracking_id},
     event::{Event, EventKind, Source},
@@ -184,7 +185,67 @@ async fn a_refused_token_is_told_without_it() {
     assert!(!message.contains(sandbox.token()));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_is_found_by_its_id() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::of(&sandbox);
+    let (calling, line) = client.calling();
+    // SAFETY: places for the results; the text was given by the library and is freed once.
+    let info: Value = unsafe {
+        let mut json = ptr::null_mut();
+        assert_eq!(webex_line_info(line, &raw mut json), Status::Ok);
+        let info = serde_json::from_str(&text(json.cast()).unwrap()).unwrap();
+        webex_string_free(json);
+        info
+    };
+    let find = |id: &str| {
+        let (id, mut found) = (CString::new(id).unwrap(), 0);
+        // SAFETY: a text and a place for the result that outlive the call.
+        let status =
+            unsafe { webex_calling_line_by_id(calling, id.as_ptr().cast(), &raw mut found) };
+        (status, found)
+    };
+    assert_eq!(find(info["lineId"].as_str().unwrap()), (Status::Ok, line));
+    assert_eq!(find("00000000-0000-4000-8000-000000000000").0, Status::NotFound);
+    assert_eq!(find("").0, Status::NotFound);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untrusted_certificate_is_not_the_network() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let client = Client::with(&sandbox, sandbox.origin().as_str(), 0, false).unwrap();
+    client.register_meetings();
+    let completed = client.next_of(EventKind::Completed);
+    assert_eq!(completed.status, Status::Untrusted);
+    assert!(completed.message.unwrap().contains("issued by `"));
+    assert_eq!(completed.json["kind"], "untrusted");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn insecure_is_for_this_machine_unless_said_twice() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let here = sandbox.origin().as_str();
+    let client = Client::with(&sandbox, here, WEBEX_CLIENT_INSECURE, false).unwrap();
+    client.register_meetings();
+    assert_eq!(client.next_of(EventKind::Completed).status, Status::Ok);
+    client.shutdown(PATIENCE_MS).unwrap();
+
+    let anywhere = WEBEX_CLIENT_INSECURE_ANYWHERE;
+    for (origin, flags) in [
+        ("https://cloud.example.invalid", WEBEX_CLIENT_INSECURE),
+        ("http://cloud.example.invalid", 0),
+    ] {
+        let refused = Client::with(&sandbox, origin, flags, false).unwrap_err();
+        assert_eq!(refused, Status::Configuration, "{origin}");
+        Client::with(&sandbox, origin, flags | anywhere, false).unwrap();
+    }
+    let both = Client::with(&sandbox, here, WEBEX_CLIENT_FEDRAMP, false).unwrap_err();
+    assert_eq!(both, Status::InvalidArgument);
+    assert_eq!(Client::with(&sandbox, here, 8, false).unwrap_err(), Status::InvalidArgument);
+}
+
 /// A client, freed at the end of its test.
+#[derive(Debug)]
 struct Client {
     handle: u64,
     token: String,
@@ -205,27 +266,37 @@ struct Owned {
 
 impl Client {
     fn of(sandbox: &Sandbox) -> Self {
+        Self::with(sandbox, sandbox.origin().as_str(), 0, true).unwrap()
+    }
+
+    /// A client with flags, of the sandbox's user at an origin; `trusting` its certificate or not.
+    fn with(sandbox: &Sandbox, origin: &str, flags: u32, trusting: bool) -> Result<Self, Status> {
         let text = |text: &str| CString::new(text).unwrap();
-        let (token, origin) = (text(sandbox.token()), text(sandbox.origin().as_str()));
+        let (token, origin) = (text(sandbox.token()), text(origin));
         let ca = text(sandbox.ca_pem().unwrap());
         let options = ClientOptions {
             struct_size: size_of::<ClientOptions>() as u32,
-            flags: 0,
+            flags,
             access_token: token.as_ptr().cast(),
             cloud_origin: origin.as_ptr().cast(),
             ca_file: ptr::null(),
-            ca_pem: ca.as_ptr().cast(),
+            ca_pem: if trusting { ca.as_ptr().cast() } else { ptr::null() },
             device_name: ptr::null(),
         };
         let mut client = 0;
         // SAFETY: texts and a place for the result that outlive the call.
         let status = unsafe { webex_client_new(&raw const options, &raw mut client) };
-        assert_eq!(status, Status::Ok);
-        Self { handle: client, token: sandbox.token().to_owned() }
+        let token = sandbox.token().to_owned();
+        if status == Status::Ok { Ok(Self { handle: client, token }) } else { Err(status) }
     }
 
     /// Starts calling and gives its line.
     fn line(&self) -> u64 {
+        self.calling().1
+    }
+
+    /// Starts calling and gives it and its line.
+    fn calling(&self) -> (u64, u64) {
         let (mut calling, mut line) = (0, 0);
         // SAFETY: no options, and places for the results.
         let status = unsafe {
@@ -239,7 +310,7 @@ impl Client {
         assert_eq!((completed.status, completed.object), (Status::Ok, calling));
         // SAFETY: a place for the result.
         assert_eq!(unsafe { webex_calling_line(calling, 0, &raw mut line) }, Status::Ok);
-        line
+        (calling, line)
     }
 
     fn register_meetings(&self) -> u64 {

@@ -252,6 +252,7 @@ impl LineError {
             (_, LineErrorType::SessionSuperseded | LineErrorType::RegistrationDown) => {
                 ErrorKind::Cancelled
             }
+            _ if self.is_device_limit() => ErrorKind::DeviceLimit,
             (Some(source), _) => source.kind(),
             (None, LineErrorType::ServiceUnavailable) => ErrorKind::Server,
             (None, _) => ErrorKind::InvalidState,

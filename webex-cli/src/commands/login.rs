@@ -3,25 +3,27 @@
 //! Without a client id it signs in to a sandbox, given or started here, whose users agree at once.
 
 use std::{
-    env, fs,
+    env,
+    error::Error,
     io::{self, IsTerminal},
     path::PathBuf,
     sync::Arc,
 };
 
 use clap::Args;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use url::Url;
 use webex_sandbox::{OAuthClient, Sandbox};
 use webex_sdk::{
     auth::{
         Credentials, DevicePrompt, DeviceState, Integration, LoopbackListener, OAuthError, Scope,
-        Scopes, TokenHttp, TokenSet, Tokens, open_browser,
+        Scopes, TokenHttp, TokenSet, Tokens, open_browser, pasted,
     },
-    core::{Request, Transport},
+    core::{ErrorKind, Request, Transport},
 };
 
 use crate::{
+    cloud::read_secret,
     commands::whoami,
     exit::Failure,
     profile::{CloudChoice, Profile, StoreArguments, no_token},
@@ -122,7 +124,7 @@ async fn by_browser(
         eprintln!("webex: no browser could be opened ({error}): open the link yourself");
     }
     let grant = listener.wait(authorization).await;
-    let grant = grant.map_err(|error| Failure::unauthorized(chain(&error)))?;
+    let grant = grant.map_err(|error| refused(&error))?;
     integration.exchange(http, grant).await.map_err(|error| refused(&error))
 }
 
@@ -146,7 +148,7 @@ async fn by_device(
     while let Some(state) = sign_in.next().await {
         match state {
             DeviceState::SignedIn(tokens) => return Ok(tokens),
-            DeviceState::Failed(error) => return Err(Failure::unauthorized(chain(&error))),
+            DeviceState::Failed(error) => return Err(refused(&error)),
             DeviceState::Unreachable { error, time_left } => {
                 eprintln!("webex: {error}; trying on for {} s", time_left.as_secs());
             }
@@ -227,11 +229,10 @@ fn nobody() -> Result<Tokens, Failure> {
 
 /// The client secret, from a file, the environment, or the person at the terminal.
 fn client_secret(file: Option<&std::path::Path>) -> Result<Option<SecretString>, Failure> {
-    let text = if let Some(path) = file {
-        fs::read_to_string(path).map_err(|error| {
-            Failure::usage(format!("--client-secret-file {}: {error}", path.display()))
-        })?
-    } else if let Ok(text) = env::var(SECRET_VARIABLE) {
+    if let Some(path) = file {
+        return read_secret("--client-secret-file", path).map(Some);
+    }
+    let text = if let Ok(text) = env::var(SECRET_VARIABLE) {
         text
     } else if io::stdin().is_terminal() {
         rpassword::prompt_password("Client secret (empty for none): ")
@@ -239,8 +240,12 @@ fn client_secret(file: Option<&std::path::Path>) -> Result<Option<SecretString>,
     } else {
         String::new()
     };
-    let secret = SecretString::from(text.trim());
-    Ok(Some(secret).filter(|secret| !secret.expose_secret().is_empty()))
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let secret = pasted::secret(&text)
+        .map_err(|error| Failure::usage(format!("the client secret: {error}")))?;
+    Ok(Some(secret.into()))
 }
 
 /// Port and path of a redirect URI that leads to this machine.
@@ -258,17 +263,38 @@ fn loopback(uri: &str) -> Result<(u16, String), Failure> {
     }
 }
 
-fn refused(error: &OAuthError) -> Failure {
-    match error {
-        OAuthError::Transport(_) | OAuthError::Http(_) => {
-            Failure::sdk(webex_sdk::core::ErrorKind::Network, &chain(error))
+/// Whose fault a failed sign-in is: that of the application, the network or the user.
+fn refused(error: &(dyn Error + 'static)) -> Failure {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.is::<OAuthError>() {
+            break;
         }
-        _ => Failure::unauthorized(chain(error)),
+        cause = error.source();
     }
+    let kind = match cause.and_then(<dyn Error>::downcast_ref) {
+        Some(OAuthError::Transport(_) | OAuthError::Http(_) | OAuthError::Intercepted(_)) => {
+            ErrorKind::Network
+        }
+        Some(OAuthError::ServerError(_) | OAuthError::TemporarilyUnavailable(_)) => {
+            ErrorKind::Server
+        }
+        Some(OAuthError::RateLimited(_)) => ErrorKind::RateLimited { retry_after: None },
+        Some(
+            OAuthError::InvalidClient(_)
+            | OAuthError::UnauthorizedClient(_)
+            | OAuthError::UnsupportedGrantType(_)
+            | OAuthError::UnsupportedResponseType(_)
+            | OAuthError::InvalidScope(_),
+        ) => ErrorKind::ClientRefused,
+        Some(OAuthError::NotConfigured(_)) => ErrorKind::Configuration,
+        _ => return Failure::unauthorized(chain(error)),
+    };
+    Failure::sdk(kind, &chain(error))
 }
 
 /// An error with its sources.
-fn chain(error: &dyn std::error::Error) -> String {
+fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

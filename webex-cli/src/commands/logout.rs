@@ -4,11 +4,13 @@ use clap::Args;
 
 use crate::{
     exit::Failure,
-    profile::{self, Profile, StoreArguments},
+    profile::{self, Insecure, Profile, StoreArguments},
 };
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    insecure: Insecure,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -16,7 +18,7 @@ pub(crate) struct Arguments {
 /// Signs out. What cannot be revoked is erased all the same.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let store = arguments.store.open()?;
-    let signed_in = Profile::load(&store).await?;
+    let signed_in = Profile::load(&store, arguments.insecure).await?;
     let tokens = signed_in.tokens(&store, &signed_in.cloud.transport()?)?;
     let revoked = tokens.sign_out().await;
     profile::forget(&store).await?;

@@ -8,14 +8,15 @@ use std::{
 use clap::{Args, ValueEnum};
 use tokio::{
     task::{AbortHandle, JoinHandle},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use webex_sdk::{
     calling::{
         CallingClient, CallingConfig, CallingEvent, DeviceLimit, Line, LineEvent, LineState,
+        Unregistered,
     },
-    core::{Subscription, Webex, events::Lossy},
-    meetings::Meetings,
+    core::{Phase, Subscription, Webex, events::Lossy},
+    meetings::{Meetings, MeetingsState},
 };
 
 use crate::{
@@ -89,6 +90,8 @@ struct Endpoint {
     printers: Vec<JoinHandle<()>>,
     /// Shows the line's state until it is left.
     status: Option<AbortHandle>,
+    /// Everything that was asked for has been registered.
+    registered: bool,
     output: Output,
 }
 
@@ -116,6 +119,7 @@ pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Fa
         calling: None,
         printers: Vec::new(),
         status: None,
+        registered: false,
         output: output.clone(),
     };
     let outcome = tokio::select! {
@@ -123,10 +127,17 @@ pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Fa
         () = ended(arguments.duration) => Ok(()),
         () = signals.next() => Ok(()),
     };
+    // What ends before it is registered has not done what it was asked for.
+    let outcome = outcome.and_then(|()| {
+        if endpoint.registered || endpoint.is_registered(meetings, calling) {
+            return Ok(());
+        }
+        Err(Failure::other("ended before everything was registered"))
+    });
     endpoint.still();
     output.remark("Leaving …");
     let left = tokio::select! {
-        left = timeout(LEAVE, endpoint.leave()) => left.unwrap_or_else(|_| {
+        left = timeout(LEAVE, endpoint.leave(&webex)) => left.unwrap_or_else(|_| {
             Err(Failure::other("the cloud did not confirm in time that everything is deregistered"))
         }),
         () = signals.next() => Err(Failure::other("interrupted while deregistering")),
@@ -192,6 +203,7 @@ impl Endpoint {
             registered(&line, &mut events).await.map(|()| Some((line, events)))
         };
         let ((), line) = tokio::try_join!(meetings, line)?;
+        self.registered = true;
         // The printers have their turn first.
         tokio::task::yield_now().await;
         output.remark("Registered. Press Ctrl-C to deregister and end.");
@@ -201,6 +213,14 @@ impl Endpoint {
             },
             None => std::future::pending().await,
         }
+    }
+
+    /// Whether what is wanted is registered at this moment.
+    fn is_registered(&self, meetings: bool, calling: bool) -> bool {
+        let device = self.meetings.as_ref().map(Meetings::state);
+        let line = self.calling.as_ref().and_then(|calling| Some(calling.lines().first()?.state()));
+        (!meetings || device == Some(MeetingsState::Registered))
+            && (!calling || line == Some(LineState::Registered))
     }
 
     /// Ends the display of the line's state.
@@ -213,11 +233,18 @@ impl Endpoint {
         }
     }
 
-    /// Gives everything up: line, socket, device, in that order.
-    async fn leave(self) -> Result<(), Failure> {
+    /// Gives everything up: line, socket, device, in that order; then waits until nothing is left of
+    /// what failed, or was interrupted, while it was being registered.
+    async fn leave(self, webex: &Webex) -> Result<(), Failure> {
         let mut outcome = Ok(());
         if let Some(calling) = &self.calling {
+            let mut lines: Vec<_> = calling.lines().iter().map(Line::subscribe).collect();
             outcome = calling.deregister().await.map_err(|e| Failure::sdk(e.kind(), &e));
+            for events in &mut lines {
+                while let Some(event) = events.try_next() {
+                    outcome = outcome.and(confirmed(&event));
+                }
+            }
         }
         if let Some(meetings) = &self.meetings {
             let unregistered = meetings.unregister().await;
@@ -228,7 +255,34 @@ impl Endpoint {
         for printer in self.printers {
             let _ = printer.await;
         }
-        outcome
+        outcome.and(given_up(webex).await)
+    }
+}
+
+/// Whether the end of a line is one that its server has confirmed.
+fn confirmed(event: &LineEvent) -> Result<(), Failure> {
+    match event {
+        LineEvent::Unregistered { reason: Unregistered::NotReachable(error), .. } => {
+            let message = format!("the server did not confirm that the line is gone: {error}");
+            Err(Failure::sdk(error.error_kind(), &message))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Between two looks at the link: it tells of its socket, not of its end.
+const POLL: Duration = Duration::from_millis(50);
+
+/// Waits until the user's device is given up.
+pub(crate) async fn given_up(webex: &Webex) -> Result<(), Failure> {
+    loop {
+        match webex.link().state().phase {
+            Phase::Down => return Ok(()),
+            Phase::Left => {
+                return Err(Failure::other("the cloud did not confirm that the device is gone"));
+            }
+            _ => sleep(POLL).await,
+        }
     }
 }
 

@@ -80,15 +80,25 @@ fn banner(sandbox: &Sandbox, arguments: &Arguments) -> String {
     )
 }
 
-/// Writes the token so that other users of the machine cannot read it.
+/// Writes the token so that other users of the machine cannot read it, also where the file is there
+/// already and has been readable.
 fn write_token(path: &PathBuf, token: &str) -> Result<(), Failure> {
     use std::io::Write;
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true);
+    options.write(true).create(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-        .open(path)
-        .and_then(|mut file| writeln!(file, "{token}"))
-        .map_err(|error| Failure::other(format!("--token-out {}: {error}", path.display())))
+    let write = || {
+        let mut file = options.open(path)?;
+        // Before the token is in it. `mode` is for files that are made.
+        #[cfg(unix)]
+        if file.metadata()?.is_file() {
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+            file.set_len(0)?;
+        }
+        #[cfg(not(unix))]
+        file.set_len(0)?;
+        writeln!(file, "{token}")
+    };
+    write().map_err(|error| Failure::other(format!("--token-out {}: {error}", path.display())))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::{
     commands::whoami::timestamp,
     exit::Failure,
-    profile::{self, Profile, StoreArguments},
+    profile::{self, Insecure, Profile, StoreArguments},
 };
 
 #[derive(Debug, Args)]
@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
     /// Print even to a terminal, where others may see it and where it stays in the history
     #[arg(long)]
     force: bool,
+    #[command(flatten)]
+    insecure: Insecure,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -31,7 +33,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
         ));
     }
     let store = arguments.store.open()?;
-    let signed_in = Profile::load(&store).await?;
+    let signed_in = Profile::load(&store, arguments.insecure).await?;
     let tokens = signed_in.tokens(&store, &signed_in.cloud.transport()?)?;
     let token = tokens.token().await.map_err(|error| profile::no_token(&error))?;
     if arguments.json {

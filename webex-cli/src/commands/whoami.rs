@@ -9,7 +9,7 @@ use webex_sdk::core::{Request, Webex};
 
 use crate::{
     exit::Failure,
-    profile::{self, Profile, StoreArguments},
+    profile::{self, Insecure, Profile, StoreArguments},
 };
 
 #[derive(Debug, Args)]
@@ -17,6 +17,8 @@ pub(crate) struct Arguments {
     /// Print a JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    insecure: Insecure,
     #[command(flatten)]
     store: StoreArguments,
 }
@@ -42,7 +44,7 @@ impl Person {
 /// Asks the cloud and shows the answer.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let store = arguments.store.open()?;
-    let signed_in = Profile::load(&store).await?;
+    let signed_in = Profile::load(&store, arguments.insecure).await?;
     let transport = signed_in.cloud.transport()?;
     let tokens = signed_in.tokens(&store, &transport)?;
     let client = signed_in.client(tokens, transport)?;

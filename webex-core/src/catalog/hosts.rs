@@ -128,7 +128,9 @@ impl HostPolicy for Hosts {
     fn observe(&self, url: &Url, failure: Option<&HttpError>) {
         let failed = match failure {
             // A failure of another host, behind a redirect, is not this one's.
-            Some(HttpError::Network { host, .. }) => url.host_str() == Some(host),
+            Some(HttpError::Network { host, .. } | HttpError::Certificate { host, .. }) => {
+                url.host_str() == Some(host)
+            }
             Some(HttpError::Timeout { host, after }) => {
                 url.host_str() == Some(host) && *after >= PATIENT
             }

@@ -97,8 +97,8 @@ mod tests {
             (io::ErrorKind::ConnectionRefused.into(), "network"),
             (io::ErrorKind::HostUnreachable.into(), "network"),
             (io::Error::other(rustls::Error::DecryptError), "network"),
-            (io::Error::other(io::Error::other(certificate.clone())), "certificate"),
-            (io::Error::other(certificate), "certificate"),
+            (io::Error::other(io::Error::other(certificate.clone())), "untrusted"),
+            (io::Error::other(certificate), "untrusted"),
         ] {
             let shown = format!("{error:?}");
             let (told, text) = told(error);

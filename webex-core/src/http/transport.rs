@@ -38,6 +38,7 @@ pub struct Transport(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
+    accepts_invalid: bool,
     http: reqwest::Client,
     dialler: Dialler,
     ahead: Ahead,
@@ -91,6 +92,12 @@ impl Transport {
     pub fn token_http(&self) -> Arc<dyn TokenHttp> {
         let http = ReqwestHttp::new(self.0.http.clone());
         Arc::new(ProxiedTokens::new(http, self.0.dialler.clone()))
+    }
+
+    /// Whether certificates go unchecked
+    /// ([`danger_accept_invalid_certs`](TransportBuilder::danger_accept_invalid_certs)).
+    pub fn accepts_invalid_certs(&self) -> bool {
+        self.0.accepts_invalid
     }
 
     /// Sends a request, over a connection that was dialled ahead if there is one.
@@ -208,7 +215,8 @@ impl TransportBuilder {
     }
 
     /// Accepts any certificate, so that anyone on the network path can read the token.
-    /// Default: no. Danger: for a sandbox on this machine only.
+    /// Default: no. Danger: for a sandbox on this machine only; a client of any other host is refused
+    /// unless it [says so once more](crate::WebexBuilder::danger_insecure_anywhere).
     #[must_use]
     pub fn danger_accept_invalid_certs(mut self, accept: bool) -> Self {
         self.trust.accept_invalid = accept;
@@ -245,6 +253,7 @@ impl TransportBuilder {
     /// [`TransportError`] when a root certificate or the environment's proxy cannot be used, or the
     /// client cannot be made.
     pub fn build(self) -> Result<Transport, TransportError> {
+        let accepts_invalid = self.trust.accept_invalid;
         let socket_tls = self.trust.client_config()?;
         let proxies = Arc::new(self.proxy.resolve()?);
         let ahead = Ahead::default();
@@ -268,7 +277,7 @@ impl TransportBuilder {
             .map_err(|error| TransportError::Http(error.to_string()))?;
         let socket_tls = Arc::new(socket_tls);
         let dialler = Dialler::new(socket_tls, proxies, ahead.clone(), self.connect_timeout);
-        Ok(Transport(Arc::new(Inner { http, dialler, ahead })))
+        Ok(Transport(Arc::new(Inner { accepts_invalid, http, dialler, ahead })))
     }
 }
 

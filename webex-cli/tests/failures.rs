@@ -1,0 +1,205 @@
+//! Each kind of failure has its own exit code and says what to do; nothing is left behind.
+
+mod support;
+
+use std::fs;
+
+use serde_json::json;
+use support::{ca_file, register, webex};
+use tempfile::TempDir;
+use webex_sandbox::{Mobius, OAuthClient, Sandbox, Wdm};
+use webex_tests::process::Ended;
+
+#[track_caller]
+fn assert_failure(ended: &Ended, code: i32, says: &str) {
+    assert_eq!(ended.code(), code, "{}", ended.stderr);
+    assert!(ended.stderr.contains(says), "no `{says}` in: {}", ended.stderr);
+}
+
+#[track_caller]
+fn assert_empty(sandbox: &Sandbox) {
+    let counts = sandbox.counts();
+    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_pasted_around_a_token_is_dropped_or_named() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let (cloud, token) = (sandbox.origin().as_str(), sandbox.token());
+    let file = folder.path().join("token");
+    let path = file.to_str().unwrap();
+    let start = ["register", "--meetings", "--for", "1.5", "--cloud", cloud, "--ca", &ca];
+    for pasted in [
+        format!("\u{feff}{token}\r\n"),
+        format!("\"{token}\"\n"),
+        format!("WEBEX_ACCESS_TOKEN={token}"),
+        format!("export WEBEX_ACCESS_TOKEN='{token}'\n"),
+    ] {
+        fs::write(&file, &pasted).unwrap();
+        for ended in [
+            webex(start.into_iter().chain(["--token-file", path]), None).end(),
+            webex(start, Some(&pasted)).end(),
+        ] {
+            assert_eq!(ended.code(), 0, "{pasted:?}: {}", ended.stderr);
+        }
+    }
+    fs::write(&file, "line one\nab cd\u{e9}\n").unwrap();
+    let refused = webex(start.into_iter().chain(["--token-file", path]), None).end();
+    assert_failure(&refused, 2, "a space at character 5");
+    let refused = webex(start, Some("abc\u{e9}def")).end();
+    assert_failure(&refused, 2, "character 4");
+    assert!(!refused.stderr.contains("get a new access token"), "{}", refused.stderr);
+    assert!(sandbox.requests().of(Wdm::register()).count() == 8, "nothing more was sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_store_is_not_the_network() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let (ca, store) = (ca_file(&sandbox, &folder), folder.path().join("store"));
+    let (cloud, store_path) = (sandbox.origin().as_str(), store.to_str().unwrap());
+    let login = ["login", "--cloud", cloud, "--ca", &ca, "--store", store_path];
+    assert_eq!(webex(login, None).end().code(), 0);
+    for file in fs::read_dir(&store).unwrap().map(Result::unwrap) {
+        let bytes = fs::read(file.path()).unwrap();
+        if !bytes.is_empty() {
+            fs::write(file.path(), &bytes[..bytes.len() / 2]).unwrap();
+        }
+    }
+    for command in ["whoami", "register"] {
+        let ended = webex([command, "--store", store_path], None).end();
+        assert_failure(&ended, 5, "damaged");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refused_secret_is_the_applications_fault() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let (ca, secret) = (ca_file(&sandbox, &folder), folder.path().join("secret"));
+    fs::write(&secret, "not-the-secret").unwrap();
+    let (cloud, secret) = (sandbox.origin().as_str(), secret.to_str().unwrap());
+    let ended = webex(
+        ["login", "--device", "--client-id", OAuthClient::DEFAULT_ID].into_iter().chain([
+            "--client-secret-file",
+            secret,
+            "--cloud",
+            cloud,
+            "--ca",
+            &ca,
+        ]),
+        None,
+    );
+    let ended = ended.end();
+    assert_failure(&ended, 6, "client id, secret");
+    assert!(!ended.stderr.contains("not-the-secret"), "{}", ended.stderr);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_limit_is_not_an_entitlement() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let body = json!({ "errorCode": 101, "message": "device limit" });
+    sandbox.fail(Mobius::register()).with(403).body(body).always();
+    let ended = register(&sandbox, &ca, &["--calling", "--on-device-limit", "fail"]).end();
+    assert_failure(&ended, 7, "as many devices as allowed");
+    assert_empty(&sandbox);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_untrusted_certificate_says_whose_it_is() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let cloud = sandbox.origin().as_str();
+    let ended = webex(["register", "--cloud", cloud], Some(sandbox.token())).end();
+    assert_failure(&ended, 8, "--ca FILE");
+    assert!(
+        ended.stderr.contains("issued by `") && ended.stderr.contains("sandbox"),
+        "{}",
+        ended.stderr
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_start_leaves_no_device() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    sandbox.fail(Mobius::discovery()).with(503).always();
+    for _ in 0..10 {
+        let ended = register(&sandbox, &ca, &["--calling"]).end();
+        assert_eq!(ended.code(), 1, "{}", ended.stderr);
+        assert_empty(&sandbox);
+    }
+    assert!(sandbox.requests().of(Wdm::register()).count() >= 10, "each had a device");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_server_did_not_confirm_is_no_success() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let mut webex = register(&sandbox, &ca, &["--calling"]);
+    webex.wait_for_event("registered");
+    sandbox.fail(Mobius::unregister()).with(503).always();
+    webex.signal("INT");
+    assert_failure(&webex.end(), 1, "did not confirm that the line is gone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_never_registered_is_no_success() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    sandbox.fail(Mobius::register()).with(503).always();
+    let ended = register(&sandbox, &ca, &["--for", "2"]).end();
+    assert_failure(&ended, 1, "before everything was registered");
+    assert_empty(&sandbox);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn insecure_is_said_anew_each_time_and_is_for_this_machine() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("store");
+    let (cloud, store) = (sandbox.origin().as_str(), store.to_str().unwrap());
+    let login = webex(["login", "--cloud", cloud, "--insecure", "--store", store], None).end();
+    assert_failure(&login, 0, "certificates are not checked");
+    assert_failure(&webex(["whoami", "--store", store], None).end(), 8, "--ca FILE");
+    let whoami = webex(["whoami", "--insecure", "--store", store], None).end();
+    assert_failure(&whoami, 0, "certificates are not checked");
+
+    for arguments in [
+        ["register", "--cloud", "https://cloud.example.invalid", "--insecure"].as_slice(),
+        ["register", "--cloud", "http://cloud.example.invalid"].as_slice(),
+        ["register", "--cloud", "fedramp", "--insecure"].as_slice(),
+        ["register", "--insecure"].as_slice(),
+        ["login", "--client-id", "x", "--device", "--cloud", "http://192.0.2.1"].as_slice(),
+    ] {
+        let ended = webex(arguments.iter().copied(), Some("a-token")).end();
+        assert_failure(&ended, 2, "--insecure-anywhere");
+    }
+    let told = ["register", "--cloud", "http://cloud.example.invalid", "--insecure-anywhere"];
+    assert_failure(&webex(told, Some("a-token")).end(), 4, "anyone on the network path");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_token_file_that_others_could_read_is_mended() {
+    use std::os::unix::fs::PermissionsExt;
+
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("token");
+    fs::write(&file, "an older and much longer token than the one that follows it ".repeat(9))
+        .unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let mut sandbox =
+        webex(["sandbox", "--listen", "127.0.0.1:0", "--token-out", file.to_str().unwrap()], None);
+    support::origin(&mut sandbox);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
+    sandbox.signal("INT");
+    assert_eq!(sandbox.end().code(), 0);
+}
