@@ -178,6 +178,10 @@ WEBEX_ENUM(webex_status) {
      * The user has as many calling devices as allowed.
      */
     WEBEX_STATUS_DEVICE_LIMIT = 32,
+    /**
+     * This machine has no network. Retrying helps once it has one.
+     */
+    WEBEX_STATUS_NO_NETWORK = 33,
 };
 
 /**
@@ -223,9 +227,15 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_MEETINGS_STEP = 21,
     /**
-     * `meetings:failed`: the event socket was refused for good, so that no events arrive.
+     * `meetings:failed`: device or event socket were refused, so that no events arrive. JSON: `kind`,
+     * `message`, `willRetry`, and where known `httpStatus`, `trackingId`, `retryAfterMs`.
      */
     WEBEX_EVENT_KIND_MEETINGS_FAILED = 22,
+    /**
+     * `meetings:retrying`: several attempts to get device and event socket, or the service catalog,
+     * have failed, and they go on. JSON: as for `meetings:failed`.
+     */
+    WEBEX_EVENT_KIND_MEETINGS_RETRYING = 23,
     /**
      * `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry" |
      * "new_token"}`.

@@ -22,6 +22,15 @@ pub struct Process {
     stderr: Option<JoinHandle<String>>,
 }
 
+/// What a program has cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Cost {
+    /// The most memory it had at once, in KiB.
+    pub peak_kib: u64,
+    /// The processor time it took, to a hundredth of a second.
+    pub processor: Duration,
+}
+
 /// How a program ended.
 #[derive(Debug)]
 pub struct Ended {
@@ -105,6 +114,20 @@ impl Process {
         event(&text).expect("looked at")
     }
 
+    /// What the program has cost so far, as the kernel counts it; `None` once it has ended.
+    #[cfg(target_os = "linux")]
+    pub fn cost(&self) -> Option<Cost> {
+        let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok();
+        let status = read("status")?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let peak_kib = peak.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+        // After the name, which may hold anything: user and system time are fields 14 and 15.
+        let stat = read("stat")?;
+        let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
+        let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
+        Some(Cost { peak_kib, processor: Duration::from_millis(ticks * 10) })
+    }
+
     /// Sends a signal, such as `INT`.
     ///
     /// # Panics
@@ -154,12 +177,14 @@ impl Ended {
         self.status.code().expect("not ended by a signal")
     }
 
-    /// Names of the events of one source, in order.
+    /// Names of the events of one source, in order; without the steps of a registration, which end
+    /// in any order.
     pub fn events(&self, source: &str) -> Vec<String> {
         let events = self.stdout.iter().filter_map(|line| event(line));
         events
             .filter(|event| event["source"] == source)
             .map(|event| event["event"].as_str().expect("a name").to_owned())
+            .filter(|name| name != "meetings:step")
             .collect()
     }
 }

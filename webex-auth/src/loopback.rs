@@ -151,7 +151,7 @@ fn answer(
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("host").then(|| value.trim())
     });
-    let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{}", port));
+    let ours = ["127.0.0.1", "localhost"].map(|name| format!("{name}:{port}"));
     if !host.is_some_and(|host| ours.iter().any(|name| name.eq_ignore_ascii_case(host))) {
         return Err(Page::REFUSED);
     }

@@ -161,6 +161,7 @@ pub fn line_machine(data: &[u8]) {
                     let asked = line.asked.swap_remove(at);
                     let good = what % 12 != 8;
                     let http = || if good { Ok(()) } else { Err(failure(which)) };
+                    #[allow(clippy::result_large_err)] // as the machine takes it
                     let result = || http().map_err(LineError::from);
                     match asked {
                         Asked::Registration(op) => {

@@ -43,10 +43,7 @@ impl Failure {
                 7,
                 "the user has as many devices as allowed: give one up, or use --on-device-limit take-over",
             ),
-            ErrorKind::Untrusted => (
-                8,
-                "the certificate is not trusted: if this network inspects TLS, name its root with --ca FILE",
-            ),
+            ErrorKind::Untrusted => (8, "this may not be the cloud"),
             ErrorKind::Network | ErrorKind::Timeout => {
                 (4, "the cloud cannot be reached: check the network and --cloud")
             }

@@ -61,7 +61,7 @@ pub(crate) struct CloudChoice {
 }
 
 /// What lets others read the token on its way.
-#[derive(Clone, Copy, Debug, Default, Args)]
+#[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Insecure {
     /// Accept any certificate of a cloud on this machine
     #[arg(long)]

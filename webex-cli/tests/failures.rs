@@ -116,7 +116,7 @@ async fn an_untrusted_certificate_says_whose_it_is() {
     let ended = webex(["register", "--cloud", cloud], Some(sandbox.token())).end();
     assert_failure(&ended, 8, "--ca FILE");
     assert!(
-        ended.stderr.contains("issued by `") && ended.stderr.contains("sandbox"),
+        ended.stderr.contains("issued by \"") && ended.stderr.contains("sandbox"),
         "{}",
         ended.stderr
     );
@@ -145,7 +145,7 @@ async fn what_the_server_did_not_confirm_is_no_success() {
     webex.wait_for_event("registered");
     sandbox.fail(Mobius::unregister()).with(503).always();
     webex.signal("INT");
-    assert_failure(&webex.end(), 1, "did not confirm that the line is gone");
+    assert_failure(&webex.end(), 1, "did not confirm that the line is deregistered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

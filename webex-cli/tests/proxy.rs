@@ -22,7 +22,7 @@ fn proxy(sandbox: &Sandbox) -> AnyHost {
 
 fn webex(sandbox: &Sandbox, ca: &str, variable: &str, proxy: &str) -> Process {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webex"));
-    command.args(["register", "--json", "--cloud", "https://u2c.wbx2.com", "--ca", ca]);
+    command.args(["register", "--json", "--ca", ca]);
     command.env("WEBEX_ACCESS_TOKEN", sandbox.token()).env_remove("WEBEX_LOG");
     command.env("WEBEX_STORE", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody-is-signed-in"));
     for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {

@@ -297,7 +297,7 @@ impl ServiceError {
         status: StatusCode,
         headers: &HeaderMap,
         body: Bytes,
-        secrets: impl Iterator<Item = &'a str> + Clone,
+        secrets: &(impl Iterator<Item = &'a str> + Clone),
     ) -> Self {
         let clean = |text: &str| ServerText::without(text, secrets.clone());
         let json = serde_json::from_slice::<ErrorBody<'_>>(&body).ok();
@@ -436,7 +436,7 @@ mod tests {
         headers.insert("TrackingID", HeaderValue::from_static("T_1"));
         let status = StatusCode::from_u16(status).unwrap();
         let body = Bytes::copy_from_slice(body.as_bytes());
-        ServiceError::read("h", status, &headers, body, ["s3cret-value"].into_iter())
+        ServiceError::read("h", status, &headers, body, &["s3cret-value"].into_iter())
     }
 
     fn message(body: &str) -> Option<String> {
@@ -482,7 +482,7 @@ mod tests {
     fn the_tracking_id_may_be_in_the_body() {
         let status = StatusCode::NOT_FOUND;
         let body = Bytes::from_static(br#"{"message":"m","errors":[],"trackingId":"T_2"}"#);
-        let error = ServiceError::read("h", status, &HeaderMap::new(), body, [].into_iter());
+        let error = ServiceError::read("h", status, &HeaderMap::new(), body, &[].into_iter());
         assert_eq!(error.tracking_id.as_ref().map(ServerText::as_str), Some("T_2"));
     }
 
@@ -492,7 +492,7 @@ mod tests {
         let status = StatusCode::BAD_REQUEST;
         let body = Bytes::copy_from_slice(odd.as_bytes());
         let secrets = ["s3cret-value"].into_iter();
-        let error = ServiceError::read("h", status, &HeaderMap::new(), body, secrets);
+        let error = ServiceError::read("h", status, &HeaderMap::new(), body, &secrets);
         let shown = format!("{error} {error:?} {:?}", error.tracking_id);
         assert!(!shown.chars().any(|c| c.is_control() || c == '\u{202e}'), "{shown:?}");
         assert!(!shown.contains("s3cret"), "{shown}");

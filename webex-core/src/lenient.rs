@@ -61,7 +61,7 @@ fn read<T: DeserializeOwned>(text: &RawValue) -> Option<T> {
 mod tests {
     use super::*;
 
-    #[derive(Debug, Deserialize, PartialEq)]
+    #[derive(Debug, PartialEq, Deserialize)]
     struct Answer {
         #[serde(default, deserialize_with = "field")]
         name: Option<String>,

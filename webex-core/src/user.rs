@@ -13,7 +13,7 @@ use crate::{
 
 /// The user, as `people/me` tells. A field that the service leaves out, or that the token may not
 /// see, is `None` or empty.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
 pub struct User {
@@ -41,7 +41,7 @@ pub struct User {
 }
 
 /// A phone number of the user.
-#[derive(Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct PhoneNumber {

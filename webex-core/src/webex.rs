@@ -40,7 +40,7 @@ use crate::{
 /// webex.ready().await?; // the service catalog is at hand
 /// # Ok(()) }
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Webex(Arc<Inner>);
 
 #[derive(Debug)]
@@ -221,10 +221,10 @@ impl Webex {
         let known = shared.iter().find(|(id, _)| *id == TypeId::of::<T>());
         let held = known.and_then(|(_, held)| held.upgrade()?.downcast().ok());
         held.unwrap_or_else(|| {
-            let made = Arc::new(make());
-            let held: Weak<dyn Any + Send + Sync> = Arc::downgrade(&made) as _;
+            let object = Arc::new(make());
+            let held: Weak<dyn Any + Send + Sync> = Arc::downgrade(&object) as _;
             shared.push((TypeId::of::<T>(), held));
-            made
+            object
         })
     }
 

@@ -135,6 +135,7 @@ async fn row_05_the_token_goes_to_whole_labels_over_tls_only() {
         .credentials(Credentials::access_token(sandbox.token()))
         .endpoints(Endpoints::production())
         .transport(transport.build().unwrap())
+        .danger_insecure_anywhere(true)
         .build()
         .unwrap();
     // How the sandbox' log shows the user's token.

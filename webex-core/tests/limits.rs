@@ -125,7 +125,8 @@ async fn what_a_service_quotes_of_the_request_is_not_shown() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox, trusting(&sandbox));
     let token = sandbox.token().to_owned();
-    let percent: String = token.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let percent: Vec<_> = token.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let percent = percent.concat();
     let base64 = BASE64_STANDARD.encode(format!("x:{token}"));
     let jwe = SecretString::from("secret-of-a-guest");
     let own = "Basic c29tZWJvZHk6c2VjcmV0";

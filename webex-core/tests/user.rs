@@ -18,7 +18,7 @@ async fn the_users_record_is_asked_for_once() {
     let user = sandbox.user();
     assert_eq!(one.id.as_deref(), Some(user.id.as_str()));
     assert_eq!(one.display_name.as_deref(), Some(user.display_name.as_str()));
-    assert_eq!(one.emails, [user.email.clone()]);
+    assert_eq!(one.emails, std::slice::from_ref(&user.email));
     assert_eq!(one.org_id.as_deref(), Some(user.org_id.as_str()));
     assert_eq!(one.work_number(), Some(user.phone_number.as_str()));
     assert_eq!(one.extension.as_deref(), Some(user.extension.as_str()));

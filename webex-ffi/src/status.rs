@@ -64,6 +64,8 @@ pub enum Status {
     ClientRefused = 31,
     /// The user has as many calling devices as allowed.
     DeviceLimit = 32,
+    /// This machine has no network. Retrying helps once it has one.
+    NoNetwork = 33,
 }
 
 impl Status {
@@ -91,6 +93,7 @@ impl Status {
         (Self::Store, c"store"),
         (Self::ClientRefused, c"client_refused"),
         (Self::DeviceLimit, c"device_limit"),
+        (Self::NoNetwork, c"no_network"),
     ];
 
     /// A stable lower-case name.
@@ -107,7 +110,7 @@ impl From<ErrorKind> for Status {
             ErrorKind::Embargoed => Self::Embargoed,
             ErrorKind::NotFound => Self::NotFound,
             ErrorKind::RateLimited { .. } => Self::RateLimited,
-            ErrorKind::Network | ErrorKind::NoNetwork => Self::Network,
+            ErrorKind::Network => Self::Network,
             ErrorKind::Timeout => Self::Timeout,
             ErrorKind::Server => Self::Server,
             ErrorKind::Rejected => Self::Rejected,
@@ -119,6 +122,7 @@ impl From<ErrorKind> for Status {
             ErrorKind::Store => Self::Store,
             ErrorKind::ClientRefused => Self::ClientRefused,
             ErrorKind::DeviceLimit => Self::DeviceLimit,
+            ErrorKind::NoNetwork => Self::NoNetwork,
             _ => Self::Internal,
         }
     }
@@ -151,6 +155,7 @@ mod tests {
             ErrorKind::Configuration,
             ErrorKind::Embargoed,
             ErrorKind::Untrusted,
+            ErrorKind::NoNetwork,
             ErrorKind::Store,
             ErrorKind::ClientRefused,
             ErrorKind::DeviceLimit,
@@ -161,7 +166,7 @@ mod tests {
 
     #[test]
     fn an_unknown_number_has_a_name_too() {
-        for number in [-1, 5, 15, 33, i32::MAX, i32::MIN] {
+        for number in [-1, 5, 15, 34, i32::MAX, i32::MIN] {
             assert_eq!(name(number), c"unknown", "{number}");
         }
     }

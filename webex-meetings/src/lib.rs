@@ -341,10 +341,7 @@ async fn become_ready(webex: Webex, status: Arc<Status>, listener: Arc<Listener>
     let mut failures = 0;
     loop {
         let mut tokens = webex.tokens().subscribe();
-        let error = match webex.ready().await {
-            Ok(_) => return listener.ready(),
-            Err(error) => error,
-        };
+        let Err(error) = webex.ready().await else { return listener.ready() };
         failures += 1;
         if failures == READY_FAILURES {
             status.events.emit(&MeetingsEvent::Retrying(Arc::new(error.clone().into())));

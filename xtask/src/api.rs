@@ -184,8 +184,8 @@ mod tests {
     #[test]
     fn a_difference_shows_what_is_gone_and_what_is_new() {
         assert_eq!(difference("a\nb\n", "b\nc\n"), "    - a\n    + c");
-        let many: String = (0..20).map(|n| format!("{n:02}\n")).collect();
-        let text = difference("", &many);
+        let many: Vec<_> = (0..20).map(|n| format!("{n:02}")).collect();
+        let text = difference("", &many.join("\n"));
         assert!(text.ends_with("    + 09\n    and 10 more"), "{text}");
     }
 }

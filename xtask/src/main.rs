@@ -186,7 +186,7 @@ fn dispatch() -> Result<()> {
 
 fn help() -> String {
     let commands: Vec<String> =
-        COMMANDS.iter().map(|command| format!("  {:<8}{}", command.name, command.help)).collect();
+        COMMANDS.iter().map(|command| format!("  {:<10}{}", command.name, command.help)).collect();
     format!("cargo xtask <command>\n\n{}", commands.join("\n"))
 }
 

@@ -32,10 +32,16 @@ pub enum CallingError {
     /// A calling server did not confirm that a line is deregistered. It drops the line when no more
     /// keepalives come.
     #[error("a calling server did not confirm that the line is deregistered: {0}")]
-    Line(#[from] LineError),
+    Line(#[source] Box<LineError>),
     /// The client was deregistered. Make a new one.
     #[error("the calling client has been closed; make a new one")]
     Closed,
+}
+
+impl From<LineError> for CallingError {
+    fn from(error: LineError) -> Self {
+        Self::Line(Box::new(error))
+    }
 }
 
 impl CallingError {

@@ -83,7 +83,7 @@ impl Machine {
         };
         let Orphan { op, server, .. } = self.orphans.swap_remove(index);
         self.emit(LineEvent::Connecting { reason });
-        self.searching = Search { since: Some(now), ..Search::default() };
+        self.searching = Search::default();
         let (round, index) = (Round::Previous, 0);
         self.timers.clear();
         self.state =

@@ -393,7 +393,7 @@ impl Machine {
                     self.on_servers(now, then, Err(LineError::no_servers()));
                 }
                 (Timer::Keepalive, State::Registered(_)) => {
-                    self.on_keepalive_timer(now, keepalive_due)
+                    self.on_keepalive_timer(now, keepalive_due);
                 }
                 (Timer::Renewal, State::Registered(_)) => self.renew(now),
                 (Timer::Failback, State::Registered(_)) => self.on_failback_timer(now),

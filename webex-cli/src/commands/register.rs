@@ -13,7 +13,6 @@ use tokio::{
 use webex_sdk::{
     calling::{
         CallingClient, CallingConfig, CallingEvent, DeviceLimit, Line, LineEvent, LineState,
-        Unregistered,
     },
     core::{Phase, Subscription, Webex, events::Lossy},
     meetings::{Meetings, MeetingsState},
@@ -238,13 +237,7 @@ impl Endpoint {
     async fn leave(self, webex: &Webex) -> Result<(), Failure> {
         let mut outcome = Ok(());
         if let Some(calling) = &self.calling {
-            let mut lines: Vec<_> = calling.lines().iter().map(Line::subscribe).collect();
             outcome = calling.deregister().await.map_err(|e| Failure::sdk(e.kind(), &e));
-            for events in &mut lines {
-                while let Some(event) = events.try_next() {
-                    outcome = outcome.and(confirmed(&event));
-                }
-            }
         }
         if let Some(meetings) = &self.meetings {
             let unregistered = meetings.unregister().await;
@@ -256,17 +249,6 @@ impl Endpoint {
             let _ = printer.await;
         }
         outcome.and(given_up(webex).await)
-    }
-}
-
-/// Whether the end of a line is one that its server has confirmed.
-fn confirmed(event: &LineEvent) -> Result<(), Failure> {
-    match event {
-        LineEvent::Unregistered { reason: Unregistered::NotReachable(error), .. } => {
-            let message = format!("the server did not confirm that the line is gone: {error}");
-            Err(Failure::sdk(error.error_kind(), &message))
-        }
-        _ => Ok(()),
     }
 }
 

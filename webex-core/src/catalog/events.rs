@@ -42,7 +42,7 @@ impl Services {
 
     fn invalidated(self: &Arc<Self>, event: &MercuryEvent) {
         let Some(held) = self.held() else { return };
-        let said = event.data_as::<Invalidation>().ok().and_then(|it| timestamp(&*it.timestamp?));
+        let said = event.data_as::<Invalidation>().ok().and_then(|it| timestamp(&it.timestamp?));
         // The hostmap form does not say when it was made: then every such event counts.
         if let (Some(said), Some(known)) = (said, held.timestamp)
             && said <= known

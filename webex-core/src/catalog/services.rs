@@ -102,7 +102,9 @@ impl Services {
         if self.expected.lock().add(service)
             && let Some(catalog) = self.at_hand()
         {
-            expected::hosts_of(service, &catalog).iter().for_each(|url| self.http.dial_ahead(url));
+            for url in &expected::hosts_of(service, &catalog) {
+                self.http.dial_ahead(url);
+            }
         }
     }
 
@@ -110,8 +112,9 @@ impl Services {
     pub(crate) fn expect_socket(&self) {
         if self.expected.lock().add_socket()
             && let Some(catalog) = self.at_hand()
+            && let Some(url) = &expected::socket_of(&catalog)
         {
-            expected::socket_of(&catalog).iter().for_each(|url| self.http.dial_ahead(url));
+            self.http.dial_ahead(url);
         }
     }
 
@@ -260,17 +263,17 @@ impl Services {
     }
 
     fn read(&self, answer: &Response) -> Result<(Arc<Catalog>, Option<u64>), HttpError> {
-        let restrict = |catalog| self.restricted(catalog);
+        let restrict = |catalog: Arc<Catalog>| self.restricted(&catalog);
         let reader = Reader { cloud: self.http.allow().cloud(), restrict: &restrict };
         answer.read(|body| reader.read(body))
     }
 
     /// The catalog without the addresses that it may not name, whoever made it.
-    fn restricted(&self, catalog: Arc<Catalog>) -> Arc<Catalog> {
+    fn restricted(&self, catalog: &Arc<Catalog>) -> Arc<Catalog> {
         let allow = self.http.allow();
         let restricted =
-            Arc::clone(&catalog).restricted(self.u2c.scheme(), |url| allow.may_list(url));
-        if !Arc::ptr_eq(&catalog, &restricted) {
+            Arc::clone(catalog).restricted(self.u2c.scheme(), |url| allow.may_list(url));
+        if !Arc::ptr_eq(catalog, &restricted) {
             warn!("the service catalog names addresses that do not belong to this cloud; left out");
         }
         restricted
@@ -281,7 +284,9 @@ impl Services {
         self.hosts.set_catalog(Arc::clone(&catalog));
         self.state.lock().held = Some(held);
         let expected = self.expected.lock().hosts(&catalog);
-        expected.iter().for_each(|url| self.http.dial_ahead(url));
+        for url in &expected {
+            self.http.dial_ahead(url);
+        }
     }
 
     fn is_kept(&self) -> bool {
@@ -298,7 +303,7 @@ impl Services {
         if kept.org_id != org_id || kept.environment != self.u2c {
             return None;
         }
-        let catalog = self.restricted(Catalog::from(kept.catalog).shared());
+        let catalog = self.restricted(&Catalog::from(kept.catalog).shared());
         let held = Held { catalog, timestamp: kept.timestamp, fetched: kept.fetched, kept: true };
         held.age().is_some_and(|age| age < KEPT_FOR).then_some(held)
     }

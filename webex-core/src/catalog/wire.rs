@@ -240,7 +240,9 @@ fn from_v2(active: &[(String, String)], entries: Vec<ServiceEntry<'_>>) -> Catal
     for ServiceEntry { id, name, mut urls } in entries {
         urls.retain(|(url, _)| Url::parse(url).is_ok());
         if name == MOBIUS {
-            urls.iter().for_each(|(url, _)| clusters.add(cluster_host(url)));
+            for (url, _) in &*urls {
+                clusters.add(cluster_host(url));
+            }
         }
         let usable = urls.into_iter().filter_map(|(url, priority)| {
             Some(Candidate { url: url.into(), priority: rank(priority)? })

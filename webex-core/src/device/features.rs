@@ -13,7 +13,7 @@ use crate::{intern::Interner, lenient};
 static SETS: Lazy<Interner<Entries>> = Lazy::new(Interner::default);
 
 /// The three lists of toggles in a device record.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Features {
     /// Switches of the developers, such as `web-high-availability`.
@@ -66,7 +66,7 @@ pub(super) struct Reported {
 /// assert_eq!(features.value("other"), None);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct FeatureSet(Option<Arc<Entries>>);
 
 /// Key and value as text, sorted by key.

@@ -37,7 +37,7 @@ const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 const PRODUCT: &str = concat!("webex-native/", env!("CARGO_PKG_VERSION"));
 
 /// The HTTP client of one user. Clones share everything.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Http(Arc<Inner>);
 
 #[derive(Debug)]
@@ -234,13 +234,11 @@ impl Http {
                 }
                 _ => {}
             }
-            match redirects.next(&response)? {
-                Some(redirect) => redirect.apply(&mut request, &self.0.allow)?,
-                None => {
-                    let own = token.as_ref().map(|token| credentials(token.authorization()));
-                    return response.into_result(own.into_iter().chain(request.secrets()));
-                }
-            }
+            let Some(redirect) = redirects.next(&response)? else {
+                let own = token.as_ref().map(|token| credentials(token.authorization()));
+                return response.into_result(&own.into_iter().chain(request.secrets()));
+            };
+            redirect.apply(&mut request, &self.0.allow)?;
         }
     }
 

@@ -26,12 +26,14 @@ use tokio_rustls::{TlsConnector, client::TlsStream};
 use tower::Service;
 use tracing::debug;
 use url::Url;
+use webex_auth::ServerText;
 
 use super::{
     ahead::{Ahead, origin},
     allow::AllowedUrl,
     failure::{failure, innermost},
     proxy::{Proxies, Proxy},
+    tls,
 };
 use crate::error::HttpError;
 
@@ -119,6 +121,14 @@ impl Dialler {
         // Boxed: a TLS handshake is large, and the future of an idle client should not be.
         let outcome = timeout(self.limit, Box::pin(connecting)).await;
         outcome.unwrap_or_else(|_| Err(Undialled { error: self.too_slow(url), answered: false }))
+    }
+
+    /// Who issued the certificate of the host of `url`, by its certificate; see
+    /// [`Transport::certificate_issuer`](super::Transport::certificate_issuer).
+    pub(super) async fn issuer(&self, url: &Url) -> Result<Option<ServerText>, Undialled> {
+        let Stream::Tls(stream) = self.open(url).await? else { return Ok(None) };
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        Ok(shown.first().and_then(|certificate| tls::issuer(certificate)))
     }
 
     /// What is wrong with the way to `url`, when it is the proxy: asked for a tunnel once more,

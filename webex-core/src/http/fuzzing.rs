@@ -63,7 +63,7 @@ pub fn http_answer(data: &[u8]) {
         }
     }
     let _ = response.retry_after();
-    if let Err(error) = response.into_result(std::iter::empty()) {
+    if let Err(error) = response.into_result(&std::iter::empty()) {
         let _ = (error.kind(), error.to_string(), format!("{error:?}"));
     }
 }

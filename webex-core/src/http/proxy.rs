@@ -236,7 +236,7 @@ fn is_loopback(host: &Host<&str>) -> bool {
 }
 
 /// What `NO_PROXY` lists.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Exceptions(Vec<(Hosts, Option<u16>)>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -98,7 +98,7 @@ impl Response {
     /// The answer, or the error that it is, without the `secrets` that it quotes.
     pub(super) fn into_result<'a>(
         self,
-        secrets: impl Iterator<Item = &'a str> + Clone,
+        secrets: &(impl Iterator<Item = &'a str> + Clone),
     ) -> Result<Self, HttpError> {
         if self.status.as_u16() < 400 {
             return Ok(self);

@@ -143,7 +143,7 @@ struct NotTrusted {
 
 /// The name of the issuer in a certificate, as far as it has one: its common name, else its
 /// organisation. Only for telling people; nothing is decided by it.
-fn issuer(certificate: &[u8]) -> Option<ServerText> {
+pub(super) fn issuer(certificate: &[u8]) -> Option<ServerText> {
     const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
     const ORGANISATION: &[u8] = &[0x55, 0x04, 0x0a];
     // Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version OPTIONAL, serial, algorithm, issuer, ... } }

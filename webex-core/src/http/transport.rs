@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::runtime::{Handle, Id as RuntimeId};
 use tracing::debug;
 use url::Url;
-use webex_auth::{ReqwestHttp, TokenHttp};
+use webex_auth::{ReqwestHttp, ServerText, TokenHttp};
 
 use super::{
     ahead::{Ahead, AheadLayer, PURPOSE, Purpose, origin},
@@ -33,7 +33,7 @@ use crate::error::HttpError;
 /// Clones share everything. An HTTP client costs hundreds of kilobytes, so a program with many
 /// users gives each [`Webex`](crate::Webex) the same transport; those built without one share one
 /// by themselves ([`Transport::shared`]).
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Transport(Arc<Inner>);
 
 #[derive(Debug)]
@@ -98,6 +98,17 @@ impl Transport {
     /// ([`danger_accept_invalid_certs`](TransportBuilder::danger_accept_invalid_certs)).
     pub fn accepts_invalid_certs(&self) -> bool {
         self.0.accepts_invalid
+    }
+
+    /// Connects to the host of an address, sends nothing, and returns who issued its certificate:
+    /// behind a proxy that inspects TLS, that proxy's owner. `None` without TLS, and for a
+    /// certificate that does not say.
+    ///
+    /// # Errors
+    /// [`HttpError`] when there is no connection; [`HttpError::Certificate`] when the certificate is
+    /// not trusted.
+    pub async fn certificate_issuer(&self, url: &Url) -> Result<Option<ServerText>, HttpError> {
+        self.0.dialler.issuer(url).await.map_err(|failure| failure.error)
     }
 
     /// Sends a request, over a connection that was dialled ahead if there is one.

@@ -61,11 +61,10 @@ impl LinkError {
             Self::Refused(Stop::Untrusted) => ErrorKind::Protocol,
             Self::Socket(failure) => match failure {
                 SocketFailure::Unanswered | SocketFailure::NotAuthorized => ErrorKind::Timeout,
-                SocketFailure::Broken => ErrorKind::Network,
+                SocketFailure::Broken | SocketFailure::Status(511) => ErrorKind::Network,
                 SocketFailure::Status(429) => ErrorKind::RateLimited { retry_after: None },
                 SocketFailure::Status(500..=510 | 512..) => ErrorKind::Server,
                 SocketFailure::Status(400..=499) => ErrorKind::Rejected,
-                SocketFailure::Status(511) => ErrorKind::Network,
                 SocketFailure::Status(_) | SocketFailure::Closed(_) => ErrorKind::Protocol,
             },
             Self::Embargoed => ErrorKind::Embargoed,

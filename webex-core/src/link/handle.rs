@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// The way to the link of one user. Clones are the same link.
-#[derive(Clone, Debug)]
+#[derive(Debug, Clone)]
 pub struct Link {
     /// Boxed, because the channel of an idle client has room for many of them.
     commands: mpsc::UnboundedSender<Box<Command>>,

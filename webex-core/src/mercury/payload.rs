@@ -37,7 +37,7 @@ pub struct RegistrationStatus {
 }
 
 /// Where the services of a socket's cluster are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct LocalCluster {
@@ -69,7 +69,7 @@ pub struct ActiveClusters {
 }
 
 /// Payload of the `mobius.*` events: which call and line it is about. The rest, which differs from
-/// event to event, is in [`MercuryEvent::data`](crate::MercuryEvent::data).
+/// event to event, is in [`MercuryEvent::data`](crate::mercury::MercuryEvent::data).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]

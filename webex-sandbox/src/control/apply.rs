@@ -125,13 +125,7 @@ pub(crate) fn apply(world: &World, control: Control) -> Result {
         }
         Control::SetInstance { instance, conduct } => set_instance(world, instance, conduct),
         Control::SetLatency { request, connection } => {
-            if let Some(delay) = request {
-                world.latency.set_request(delay);
-            }
-            if let Some(delay) = connection {
-                world.latency.set_connection(delay);
-            }
-            world.changed(|| Change::Settings);
+            set_latency(world, request, connection);
             Ok(Outcome::Done)
         }
         Control::SetClock { skew_s } => {
@@ -212,6 +206,16 @@ fn set_instance(world: &World, name: String, conduct: InstanceConduct) -> Result
     instance.set_conduct(conduct);
     world.changed(|| Change::InstanceSwitched { instance: name, down });
     Ok(Outcome::Done)
+}
+
+fn set_latency(world: &World, request: Option<Duration>, connection: Option<Duration>) {
+    if let Some(delay) = request {
+        world.latency.set_request(delay);
+    }
+    if let Some(delay) = connection {
+        world.latency.set_connection(delay);
+    }
+    world.changed(|| Change::Settings);
 }
 
 fn place(world: &World, service: &str, authority: String) -> Result {

@@ -166,10 +166,14 @@ fn set(value: &mut Value, path: &[String], new: &Value) {
     };
     match value {
         Value::Object(fields) if first == "*" => {
-            fields.values_mut().for_each(|field| set(field, rest, new));
+            for field in fields.values_mut() {
+                set(field, rest, new);
+            }
         }
         Value::Array(items) if first == "*" => {
-            items.iter_mut().for_each(|item| set(item, rest, new))
+            for item in items {
+                set(item, rest, new);
+            }
         }
         Value::Object(fields) if rest.is_empty() => {
             fields.insert(first.clone(), new.clone());
@@ -280,8 +284,8 @@ mod tests {
     use super::*;
     use crate::operation::Target;
 
-    fn changed(fault: Fault, mut value: Value) -> Value {
-        change_json(&fault, &mut value, true);
+    fn changed(fault: &Fault, mut value: Value) -> Value {
+        change_json(fault, &mut value, true);
         value
     }
 
@@ -294,7 +298,7 @@ mod tests {
         fault.set.insert("/not/there".to_owned(), json!(1));
         let value = json!({"a": {"x": {"b": 1}, "y": {"b": 2}}, "c": [1, 2]});
         let want = json!({"a": {"x": {"b": null}, "y": {"b": null}}, "c": [7, 2], "new": {}});
-        assert_eq!(changed(fault, value), want);
+        assert_eq!(changed(&fault, value), want);
     }
 
     #[test]
@@ -309,9 +313,9 @@ mod tests {
             "serviceLinks": {"wdm": "https://evil.example/wdm?x=1", "m": "wss://evil.example"},
             "hostCatalog": {"evil.example": [{"host": "evil.example", "ttl": -1}]},
         });
-        assert_eq!(changed(fault.clone(), value.clone()), want);
+        assert_eq!(changed(&fault, value.clone()), want);
         fault.foreign = Some("http://evil.example:2".to_owned());
-        let moved = changed(fault, value);
+        let moved = changed(&fault, value);
         assert_eq!(moved["serviceLinks"]["wdm"], "http://evil.example:2/wdm?x=1");
         assert_eq!(moved["serviceLinks"]["m"], "ws://evil.example:2");
     }
@@ -320,12 +324,9 @@ mod tests {
     fn lists_and_objects_can_be_made_long() {
         let mut fault = Fault::new(Target::Everything);
         fault.entries = Some(Entries { at: "/l".to_owned(), count: 4 });
+        assert_eq!(changed(&fault, json!({"l": ["a", "b"]})), json!({"l": ["a", "b", "a2", "b3"]}));
         assert_eq!(
-            changed(fault.clone(), json!({"l": ["a", "b"]})),
-            json!({"l": ["a", "b", "a2", "b3"]})
-        );
-        assert_eq!(
-            changed(fault, json!({"l": {"n": {"x": "a"}}}))["l"],
+            changed(&fault, json!({"l": {"n": {"x": "a"}}}))["l"],
             json!({"n": {"x": "a"}, "n1": {"x": "a1"}, "n2": {"x": "a2"}, "n3": {"x": "a3"}})
         );
     }

@@ -39,19 +39,28 @@ pub(crate) fn routes() -> Router<Arc<World>> {
     Router::new()
         .route("/api/v1/calling/web", route(GET, Mobius::discovery(), discovery))
         .route("/api/v1/calling/web/", route(GET, Mobius::discovery(), discovery))
-        .nest("/mobius/{instance}/api/v1", instance_routes())
+        .merge(instance_routes())
 }
 
-/// The paths of one instance.
+/// The paths of one instance. Whole, for nested ones would come into the log cut short.
 fn instance_routes() -> Router<Arc<World>> {
     Router::new()
-        .route("/calling/web", route(GET, Mobius::discovery(), discovery))
-        .route("/calling/web/", route(GET, Mobius::discovery(), discovery))
-        .route("/calling/web/device", route(POST, Mobius::register(), register))
-        .route("/calling/web/devices", route(GET, Mobius::list(), list))
-        .route("/calling/web/devices/{device}", route(DELETE, Mobius::unregister(), unregister))
-        .route("/calling/web/devices/{device}/status", route(POST, Mobius::status(), status))
-        .route("/ping", route(GET, Mobius::ping(), ping))
+        .route("/mobius/{instance}/api/v1/calling/web", route(GET, Mobius::discovery(), discovery))
+        .route("/mobius/{instance}/api/v1/calling/web/", route(GET, Mobius::discovery(), discovery))
+        .route(
+            "/mobius/{instance}/api/v1/calling/web/device",
+            route(POST, Mobius::register(), register),
+        )
+        .route("/mobius/{instance}/api/v1/calling/web/devices", route(GET, Mobius::list(), list))
+        .route(
+            "/mobius/{instance}/api/v1/calling/web/devices/{device}",
+            route(DELETE, Mobius::unregister(), unregister),
+        )
+        .route(
+            "/mobius/{instance}/api/v1/calling/web/devices/{device}/status",
+            route(POST, Mobius::status(), status),
+        )
+        .route("/mobius/{instance}/api/v1/ping", route(GET, Mobius::ping(), ping))
 }
 
 /// `GET …/calling/web/`: primary and backup servers.

@@ -134,7 +134,7 @@ fn hostmap(world: &World, base: &Base, full: bool) -> Value {
     }
     if let Some(first) = world.config.instances.first().filter(|_| full) {
         let with_ids = !world.mutations.has(Mutation::CatalogWithoutMobiusIds);
-        links.insert("mobius".to_owned(), base.mobius(first).into());
+        links.insert("mobius".to_owned(), base.mobius_cluster(first).into());
         let key = base.mobius_authority(first);
         // All clusters are listed under the host of the first, as production does. In the paths
         // style they share one authority, and one entry is enough.

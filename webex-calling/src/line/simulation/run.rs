@@ -61,6 +61,7 @@ counts!(
     new_tokens
 );
 
+#[allow(clippy::struct_excessive_bools)] // each is a fact of its own
 struct Run {
     machine: Machine,
     requests: Requests,

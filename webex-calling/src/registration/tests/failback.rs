@@ -173,6 +173,38 @@ fn a_failback_that_meets_429_is_tried_again_soon_but_not_for_ever() {
     }
 }
 
+/// Moved to the primary; the deletion at the backup is under way.
+fn moved(service: ServiceIndicator) -> Bench {
+    let mut bench = Bench::with(1, 1, service, RegistrationPolicy::default(), 1);
+    bench.machine.handle_register(bench.now);
+    bench.answer(Err(busy(115)));
+    bench.answer(Ok(granted(3600)));
+    bench.sleep_on();
+    bench.answer_ping(Ok(()));
+    let Action::Register(op, _) = bench.request() else { panic!() };
+    bench.machine.handle_registration(bench.now, op, Ok(granted(30)));
+    bench.pump();
+    assert!(matches!(bench.requests[0], Action::Deregister(..)) && bench.requests.len() == 1);
+    bench.sleep();
+    bench.requests.rotate_left(1);
+    bench
+}
+
+#[test]
+fn a_deletion_does_not_hit_the_next_registration_with_the_same_server() {
+    // The contact center goes to the backup at once.
+    let mut bench = moved(ServiceIndicator::ContactCenter);
+    bench.answer_keepalive(Err(error(404)));
+    assert_eq!(bench.requests.len(), 1, "the deletion is dropped: {:?}", bench.requests);
+    assert_eq!(bench.asked(), "b1");
+    // Others ask the primary, and the deletion at the backup goes on.
+    let mut bench = moved(ServiceIndicator::Calling);
+    bench.answer_keepalive(Err(error(404)));
+    assert_eq!(bench.requests.len(), 2, "{:?}", bench.requests);
+    assert_eq!(bench.answer_deletion(Ok(())).0, "b1");
+    assert_eq!(bench.asked(), "p1");
+}
+
 #[test]
 fn what_is_no_primary_returns_to_one() {
     // A server that is in both lists is a primary.

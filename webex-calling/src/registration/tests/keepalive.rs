@@ -35,6 +35,43 @@ fn a_driver_that_wakes_late_does_not_shift_the_rhythm() {
 }
 
 #[test]
+fn a_driver_that_wakes_a_tenth_of_the_interval_late_did_not_sleep() {
+    let mut bench = Bench::registered(30);
+    let (_, due) = bench.machine.upcoming().unwrap();
+    bench.pass(due - bench.now + secs(30) / KEEPALIVE_SPREAD);
+    bench.answer_keepalive(Ok(()));
+    assert_eq!(bench.machine.upcoming().unwrap().1, due + secs(30));
+}
+
+#[test]
+fn after_a_sleep_the_interval_counts_from_the_keepalive_not_from_its_answer() {
+    let mut bench = Bench::registered(30);
+    bench.pass(secs(300));
+    let sent = bench.now;
+    bench.pass(secs(5));
+    bench.answer_keepalive(Ok(()));
+    bench.sleep();
+    assert!(FIRST.contains(&(bench.now - sent)), "{:?}", bench.now - sent);
+}
+
+#[test]
+fn an_answer_that_takes_the_whole_interval_is_followed_by_a_wait() {
+    let mut bench = Bench::registered(30);
+    bench.sleep();
+    bench.pass(secs(30));
+    bench.answer_keepalive(Ok(()));
+    assert!(FIRST.contains(&bench.sleep()));
+}
+
+#[test]
+fn without_a_token_a_keepalive_is_the_last() {
+    let mut bench = Bench::registered(30);
+    bench.sleep();
+    bench.answer_keepalive(Err(LineError::bare(LineErrorType::TokenError, "no token")));
+    assert_eq!(bench.machine.state(), LineState::Failed);
+}
+
+#[test]
 fn lines_registered_in_the_same_moment_are_not_in_step() {
     let firsts = (0..1000).map(|seed| {
         let mut bench = Bench::registering(1, 0, seed);

@@ -404,6 +404,11 @@ fn row_46_what_follows_a_takeover_that_is_refused() {
     let mut transient = freed();
     transient.answer(Err(error(503)));
     assert_eq!(transient.asked(), "p2");
+    // The server of the other device asks for a pause: the next of the list.
+    let mut pause = with_policy(2, 1, policy.clone());
+    pause.refuse(Err(full(&[("x", false)])));
+    pause.answer_deletion(Err(refused(429, None, Some(20))));
+    assert_eq!(pause.asked(), "p2");
     let mut last = freed();
     last.answer(Err(error(401)));
     assert_eq!(last.machine.state(), LineState::Failed);

@@ -11,7 +11,7 @@ use crate::mercury::{
 };
 
 /// Names one connection attempt, so that late news of an earlier one are told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnId(pub(super) u32);
 
 /// What the driver has to do.
