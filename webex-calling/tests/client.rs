@@ -84,7 +84,7 @@ async fn the_main_link_is_asked_first_and_is_enough() {
     let asked = sandbox.requests().of(Mobius::discovery());
     assert_eq!(asked.count(), 1);
     // The link itself is the last backup.
-    assert_eq!(asked.first().unwrap().path, "/api/v1/calling/web/");
+    assert_eq!(asked.first().unwrap().path(), "/api/v1/calling/web/");
     assert_eq!(calling.servers().backup.last().unwrap().path(), "/api/v1/calling/web/");
     line.register();
     assert_eq!(names(&mut events).await, ["connecting", "registered"]);
