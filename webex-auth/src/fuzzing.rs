@@ -121,13 +121,13 @@ fn check_record(set: &TokenSet) {
 
 /// `Retry-After`, and the `Date` beside it in a second line.
 pub fn retry_after_header(data: &[u8]) {
-    let header = String::from_utf8_lossy(data);
-    let (value, date) = match header.split_once('\n') {
+    let lines = String::from_utf8_lossy(data);
+    let (value, answered) = match lines.split_once('\n') {
         Some((first, second)) => (first, Some(second)),
-        None => (&*header, None),
+        None => (&*lines, None),
     };
     let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
-    if let Some(wait) = retry_after::parse(value, date, now) {
+    if let Some(wait) = retry_after::parse(value, answered, now) {
         assert!(wait <= timings::RETRY_AFTER_MAX, "{wait:?}");
     }
 }
