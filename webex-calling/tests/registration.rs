@@ -218,7 +218,8 @@ async fn a_line_returns_to_a_primary_and_then_leaves_the_backup() {
     let expected = [Mobius::ping(), Mobius::ping(), Mobius::register(), Mobius::unregister()];
     assert_eq!(moves, expected);
     let ping = sandbox.requests().of(Mobius::ping());
-    assert_eq!(ping.first().unwrap().path(), "/ping", "below the Mobius base, not that of calling");
+    let path = ping.first().unwrap().path();
+    assert_eq!(path, "/mobius/primary-1/api/v1/ping", "below the Mobius base, not that of calling");
     calling.deregister().await.unwrap();
     assert_empty(&sandbox);
 }
