@@ -9,7 +9,7 @@
 //! use webex_tests::leak::LeakCheck;
 //!
 //! let leaks = LeakCheck::install(["hunter2-hunter2"]);
-//! info!(user = "ada", "signed in");
+//! tracing::info!(user = "ada", "signed in");
 //! leaks.add("a-token-that-came-later");
 //! leaks.assert_absent("the error", "no such user");
 //! leaks.assert_clean();
