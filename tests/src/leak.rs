@@ -6,10 +6,11 @@
 //! it is also remembered: [`LeakCheck::assert_clean`] (and dropping the check) panics in the test.
 //!
 //! ```
+//! use tracing::info;
 //! use webex_tests::leak::LeakCheck;
 //!
 //! let leaks = LeakCheck::install(["hunter2-hunter2"]);
-//! tracing::info!(user = "ada", "signed in");
+//! info!(user = "ada", "signed in");
 //! leaks.add("a-token-that-came-later");
 //! leaks.assert_absent("the error", "no such user");
 //! leaks.assert_clean();
