@@ -4,7 +4,7 @@
 //! answer is awaited, and the registration deleted. After [`DEREGISTER_LIMIT`] the outcome is that
 //! the server could not be reached; a registration that comes even later is still deleted.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use url::Url;
 use webex_core::HttpError;
@@ -105,10 +105,15 @@ impl Machine {
     }
 
     fn finish(&mut self, now: Instant) {
-        let State::Deregistering(ending) = std::mem::take(&mut self.state) else { return };
+        let State::Deregistering(mut ending) = std::mem::take(&mut self.state) else { return };
         self.timers.clear();
         if ending.report {
             let will_retry = self.wanted;
+            if let Unregistered::NotReachable(error) = &mut ending.outcome
+                && will_retry
+            {
+                *error = error.clone().retried(Some(Duration::ZERO));
+            }
             self.unregistered(ending.outcome, ending.server, will_retry);
         }
         if self.wanted {

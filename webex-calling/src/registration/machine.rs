@@ -410,7 +410,7 @@ impl Machine {
     #[must_use = "an action that is dropped is never carried out"]
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         let action = self.actions.pop_front();
-        if action.is_none() && self.actions.capacity() > 0 {
+        if action.is_none() {
             // A line idles for hours between two events: free the memory.
             self.actions = VecDeque::new();
         }
@@ -501,8 +501,8 @@ impl Machine {
     ) {
         self.inactive();
         let retry_in = match reason.error() {
-            Some(error) if error.will_retry => error.retry_in,
-            _ => will_retry.then_some(Duration::ZERO),
+            Some(error) => error.retry_in,
+            None => will_retry.then_some(Duration::ZERO),
         };
         self.emit(LineEvent::Unregistered { reason, server, will_retry, retry_in });
     }

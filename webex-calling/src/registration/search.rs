@@ -63,8 +63,8 @@ impl Machine {
             ServiceIndicator::ContactCenter if backups => {
                 self.search(now, Round::Backup(Pass::First));
             }
-            _ if self.searching.previous.is_some() => self.search(now, Round::Previous),
-            _ => self.search(now, Round::Primary { attempt: 1 }),
+            // Without a previous server, the primaries follow at once.
+            _ => self.search(now, Round::Previous),
         }
     }
 

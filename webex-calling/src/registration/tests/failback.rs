@@ -118,6 +118,38 @@ fn a_backup_that_does_not_let_go_still_has_the_line() {
 }
 
 #[test]
+fn a_backup_that_asks_for_time_is_given_it_before_the_keepalive() {
+    let mut bench = moving(1);
+    bench.answer_deletion(Err(refused(429, None, Some(20))));
+    assert_eq!(bench.machine.state(), LineState::Registered);
+    assert_eq!(bench.sleep(), secs(20));
+    assert_eq!(bench.answer_keepalive(Ok(())), "b1");
+}
+
+#[test]
+fn a_backup_that_no_longer_has_the_line_is_left() {
+    for status in [404, 410] {
+        let mut bench = moving(1);
+        bench.answer_deletion(Err(http(status)));
+        assert_eq!(bench.answer(Ok(granted(30))), "p1", "{status}");
+        assert_eq!(bench.names(), ["unregistered", "registered"], "{status}");
+    }
+}
+
+#[test]
+fn a_primary_that_is_busy_after_the_backup_was_left_is_tried_again_soon() {
+    for (refusal, soon) in [(busy(1), true), (error(503), false)] {
+        let mut bench = moving(1);
+        bench.answer_deletion(Ok(()));
+        assert_eq!(bench.answer(Err(refusal)), "p1");
+        assert_eq!(bench.answer(Ok(granted(3600))), "b1");
+        let waited = bench.sleep_on();
+        let expected = if soon { secs(33)..=secs(42) } else { REHOMING };
+        assert!(expected.contains(&waited), "{waited:?}");
+    }
+}
+
+#[test]
 fn a_lost_backup_ends_the_failback_in_the_primarys_hands() {
     let mut bench = Bench::registering(1, 1, 1);
     bench.answer(Err(busy(115)));

@@ -192,9 +192,20 @@ fn a_registration_that_the_server_drops_is_not_deleted_and_not_made_anew() {
     moving.sleep_on();
     moving.answer_ping(Ok(()));
     moving.refuse(Err(full(&[("d", true)])));
+    moving.machine.handle_down(moving.now, Some("another"));
+    assert_eq!(moving.machine.state(), LineState::Connecting);
     moving.machine.handle_down(moving.now, Some("d"));
     assert_eq!((moving.names(), moving.machine.state()), (vec!["unregistered"], LineState::Failed));
     assert!(moving.is_quiet() && moving.machine.poll_timeout().is_none());
+    // One that has been left is of no meaning to the move.
+    let mut moved = Bench::on_backup(1, 1, 1);
+    moved.sleep_on();
+    moved.answer_ping(Ok(()));
+    moved.refuse(Err(full(&[("d", true)])));
+    moved.answer_deletion(Ok(()));
+    moved.machine.handle_down(moved.now, Some("d"));
+    assert_eq!(moved.answer(Ok(granted(30))), "p1");
+    assert_eq!(moved.machine.state(), LineState::Registered);
     // Of no meaning to a line that is not registered.
     let mut bench = Bench::registering(1, 0, 1);
     bench.machine.handle_down(bench.now, None);
@@ -207,6 +218,7 @@ fn the_networks_return_is_answered_by_one_keepalive() {
     bench.pass(secs(10));
     bench.machine.handle_network(bench.now, NetworkHint::Offline);
     assert!(bench.is_quiet());
+    assert!(bench.machine.poll_timeout() > Some(bench.now), "nothing is checked without a network");
     for _ in 0..3 {
         bench.machine.handle_network(bench.now, NetworkHint::Offline);
         bench.machine.handle_network(bench.now, NetworkHint::Online);
@@ -223,6 +235,16 @@ fn the_networks_return_is_answered_by_one_keepalive() {
     bench.pass(secs(30) - HINT_GAP);
     bench.machine.handle_network(bench.now, NetworkHint::Changed);
     assert_eq!(bench.sleep(), HINT_GAP);
+}
+
+#[test]
+fn a_server_that_asked_for_time_is_not_disturbed_by_the_networks_return() {
+    let mut bench = Bench::registered(30);
+    bench.sleep();
+    bench.answer_keepalive(Err(busy(60)));
+    bench.pass(secs(20));
+    bench.machine.handle_network(bench.now, NetworkHint::Changed);
+    assert_eq!(bench.sleep(), secs(40));
 }
 
 #[test]

@@ -7,6 +7,7 @@ pub(crate) mod bench;
 mod deregister;
 mod failback;
 mod keepalive;
+mod late;
 mod properties;
 mod renewal;
 mod retry;

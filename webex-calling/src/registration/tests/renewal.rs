@@ -144,6 +144,18 @@ fn calls_put_a_renewal_off() {
 }
 
 #[test]
+fn a_registration_with_a_call_is_not_deleted_to_make_room_for_its_renewal() {
+    let calls = Arc::new(Calls::default());
+    let mut bench = named();
+    bench.machine.set_call_activity(calls.clone());
+    replaced(&mut bench);
+    calls.set(true);
+    bench.refuse(Err(full(&[("d", false)])));
+    assert_eq!(bench.machine.state(), LineState::Registered);
+    assert!(bench.is_quiet());
+}
+
+#[test]
 fn a_renewal_and_a_failback_do_not_meet() {
     // A ping gives way, and the failback comes later.
     let mut bench = Bench::on_backup(1, 1, 1);

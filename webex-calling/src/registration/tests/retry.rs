@@ -78,12 +78,28 @@ fn a_long_wait_says_how_long() {
 }
 
 #[test]
+fn a_registration_lost_during_a_call_says_that_the_line_goes_on_but_not_when() {
+    let mut bench = Bench::registered(30);
+    let calls = std::sync::Arc::new(Calls::default());
+    bench.machine.set_call_activity(calls.clone());
+    calls.set(true);
+    bench.miss(KEEPALIVE_THRESHOLD);
+    assert_eq!(told(&mut bench).last(), Some(&("unregistered", true, None)));
+}
+
+#[test]
 fn a_deregistration_that_was_overtaken_says_that_the_line_registers_again() {
     let mut bench = Bench::registered(30);
     bench.machine.handle_deregister(bench.now);
     bench.machine.handle_register(bench.now);
     bench.answer_deletion(Ok(()));
     assert_eq!(told(&mut bench), [("unregistered", true, Some(0))]);
+    let mut unreachable = Bench::registered(30);
+    unreachable.machine.handle_deregister(unreachable.now);
+    unreachable.machine.handle_register(unreachable.now);
+    unreachable.sleep();
+    assert_eq!(unreachable.outcome().name(), "not_reachable");
+    assert_eq!(told(&mut unreachable), [("unregistered", true, Some(0))]);
     let mut moved = Bench::on_backup(1, 1, 1);
     moved.sleep_on();
     moved.answer_ping(Ok(()));

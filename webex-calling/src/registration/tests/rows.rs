@@ -108,6 +108,15 @@ fn row_35_empty_lists_are_asked_for_anew_and_told_when_they_stay_empty() {
     assert_eq!((bench.asked().as_str(), bench.elapsed()), ("b1", Duration::ZERO));
 }
 
+#[test]
+fn row_35_an_empty_answer_does_not_replace_the_servers_that_are_known() {
+    let mut bench = Bench::registering(1, 0, 1);
+    bench.answer(Err(busy(200)));
+    bench.sleep();
+    bench.answer_servers(Ok(servers(0, 0)));
+    assert_eq!(bench.asked(), "p1");
+}
+
 fn error_of_discovery() -> crate::LineError {
     error(500)
 }
@@ -136,6 +145,15 @@ fn row_36_after_the_final_failure_comes_a_slow_retry_with_the_servers_of_the_day
         assert_eq!(bench.answer(Ok(granted(30))), "p1");
         assert_eq!(bench.machine.state(), LineState::Registered);
     }
+    // Lines that failed together do not come back in step: some sooner, some later.
+    let waits = (0..100).map(|seed| {
+        let mut bench = Bench::registering(1, 0, seed);
+        bench.answer(Err(busy(200)));
+        bench.sleep()
+    });
+    let waits: Vec<_> = waits.collect();
+    let (soonest, latest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
+    assert!(*soonest < SLOW_RETRY - secs(30) && *latest > SLOW_RETRY + secs(30), "{waits:?}");
     // Configurable, and off; the application may always try.
     let policy =
         RegistrationPolicy { slow_retry: Some(secs(3600)), ..RegistrationPolicy::default() };

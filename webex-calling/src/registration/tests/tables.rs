@@ -340,6 +340,35 @@ fn a_busy_previous_server_is_waited_for_or_left() {
 
 /// §7.9.4: what is kept, and what becomes of it.
 #[test]
+fn a_busy_backup_that_was_the_previous_server_is_followed_by_the_primaries() {
+    let mut bench = Bench::registering(1, 2, 1);
+    bench.answer(Err(busy(115)));
+    assert_eq!(bench.answer(Ok(granted(30))), "b1");
+    bench.miss(KEEPALIVE_THRESHOLD);
+    assert_eq!(bench.answer(Err(busy(70))), "b1");
+    assert_eq!(bench.asked(), "p1");
+}
+
+#[test]
+fn a_pause_of_all_primaries_that_is_just_the_time_left_is_waited_for() {
+    let mut bench = Bench::registering(1, 1, 1);
+    bench.answer(Err(busy(FAILOVER_AFTER.as_secs())));
+    assert_eq!(bench.sleep(), FAILOVER_AFTER);
+    assert_eq!(bench.asked(), "p1");
+}
+
+#[test]
+fn a_pause_of_all_backups_is_waited_for_if_it_is_short() {
+    let limit = RETRY_AFTER_MAX.as_secs();
+    for (asked, waits) in [(limit - 1, true), (limit, false)] {
+        let mut bench = Bench::registering(0, 1, 1);
+        assert_eq!(bench.answer(Err(busy(asked))), "b1");
+        assert_eq!(bench.sleep() == secs(asked), waits);
+        assert_eq!(bench.is_quiet(), !waits, "asked again only after the pause");
+    }
+}
+
+#[test]
 fn the_failover_state_is_kept_at_each_wait_and_removed_at_each_end() {
     let mut bench = Bench::registering(1, 1, 1);
     bench.pass(secs(3));
