@@ -234,10 +234,8 @@ impl Lifecycle {
     /// The network may be back. Shortens the pause after a failure, but not one a server asked for.
     pub(crate) fn handle_network_hint(&mut self, now: Moment) {
         let at = self.clock.advance(now);
-        let recoverable = self.ended.as_ref().is_none_or(|reason| !reason.is_final());
         if let Some(failure) = &mut self.failure
             && !self.in_flight
-            && recoverable
             && !failure.asked
             && failure.next != Duration::MAX
         {

@@ -29,3 +29,5 @@ pub(crate) mod machine;
 #[cfg(test)]
 mod properties;
 pub(crate) mod state;
+#[cfg(test)]
+mod tests;
