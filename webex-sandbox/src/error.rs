@@ -1,4 +1,4 @@
-//! What can go wrong when a sandbox is started or waited for.
+//! Errors of starting a sandbox and of waiting for a condition.
 
 use std::{io, time::Duration};
 
@@ -14,7 +14,7 @@ pub enum StartError {
         /// Why.
         source: io::Error,
     },
-    /// A file that was asked for could not be written.
+    /// A file of the configuration could not be written.
     #[error("cannot write {path}")]
     Write {
         /// The file.
@@ -33,10 +33,10 @@ pub enum StartError {
     Config(&'static str),
 }
 
-/// A condition did not come true in time.
+/// A condition did not become true in time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the condition did not come true within {after:?}")]
 pub struct WaitTimeout {
-    /// How long was waited.
+    /// How long the caller waited.
     pub after: Duration,
 }

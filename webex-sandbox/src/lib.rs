@@ -9,10 +9,10 @@
 //!  router)                  its routes)   each)
 //! ```
 //!
-//! The router merges the routes of all services. `exchange` does to every request what is common to all;
-//! the service's handler answers it from the `World`. Both ways in make a [`Control`], which changes that
-//! same `World`, and every change wakes [`Sandbox::wait_for`]. A folder uses only what is to its right, and
-//! `state` and the small files beside it are at the bottom.
+//! The router merges the routes of all services. `exchange` does what is common to every request;
+//! the service's handler answers it from the `World`. Both entry points make a [`Control`], which
+//! changes that same `World`, and every change wakes [`Sandbox::wait_for`]. A folder uses only what
+//! is to its right. `state` and the small files beside it are at the bottom.
 
 mod control;
 mod error;
@@ -44,7 +44,7 @@ pub use state::{
     clients::OAuthClient,
     devices::Device,
     fault::{Breakage, CloseFrame, Entries, Fault, Fill, Redirect},
-    instances::{InstanceConduct, MobiusInstance, MobiusRole, Outage},
+    instances::{InstanceBehaviour, MobiusInstance, MobiusRole, Outage},
     lines::Line,
     log::{Request, Requests},
     mutations::Mutation,

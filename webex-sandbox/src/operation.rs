@@ -1,7 +1,7 @@
 //! Names of everything the sandbox serves.
 //!
-//! A request is told apart once, by the router, and carries its [`Operation`] from there on: into the
-//! request log, into the matching of faults, and into the events of the control API.
+//! The router identifies the [`Operation`] of a request once. The request log, the matching of
+//! faults and the events of the control API all use it.
 
 use std::{fmt, str::FromStr};
 
@@ -74,9 +74,9 @@ impl Serialize for Service {
     }
 }
 
-/// One thing a service can be asked to do, for example `mobius.register`.
+/// An operation of a service, for example `mobius.register`.
 ///
-/// Made by the functions of the service types: [`Mobius::register`], [`Wdm::refresh`], …
+/// Returned by the functions of the service types: [`Mobius::register`], [`Wdm::refresh`], …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Operation {
     service: Service,
@@ -84,7 +84,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The service asked.
+    /// The service that it belongs to.
     pub fn service(self) -> Service {
         self.service
     }
@@ -94,7 +94,7 @@ impl Operation {
         self.name
     }
 
-    /// Whether the service refuses the request with 401 when it carries no live access token.
+    /// Whether a request without a live access token is refused with 401.
     pub(crate) fn needs_token(self) -> bool {
         match self.service {
             Service::U2c => self != U2c::limited(),
@@ -126,11 +126,11 @@ impl Serialize for Operation {
     }
 }
 
-/// What a fault or a query is about: everything, a service, or one operation of it.
+/// The target of a fault or a query: everything, a service, or one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
-    /// Every request and every Mercury frame that would be answered.
+    /// Every request, and every Mercury frame that gets an answer.
     Everything,
     /// All operations of a service.
     Service(Service),
@@ -139,7 +139,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Whether `operation` is meant.
+    /// Whether this includes `operation`.
     pub fn covers(self, operation: Operation) -> bool {
         match self {
             Self::Everything => true,
@@ -150,7 +150,7 @@ impl Target {
 }
 
 impl Target {
-    /// Every service and every operation, each service before its own.
+    /// Every service and every operation, each service followed by its operations.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         Service::ALL.into_iter().flat_map(|(service, _)| {
             let operations = ALL.iter().filter(move |operation| operation.service == service);
@@ -350,9 +350,9 @@ operations! {
         /// `GET /api/v1/ping`.
         ping,
     }
-    /// What no service claims.
+    /// Requests that belong to no service.
     Other {
-        /// A path nobody serves.
+        /// A path that no service has.
         unknown,
         /// A CORS preflight (`OPTIONS`), whatever the path.
         preflight,

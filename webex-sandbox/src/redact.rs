@@ -1,7 +1,7 @@
 //! Keeps secrets out of the request log.
 //!
-//! A secret is replaced by a short fingerprint, so that a test can still tell *which* token was sent
-//! ([`fingerprint`]) without the log ever holding one.
+//! A secret is replaced by a short fingerprint. A test can still find out *which* token was sent
+//! ([`fingerprint`]), and the log never holds one.
 
 use http::HeaderMap;
 use serde_json::Value;
@@ -32,8 +32,8 @@ const SECRET_NAMES: [&str; 18] = [
 /// Longest body kept in the log; longer ones are cut.
 const BODY_LIMIT: usize = 64 * 1024;
 
-/// First eight hexadecimal digits of the SHA-256 of `secret`: enough to recognise it, useless to an
-/// attacker.
+/// First eight hexadecimal digits of the SHA-256 of `secret`: enough to recognise it, of no use to
+/// an attacker.
 pub(crate) fn fingerprint(secret: &str) -> String {
     use std::fmt::Write as _;
 
@@ -51,7 +51,7 @@ pub(crate) fn secret(value: &str) -> String {
     }
 }
 
-/// The headers as text, credentials replaced. The scheme of `authorization` stays readable.
+/// Returns the headers as text, with credentials replaced. The scheme of `authorization` stays readable.
 pub(crate) fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
     headers
         .iter()
@@ -67,7 +67,7 @@ pub(crate) fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
         .collect()
 }
 
-/// A query string or form body with its secret values replaced.
+/// Replaces the secret values in a query string or form body.
 pub(crate) fn query(query: &str) -> String {
     let has_secret =
         url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| is_secret(&name));
@@ -85,7 +85,7 @@ pub(crate) fn query(query: &str) -> String {
     out.finish()
 }
 
-/// A body as text with its secrets replaced; JSON and forms are understood, binary data is not shown.
+/// Replaces the secrets in a body. Parses JSON and forms; binary data is not shown.
 pub(crate) fn body(body: &[u8], content_type: &str) -> String {
     if body.is_empty() {
         return String::new();
@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_are_replaced_wherever_they_hide() {
+    fn secrets_are_replaced_wherever_they_are() {
         let body_text =
             json!({"data": {"token": "Bearer abc"}, "items": [{"password": "abc"}]}).to_string();
         let shown = body(body_text.as_bytes(), "application/json");

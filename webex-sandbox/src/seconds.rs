@@ -1,6 +1,6 @@
-//! Durations as a number of seconds, whole ones as integers; and times that far ahead.
+//! Durations as a number of seconds, whole numbers as integers; and deadlines made from them.
 //!
-//! Whatever number somebody sends, nothing overflows: times end at [`LIMIT`] from now.
+//! No number that a client sends overflows: deadlines end at [`LIMIT`] from now.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) fn after(now: Instant, duration: Duration) -> Instant {
     now + duration.min(LIMIT)
 }
 
-/// The number that stands for `duration` on the wire.
+/// The number for `duration` on the wire.
 pub(crate) fn number(duration: Duration) -> Number {
     if duration.subsec_nanos() == 0 {
         duration.as_secs().into()

@@ -1,4 +1,4 @@
-//! Every task of a sandbox, stoppable at once.
+//! The tasks of a sandbox, which end together.
 
 use std::future::Future;
 
@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 /// Spawns tasks that end when the sandbox does.
 ///
-/// Each task holds a receiver, so "all tasks have ended" is "no receiver is left".
+/// Each task holds a receiver, so all tasks have ended when no receiver is left.
 #[derive(Debug, Clone)]
 pub(crate) struct Tasks {
     stop: watch::Sender<bool>,

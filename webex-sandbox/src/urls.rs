@@ -8,7 +8,8 @@
 //! * **hosts**: the client came to a Webex host name (mapped to the sandbox by its resolver). Each
 //!   service gets a host name like the real one: `https://wdm-a.wbx2.com/wdm/api/v1`.
 //!
-//! A service can also be given a place of its own ([`Places`]), such as a proxy before the sandbox.
+//! A service can also have an authority of its own ([`Places`]), such as a proxy in front of the
+//! sandbox.
 //!
 //! The paths are the same in both styles, but for Mobius and Mercury, whose real paths carry no
 //! service name; `host_rewrite` maps those.
@@ -24,7 +25,7 @@ use crate::state::instances::MobiusInstance;
 pub(crate) struct CatalogService {
     /// Name in `serviceLinks`.
     pub(crate) name: &'static str,
-    /// Host in the hosts style.
+    /// Its host in the hosts style.
     host: &'static str,
     /// Path of the service URL.
     path: &'static str,
@@ -65,7 +66,7 @@ const fn service(name: &'static str, host: &'static str, path: &'static str) -> 
     CatalogService { name, host, path }
 }
 
-/// Authorities handed out for single services, by the host that the service has in the hosts style.
+/// Authorities handed out for single services, by the service's host in the hosts style.
 pub(crate) type Places = Arc<HashMap<String, String>>;
 
 /// The host of the catalog service, the Mobius instance, or the socket service (`mercury`) of this
@@ -76,7 +77,7 @@ pub(crate) fn host_named<'a>(name: &str, instances: &'a [MobiusInstance]) -> Opt
     service.or_else(|| (name == "mercury").then_some(MERCURY_HOST)).or_else(instance)
 }
 
-/// Where the client believes the sandbox to be.
+/// The address of the sandbox, as the client sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Base {
     tls: bool,
@@ -93,7 +94,7 @@ impl Base {
         Self { tls, places, authority: authority.to_owned(), hosts: is_webex_host(host) }
     }
 
-    /// From the `:authority` of HTTP/2 or the `Host` header of HTTP/1.
+    /// Reads it from the `:authority` of HTTP/2 or the `Host` header of HTTP/1.
     pub(crate) fn of_request<B>(tls: bool, request: &Request<B>) -> Self {
         let authority = request.uri().authority().map(http::uri::Authority::as_str).or_else(|| {
             request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok())
@@ -101,7 +102,7 @@ impl Base {
         Self::new(tls, authority.unwrap_or("localhost"))
     }
 
-    /// With places of their own for some services.
+    /// Adds the authorities of single services.
     pub(crate) fn with_places(self, places: &Places) -> Self {
         Self { places: Arc::clone(places), ..self }
     }
@@ -150,7 +151,7 @@ impl Base {
         }
     }
 
-    /// `…/api/v1` of a Mobius instance when it is asked as a cluster, for discovery.
+    /// `…/api/v1` of a Mobius instance when it is addressed as a cluster, for discovery.
     pub(crate) fn mobius_cluster(&self, instance: &MobiusInstance) -> String {
         format!("{}://{}/api/v1", self.http(), self.place(&instance.host))
     }
@@ -176,7 +177,7 @@ impl Base {
         if self.tls { "https" } else { "http" }
     }
 
-    /// The authority under which `webex_host` is reached by this client.
+    /// The authority by which this client reaches `webex_host`.
     fn place(&self, webex_host: &str) -> String {
         if let Some(place) = self.places.get(webex_host) {
             return place.clone();
@@ -196,11 +197,11 @@ pub(crate) fn is_webex_host(host: &str) -> bool {
     })
 }
 
-/// The path to route a request by, when it differs from the one on the wire.
+/// The path to route a request by, when it differs from the path on the wire.
 ///
-/// Requests to a Mobius host name name their instance by host; requests to `/api/v1/…` of any other
-/// host reach the first instance, as a cluster address does. Cluster discovery belongs to no instance
-/// then, so that it goes on working while instances are down.
+/// Requests to a Mobius host name their instance by host; requests to `/api/v1/…` of any other host
+/// reach the first instance, as a cluster address does. Cluster discovery then belongs to no
+/// instance, so that it works while instances are down.
 pub(crate) fn host_rewrite(host: &str, path: &str, instances: &[MobiusInstance]) -> Option<String> {
     let rest = path.strip_prefix("/api/v1/")?;
     if let Some(instance) = instances.iter().find(|instance| instance.host == host) {
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ip_address_gets_paths() {
+    fn an_ip_address_gets_the_paths_style() {
         let base = Base::new(true, "127.0.0.1:8443");
         assert_eq!(base.named("wdm", "/devices"), "https://127.0.0.1:8443/wdm/api/v1/devices");
         assert_eq!(base.mobius(&instance()), "https://127.0.0.1:8443/mobius/p1/api/v1");
@@ -239,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_service_can_have_a_place_of_its_own() {
+    fn a_service_can_have_an_authority_of_its_own() {
         let all = [instance()];
         let host = |name| host_named(name, &all).unwrap().to_owned();
         let place = |name, port| (host(name), format!("127.0.0.1:{port}"));
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webex_host_gets_hosts_and_keeps_its_port() {
+    fn a_webex_host_gets_the_hosts_style_and_keeps_its_port() {
         let base = Base::new(true, "u2c.wbx2.com");
         assert_eq!(base.named("wdm", ""), "https://wdm-a.wbx2.com/wdm/api/v1");
         assert_eq!(base.mobius(&instance()), "https://mobius-x.prod.infra.webex.com/api/v1");

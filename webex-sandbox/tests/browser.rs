@@ -1,4 +1,4 @@
-//! What a browser client needs: CORS, Webex host names, and the catalog in both formats.
+//! What a browser client needs: CORS, Webex host names, and both formats of the catalog.
 
 mod common;
 
@@ -41,7 +41,7 @@ async fn preflights_are_allowed_everywhere_but_at_the_control_api() {
     let control = preflight(&client, "/sandbox/users").await;
     assert_eq!(control.status(), 403);
     assert!(!control.headers().contains_key("access-control-allow-origin"));
-    // Preflights do not count as requests of a service.
+    // Preflights are not requests of a service.
     assert!(sandbox.requests().of(webex_sandbox::Service::Wdm).is_empty());
     assert_eq!(sandbox.requests().of(webex_sandbox::Other::preflight()).count(), 4);
 }
@@ -74,7 +74,7 @@ async fn answers_and_errors_carry_cors_headers() {
     assert!(!answer.headers().contains_key("access-control-allow-origin"));
 }
 
-/// A client that finds every Webex host name at the sandbox, on a port of its own or without one.
+/// A client that resolves every Webex host name to the sandbox, with or without a port in the URL.
 fn mapped(sandbox: &Sandbox) -> reqwest::Client {
     let address: SocketAddr = sandbox.origin().socket_addrs(|| None).unwrap()[0];
     let mut builder = reqwest::Client::builder()
@@ -205,7 +205,7 @@ async fn the_catalog_comes_in_both_formats() {
 }
 
 #[tokio::test]
-async fn the_limited_catalog_wants_one_selector_and_tells_little() {
+async fn the_limited_catalog_needs_one_selector_and_lists_little() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut client = Client::new(&sandbox);
     client.token = String::new();

@@ -1,4 +1,4 @@
-//! The service catalog: its two forms, several hosts, its size.
+//! The service catalog: its two formats, several hosts, its size.
 
 mod common;
 

@@ -92,7 +92,7 @@ async fn faults_are_added_listed_and_cleared() {
 }
 
 #[tokio::test]
-async fn everything_there_is_can_be_listed_and_ended() {
+async fn everything_can_be_listed_and_ended() {
     let (sandbox, client) = plain().await;
     let device = client.device().await;
     let line = client.line("primary-1", device["url"].as_str().unwrap()).await.json();
@@ -196,7 +196,7 @@ async fn settings_change_at_once_and_do_not_touch_the_control_api() {
 }
 
 #[tokio::test]
-async fn sign_in_can_be_steered() {
+async fn sign_in_can_be_controlled() {
     let (sandbox, client) = plain().await;
     let new =
         json!({"id": "app", "redirect_uris": ["https://a.example/cb"], "scopes": ["spark:all"]});
@@ -302,7 +302,7 @@ async fn one_call_takes_every_control() {
     assert_eq!(client.post("/sandbox/controls", clear).await.status, 204);
     assert_eq!(client.post("/sandbox/controls", json!("clear_requests")).await.status, 204);
     assert!(sandbox.requests().is_empty());
-    // What is not named stays as it is.
+    // Fields that are left out keep their values.
     let change = json!({"set_policies": {"mobius": {"line_limit": 3}}});
     sandbox.mobius_policy(|policy| policy.missed_keepalives = 9);
     let policies = client.post("/sandbox/controls", change).await.json();

@@ -1,4 +1,4 @@
-//! WDM and Mobius beyond the happy path: limits, versions, and the passing of time.
+//! WDM and Mobius beyond the happy path: limits, versions, and expiry.
 
 mod common;
 
@@ -18,7 +18,7 @@ async fn plain() -> (Sandbox, Client) {
     (sandbox, client)
 }
 
-/// Moves the paused clock and lets every task see it.
+/// Advances the paused clock and lets every task notice.
 async fn pass(time: Duration) {
     advance(time).await;
     for _ in 0..50 {
@@ -35,7 +35,7 @@ async fn a_refresh_keeps_the_device_and_moves_its_version() {
     let device = first.json();
     let url = device["url"].as_str().unwrap();
 
-    // Everything received goes back, with the same content: the version stays.
+    // Sending back the record unchanged keeps the version.
     let unchanged = client.send(Method::PUT, url, Some(device.clone())).await;
     assert_eq!(unchanged.status, 200);
     assert_eq!(unchanged.header("etag"), Some(etag.as_str()));
@@ -136,7 +136,7 @@ async fn devices_and_lines_of_others_cannot_be_touched() {
     assert_eq!(bobs.send(Method::POST, &format!("{uri}/status"), None).await.status, 404);
     let list = format!("/mobius/primary-1/api/v1/calling/web/devices?userid={}", client.user_id);
     assert_eq!(bobs.get(&list).await.status, 403);
-    // A registration in another's name is refused.
+    // A registration for another user is refused.
     let forged = Client { user_id: client.user_id.clone(), ..bobs };
     assert_eq!(forged.line("primary-1", url).await.status, 400);
 }
@@ -167,7 +167,7 @@ async fn a_line_ends_after_three_missed_keepalives() {
     pause();
     pass(Duration::from_secs(100)).await;
     resume();
-    // The third is late, but within the grace; it starts a new life.
+    // The third is late, but within the grace; it restarts the lifetime.
     assert_eq!(client.send(Method::POST, &status, None).await.status, 200);
     pause();
     pass(Duration::from_secs(104)).await;
@@ -179,7 +179,7 @@ async fn a_line_ends_after_three_missed_keepalives() {
 }
 
 #[tokio::test]
-async fn the_keepalive_interval_is_told_in_seconds() {
+async fn the_keepalive_interval_is_sent_in_seconds() {
     let sandbox = Sandbox::builder()
         .plain(true)
         .keepalive_interval(Duration::from_millis(250))
@@ -203,14 +203,14 @@ async fn registering_again_at_the_same_instance_keeps_the_line() {
     let elsewhere = client.line("backup-1", "https://x.example/1").await.json();
     assert_ne!(first["device"]["deviceId"], elsewhere["device"]["deviceId"]);
     assert_eq!(sandbox.lines().len(), 2);
-    // A line lives at its own instance.
+    // A line belongs to its own instance.
     let id = first["device"]["deviceId"].as_str().unwrap();
     let wrong = format!("/mobius/backup-1/api/v1/calling/web/devices/{id}/status");
     assert_eq!(client.send(Method::POST, &wrong, None).await.status, 404);
 }
 
 #[tokio::test]
-async fn beyond_the_limit_the_devices_in_the_way_are_told() {
+async fn a_refusal_beyond_the_limit_lists_the_registered_devices() {
     let (sandbox, client) = plain().await;
     sandbox.mobius_policy(|policy| policy.line_limit = Some(1));
     let old = client.line("primary-2", "https://x.example/old").await.json();
@@ -219,7 +219,7 @@ async fn beyond_the_limit_the_devices_in_the_way_are_told() {
     let in_the_way = &refused.json()["devices"][0];
     assert_eq!(in_the_way["uri"], old["device"]["uri"]);
     assert_eq!(in_the_way["clientDeviceUri"], "https://x.example/old");
-    // The device itself may move to another instance.
+    // The same device may move to another instance.
     assert_eq!(client.line("primary-1", "https://x.example/old").await.status, 200);
     client.delete(old["device"]["uri"].as_str().unwrap()).await;
 }
@@ -269,7 +269,7 @@ async fn instances_can_be_chosen() {
 }
 
 #[tokio::test]
-async fn answers_can_lack_what_they_must_have() {
+async fn answers_can_lack_required_fields() {
     let (sandbox, client) = plain().await;
     sandbox.mutate(Mutation::DeviceWithoutSocketUrl, true);
     assert!(client.device().await.get("webSocketUrl").is_none());
@@ -287,7 +287,7 @@ async fn answers_can_lack_what_they_must_have() {
 }
 
 #[tokio::test]
-async fn a_wait_that_is_in_vain_ends() {
+async fn a_wait_ends_when_the_condition_stays_false() {
     let (sandbox, _) = plain().await;
     pause();
     let error = sandbox.wait_for(|s| !s.lines().is_empty()).await.unwrap_err();

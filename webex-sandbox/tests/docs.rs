@@ -1,5 +1,5 @@
-//! docs/sandbox.md says what the code does: its table of controls is the one the code tells, and each
-//! of its `curl` calls is one the control API takes.
+//! docs/sandbox.md matches the code: its table of controls is generated from the code, and the
+//! control API accepts each of its `curl` calls.
 
 mod common;
 
@@ -21,7 +21,7 @@ fn page() -> String {
     std::fs::read_to_string(path()).unwrap()
 }
 
-/// The fields of a shape: `a.b`, or `a` (`one`, `two`) where words are to choose from.
+/// The fields of a shape: `a.b`, or `a` (`one`, `two`) for a choice of words.
 fn fields(shape: &Value, prefix: &str, found: &mut Vec<String>) {
     match shape {
         Value::Object(inner) => {
@@ -65,7 +65,7 @@ async fn the_table_of_controls_is_that_of_the_code() {
 }
 
 #[tokio::test]
-async fn the_calls_of_the_page_are_taken() {
+async fn the_calls_of_the_page_are_accepted() {
     let sandbox = Sandbox::builder().plain(true).start().await.unwrap();
     let client = Client::new(&sandbox);
     let mut calls = 0;
@@ -87,7 +87,7 @@ async fn the_calls_of_the_page_are_taken() {
             continue;
         }
         let answer = client.send(method, &format!("/sandbox{path}"), body).await;
-        // What a call is about need not exist; that there is such a call must be so.
+        // The target of a call need not exist, but the call itself must.
         assert!(answer.status < 300 || answer.status == 404, "{line}: {answer:?}");
         assert!(!answer.text.contains("no such call"), "{line}: {answer:?}");
         calls += 1;

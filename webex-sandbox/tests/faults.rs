@@ -40,7 +40,7 @@ async fn faults_in_a_row_make_a_sequence() {
     for _ in 0..5 {
         seen.push(client.get("/v1/people/me").await.status);
     }
-    // The first lets one pass; that one meets the second.
+    // The first fault skips one request, which the second fault takes.
     assert_eq!(seen, [404, 500, 500, 200, 200]);
 }
 
@@ -136,7 +136,7 @@ async fn an_instance_that_is_down_answers_nothing_until_it_is_up() {
     let ping = "/mobius/primary-1/api/v1/ping";
     assert!(client.try_send(Method::GET, ping, None).await.is_err());
     assert_eq!(client.get("/mobius/primary-2/api/v1/ping").await.status, 200);
-    // Discovery at the cluster address goes on.
+    // Discovery at the cluster address still works.
     let discovery = "/api/v1/calling/web/?regionCode=a&countryCode=b";
     assert_eq!(client.get(discovery).await.status, 200);
     sandbox.up("primary-1");
@@ -173,7 +173,7 @@ async fn a_new_connection_can_be_slow() {
     client.get("/v1/people/me").await;
     assert!(start.elapsed() >= latency);
     let start = Instant::now();
-    client.get("/v1/people/me").await; // the connection is there already
+    client.get("/v1/people/me").await; // the connection is already open
     assert!(start.elapsed() < latency);
 }
 

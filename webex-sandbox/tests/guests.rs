@@ -1,4 +1,4 @@
-//! Guests: made by a service app, and signed in by a JWT.
+//! Guests: created by a service app, and signed in by a JWT.
 
 mod common;
 
@@ -41,7 +41,7 @@ async fn a_service_app_makes_guests() {
     let again = text(&service.post("/v1/guests/token", wish.clone()).await.json(), "accessToken");
     let again = Client { token: again, ..client.clone() }.get("/v1/people/me").await.json();
     assert_eq!(again["id"], me["id"]);
-    // A person's token has not the scope; a service's token is no person.
+    // A person's token lacks the scope; a service's token belongs to no person.
     assert_eq!(client.post("/v1/guests/token", wish).await.status, 403);
     assert_eq!(service.get("/v1/people/me").await.status, 401);
 }

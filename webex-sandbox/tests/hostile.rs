@@ -1,4 +1,4 @@
-//! What a hostile or broken cloud can be made to send.
+//! Everything that a hostile or broken cloud can send.
 
 mod common;
 
@@ -80,7 +80,7 @@ async fn a_request_can_be_sent_elsewhere_in_every_way() {
 }
 
 #[tokio::test]
-async fn addresses_can_be_foreign_wherever_they_are_told() {
+async fn addresses_can_be_foreign_in_every_answer() {
     let (sandbox, client) = plain().await;
     for (format, list) in [("hostmap", "/hostCatalog"), ("U2CV2", "/services")] {
         sandbox.fail(U2c::postauth()).foreign("evil.example:1").once();
@@ -99,7 +99,7 @@ async fn addresses_can_be_foreign_wherever_they_are_told() {
     assert!(told("url").starts_with("http://evil.example/wdm/"));
     assert!(told("webSocketUrl").starts_with("ws://evil.example/"));
 
-    // Refusals tell addresses too.
+    // Refusals contain addresses too.
     sandbox.mobius_policy(|policy| policy.line_limit = Some(1));
     assert_eq!(client.line("primary-1", "https://x.example/1").await.status, 200);
     sandbox.fail(Mobius::register()).foreign("evil.example").once();
@@ -107,7 +107,7 @@ async fn addresses_can_be_foreign_wherever_they_are_told() {
     let uri = full.json()["devices"][0]["uri"].as_str().unwrap().to_owned();
     assert_eq!((full.status, uri.starts_with("http://evil.example/")), (403, true));
 
-    // And one value alone, `null` too.
+    // A single value can be set, also to `null`.
     sandbox.fail(U2c::postauth()).set("/serviceLinks/wdm", json!(null)).once();
     let links = client.get("/u2c/api/v1/catalog?format=hostmap").await.json();
     let links = links["serviceLinks"].as_object().unwrap().clone();
@@ -115,7 +115,7 @@ async fn addresses_can_be_foreign_wherever_they_are_told() {
 }
 
 #[tokio::test]
-async fn an_answer_can_be_too_much() {
+async fn an_answer_can_be_oversized() {
     let (sandbox, client) = plain().await;
     sandbox.fail(Hydra::me()).fill(Fill::WideMib(3)).once();
     let wide = client.get("/v1/people/me").await;
@@ -147,7 +147,7 @@ async fn an_answer_can_be_too_much() {
 }
 
 #[tokio::test]
-async fn a_network_can_put_its_page_in_the_place_of_any_answer() {
+async fn a_captive_portal_can_replace_any_answer() {
     let (sandbox, client) = plain().await;
     sandbox.fail(Wdm::register()).portal().once();
     sandbox.fail(OAuth::token()).with(400).portal().once();
@@ -164,7 +164,7 @@ async fn a_network_can_put_its_page_in_the_place_of_any_answer() {
 }
 
 #[tokio::test]
-async fn what_was_asked_can_be_done_and_the_answer_be_another_or_none() {
+async fn a_request_can_take_effect_and_its_answer_be_replaced_or_lost() {
     let (sandbox, client) = plain().await;
     let device = client.device().await;
     let url = device["url"].as_str().unwrap();
@@ -184,7 +184,7 @@ async fn what_was_asked_can_be_done_and_the_answer_be_another_or_none() {
 }
 
 #[tokio::test]
-async fn answers_can_tell_a_wrong_time() {
+async fn answers_can_report_a_wrong_time() {
     let (sandbox, client) = plain().await;
     sandbox.set_clock_skew(-86_400);
     let date = client.get("/v1/region").await.header("date").unwrap().to_owned();
@@ -209,13 +209,13 @@ async fn kept_connections_can_be_closed_used_or_not() {
         (sandbox.origin().host_str().unwrap().to_owned(), sandbox.origin().port().unwrap());
     let unused = tokio::net::TcpStream::connect((host, port)).await.unwrap();
     sandbox.set_idle_limit(Some(Duration::from_millis(20)));
-    // It ends without a byte.
+    // It ends without receiving a byte.
     unused.readable().await.unwrap();
     assert_eq!(unused.try_read(&mut [0; 16]).unwrap(), 0);
-    // A request under way is not cut off, however long it takes.
+    // A request in flight is not cut off, however long it takes.
     sandbox.fail(Hydra::me()).delay(Duration::from_millis(100)).once();
     assert_eq!(client.get("/v1/people/me").await.status, 200);
-    // Nor is a socket.
+    // Neither is a socket.
     sandbox.set_idle_limit(None);
     let connection = |sandbox: &Sandbox| sandbox.requests().last().unwrap().connection();
     client.get("/v1/region").await;
@@ -227,7 +227,7 @@ async fn kept_connections_can_be_closed_used_or_not() {
 }
 
 #[tokio::test]
-async fn numbers_of_any_size_are_taken_or_refused() {
+async fn numbers_of_any_size_are_accepted_or_refused() {
     let (sandbox, client) = plain().await;
     let huge = u64::MAX;
     let device = json!({"deviceType": "WEB", "ttl": huge});
@@ -276,7 +276,7 @@ async fn numbers_of_any_size_are_taken_or_refused() {
         let answer = client.get(&format!("/sandbox{wait}")).await;
         assert!(matches!(answer.status, 200 | 400), "{wait}: {answer:?}");
     }
-    // All of it in use. The clients of the world see odd numbers, and no 500 and no end.
+    // All of them in use: clients see odd numbers, but no 500 and no crash.
     let mut socket_to = socket_to;
     socket_to.authorize(&client.token).await;
     assert_eq!(
@@ -299,7 +299,7 @@ async fn numbers_of_any_size_are_taken_or_refused() {
     ];
     assert_eq!(client.form("/v1/access_token", &client_grant).await.status, 200);
     for _ in 0..2 {
-        // A status that is none is answered with one that is.
+        // An invalid status is replaced by a valid one.
         assert!(client.get("/v1/region").await.status >= 200);
     }
     assert_eq!(client.get("/v1/region").await.status, 200);

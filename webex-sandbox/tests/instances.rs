@@ -1,4 +1,4 @@
-//! How single Mobius instances behave, and what becomes of their lines.
+//! The behaviour of single Mobius instances, and what happens to their lines.
 
 mod common;
 
@@ -24,7 +24,7 @@ async fn ping(client: &Client, instance: &str) -> bool {
 }
 
 #[tokio::test]
-async fn each_can_be_gone_in_its_own_way() {
+async fn each_instance_can_be_down_in_its_own_way() {
     let (sandbox, client) = plain().await;
     for outage in [Outage::Refuse, Outage::Reset] {
         sandbox.instance("primary-1", |it| {
@@ -44,7 +44,7 @@ async fn each_can_be_gone_in_its_own_way() {
 }
 
 #[tokio::test]
-async fn a_slow_one_takes_its_time() {
+async fn a_slow_instance_answers_late() {
     let (sandbox, client) = plain().await;
     let delay = Duration::from_millis(250);
     sandbox.instance("primary-1", |it| it.delay = delay);
@@ -57,7 +57,7 @@ async fn a_slow_one_takes_its_time() {
 }
 
 #[tokio::test]
-async fn a_full_one_names_the_lines_it_holds() {
+async fn a_full_instance_lists_the_lines_it_holds() {
     let (sandbox, client) = plain().await;
     let held = client.line("primary-1", OTHER).await.json()["device"].clone();
     sandbox.instance("primary-1", |it| it.line_limit = Some(1));
@@ -67,18 +67,18 @@ async fn a_full_one_names_the_lines_it_holds() {
     assert_eq!((&body["errorCode"], body["devices"].as_array().unwrap().len()), (&json!(101), 1));
     assert_eq!(body["devices"][0]["deviceId"], held["deviceId"]);
     assert_eq!(body["devices"][0]["clientDeviceUri"], OTHER);
-    // Its own line may come again, and the other servers have room.
+    // The same line may register again, and the other servers have room.
     assert_eq!(client.line("primary-1", OTHER).await.status, 200);
     assert_eq!(client.line("primary-2", OWN).await.status, 200);
 
-    // Full for everybody, whoever is there.
+    // With a limit of 0 it is full for everybody.
     sandbox.instance("backup-1", |it| it.line_limit = Some(0));
     let refused = client.line("backup-1", OWN).await;
     assert_eq!((refused.status, &refused.json()["devices"]), (403, &json!([])));
 }
 
 #[tokio::test]
-async fn a_forgetful_one_does_not_know_its_lines() {
+async fn a_forgetful_instance_answers_keepalives_with_404() {
     let (sandbox, client) = plain().await;
     sandbox.instance("primary-1", |it| it.forgetful = true);
     let line = client.line("primary-1", OWN).await.json();
@@ -88,7 +88,7 @@ async fn a_forgetful_one_does_not_know_its_lines() {
 }
 
 #[tokio::test]
-async fn each_tells_its_own_intervals() {
+async fn each_instance_sends_its_own_intervals() {
     let (sandbox, client) = plain().await;
     let change = json!({
         "keepalive_interval": 5, "rehoming_interval_min": 1, "rehoming_interval_max": 2,
@@ -103,7 +103,7 @@ async fn each_tells_its_own_intervals() {
     assert_eq!(told(&answer), [5, 1, 2]);
     assert_eq!(told(&client.line("primary-1", OWN).await.json()), [30, 60, 120]);
 
-    // What a change does not name stays; what it names wrongly is refused.
+    // Fields that a change leaves out keep their values; wrong ones are refused.
     assert_eq!(client.send(Method::PUT, path, Some(json!({"down": true}))).await.status, 204);
     let shown = client.get("/sandbox").await.json()["mobius_instances"][2].clone();
     assert_eq!((&shown["name"], &shown["down"]), (&json!("backup-1"), &json!(true)));
@@ -133,7 +133,7 @@ async fn a_user_has_a_line_for_each_service() {
 }
 
 #[tokio::test]
-async fn a_dropped_line_is_told_by_an_event() {
+async fn a_dropped_line_is_reported_by_an_event() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::new(&sandbox);
     let device = client.device().await;

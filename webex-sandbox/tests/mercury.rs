@@ -276,7 +276,7 @@ async fn an_ordinary_event_can_come_before_the_first_frame() {
 }
 
 #[tokio::test]
-async fn a_socket_can_be_accepted_and_never_told_so() {
+async fn a_socket_can_be_authorized_without_a_first_frame() {
     let t = setup().await;
     t.sandbox.fail(Mercury::authorize()).delay(Duration::from_secs(3600)).once();
     let mut socket = MercuryClient::open(&t.sandbox, &t.device, "").await;
@@ -338,6 +338,6 @@ async fn latency_delays_each_answered_frame_once() {
     for id in ["a", "b", "c"] {
         assert_eq!(socket.next().await["id"], id);
     }
-    // Side by side, not one after another.
+    // In parallel, not one after another.
     assert!(start.elapsed() >= latency && start.elapsed() < 2 * latency, "{:?}", start.elapsed());
 }

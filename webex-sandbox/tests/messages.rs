@@ -1,4 +1,4 @@
-//! What bots need: messages, and sockets that ask for nothing special.
+//! What bots need: messages, and sockets without special options.
 
 mod common;
 
@@ -14,7 +14,7 @@ async fn sandbox() -> (Sandbox, Client) {
 }
 
 #[tokio::test]
-async fn a_message_is_told_by_an_event_and_read_by_rest() {
+async fn a_message_is_announced_by_an_event_and_read_by_rest() {
     let (sandbox, client) = sandbox().await;
     let device = client.device().await;
     let (mut socket, _) = MercuryClient::authorized(&sandbox, &device, &client.token).await;
@@ -27,7 +27,7 @@ async fn a_message_is_told_by_an_event_and_read_by_rest() {
     assert_eq!(activity["actor"]["emailAddress"], "bob@example.com");
     assert!(!event.to_string().contains("hello"), "the text is encrypted in events: {event}");
 
-    // By the id of the activity, the conversation service tells the public one.
+    // The conversation service returns the public id for the id of the activity.
     let id = activity["id"].as_str().unwrap();
     let public = client.get(&format!("/conversation/api/v1/messages/{id}")).await.json();
     let public = public["id"].as_str().unwrap();
@@ -39,7 +39,7 @@ async fn a_message_is_told_by_an_event_and_read_by_rest() {
 }
 
 #[tokio::test]
-async fn an_answer_is_taken_when_it_says_where_it_goes() {
+async fn a_message_is_accepted_when_it_names_a_recipient() {
     let (_sandbox, client) = sandbox().await;
     let answer =
         client.post("/v1/messages", json!({"toPersonEmail": "bob@x.y", "text": "hi"})).await;
@@ -65,7 +65,7 @@ async fn a_socket_that_asks_for_nothing_gets_a_ping_and_binary_frames() {
 }
 
 #[tokio::test]
-async fn the_socket_may_be_elsewhere_than_the_rest() {
+async fn the_socket_may_have_an_origin_of_its_own() {
     let policy =
         WdmPolicy { socket_origin: Some("ws://localhost:1".to_owned()), ..WdmPolicy::default() };
     let sandbox = Sandbox::builder().plain(true).wdm_policy(policy).start().await.unwrap();

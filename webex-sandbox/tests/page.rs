@@ -1,4 +1,4 @@
-//! The page's files as a browser gets them, and what the control API offers for it.
+//! The page's files as a browser gets them, and the parts of the control API that it uses.
 
 mod common;
 
@@ -35,7 +35,7 @@ async fn browsers_get_the_page_and_programs_the_overview() {
         }
     }
     assert_eq!(client.get("/sandbox/page/other.js").await.status, 404);
-    // A page of another site may not even show it in a frame.
+    // Another site may not show the page in a frame.
     let foreign = client.http.get(sandbox.url("/sandbox/")).header("sec-fetch-site", "cross-site");
     assert_eq!(foreign.header("accept", BROWSER).send().await.unwrap().status(), 403);
 }
@@ -73,7 +73,7 @@ async fn the_page_loads_its_own_files_and_nothing_else() {
     assert_eq!(seen.len(), 7, "{seen:?}");
 }
 
-/// What follows `mark` up to the next quotation mark, each with a leading slash.
+/// Every text between `mark` and the next quotation mark, with a leading slash.
 fn quoted<'a>(text: &'a str, mark: &'a str) -> impl Iterator<Item = String> + 'a {
     text.split(mark)
         .skip(1)
@@ -120,7 +120,7 @@ async fn lists_come_in_parts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn lines_tell_when_the_next_keepalive_is_due() {
+async fn lines_show_when_the_next_keepalive_is_due() {
     let (_sandbox, client) = plain().await;
     let line = client.line("primary-1", "https://x.example/1").await.json();
     let due = async || {

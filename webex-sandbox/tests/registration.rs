@@ -138,7 +138,7 @@ async fn a_request_without_a_live_token_is_refused_by_every_service() {
         assert_eq!(answer.status, 401, "{path}");
         assert_eq!(answer.json()["trackingId"], "test_1");
     }
-    // Region discovery and the limited catalog are for everybody.
+    // Region discovery and the limited catalog need no token.
     assert_eq!(client.get("/v1/region").await.status, 200);
     let limited = "/u2c/api/v1/limited/catalog?orgId=x&format=hostmap";
     assert_eq!(client.get(limited).await.status, 200);

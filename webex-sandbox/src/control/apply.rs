@@ -11,7 +11,7 @@ use crate::{
     exchange::reply::merge_patch,
     seconds,
     state::{
-        instances::InstanceConduct,
+        instances::InstanceBehaviour,
         messages::Message,
         policy::Policies,
         sockets::{SocketCommand, SocketControl},
@@ -21,13 +21,13 @@ use crate::{
     world::{Change, World},
 };
 
-/// The event that says that Mobius has dropped a registration.
+/// Event by which Mobius reports that it has dropped a registration.
 const REGISTRATION_DOWN: &str = "registration.down";
 
 type Result = std::result::Result<Outcome, ControlError>;
 
-/// Reads a control from JSON and applies it. What `set_policies` and `set_instance` do not name stays
-/// as it is.
+/// Reads a control from JSON and applies it. Fields that `set_policies` and `set_instance` leave
+/// out keep their values.
 ///
 /// # Errors
 /// [`ControlError`].
@@ -41,9 +41,9 @@ pub(crate) fn apply_json(world: &World, mut control: Value) -> Result {
     } else if let Some(body) = control.get_mut("set_instance") {
         let name = body.get("instance").and_then(Value::as_str).unwrap_or_default();
         let instance = world.instance(name).ok_or(ControlError::Unknown)?;
-        let mut conduct = serde_json::to_value(instance.conduct()).map_err(malformed)?;
-        merge_patch(&mut conduct, body.get("conduct").unwrap_or(&json!({})));
-        body["conduct"] = conduct;
+        let mut behaviour = serde_json::to_value(instance.behaviour()).map_err(malformed)?;
+        merge_patch(&mut behaviour, body.get("behaviour").unwrap_or(&json!({})));
+        body["behaviour"] = behaviour;
     }
     apply(world, serde_json::from_value(control).map_err(malformed)?)
 }
@@ -51,7 +51,7 @@ pub(crate) fn apply_json(world: &World, mut control: Value) -> Result {
 /// Applies a control.
 ///
 /// # Errors
-/// [`ControlError::Unknown`] when what it is about does not exist.
+/// [`ControlError::Unknown`] when its target does not exist.
 pub(crate) fn apply(world: &World, control: Control) -> Result {
     match control {
         Control::AddUser(user) => {
@@ -123,7 +123,7 @@ pub(crate) fn apply(world: &World, control: Control) -> Result {
             world.changed(|| Change::FaultsChanged);
             Ok(Outcome::Done)
         }
-        Control::SetInstance { instance, conduct } => set_instance(world, instance, conduct),
+        Control::SetInstance { instance, behaviour } => set_instance(world, instance, behaviour),
         Control::SetLatency { request, connection } => {
             set_latency(world, request, connection);
             Ok(Outcome::Done)
@@ -154,28 +154,28 @@ pub(crate) fn apply(world: &World, control: Control) -> Result {
     }
 }
 
-/// Changes the rules in force; what other calls change meanwhile is not lost.
+/// Changes the rules in force. Changes made by concurrent calls are kept.
 pub(crate) fn edit_policies(world: &World, change: impl FnOnce(&mut Policies)) {
     let _editing = world.editing.lock();
     let mut policies = world.policies.read().clone();
     change(&mut policies);
-    // Rules can always be set.
+    // Setting the rules cannot fail.
     let _ = apply(world, Control::SetPolicies(Box::new(policies)));
 }
 
 /// Changes how a Mobius instance behaves.
 ///
 /// # Errors
-/// [`ControlError::Unknown`] when there is none of that name.
+/// [`ControlError::Unknown`] when no instance has that name.
 pub(crate) fn edit_instance(
     world: &World,
     name: &str,
-    change: impl FnOnce(&mut InstanceConduct),
+    change: impl FnOnce(&mut InstanceBehaviour),
 ) -> Result {
     let _editing = world.editing.lock();
-    let mut conduct = world.instance(name).ok_or(ControlError::Unknown)?.conduct();
-    change(&mut conduct);
-    apply(world, Control::SetInstance { instance: name.to_owned(), conduct })
+    let mut behaviour = world.instance(name).ok_or(ControlError::Unknown)?.behaviour();
+    change(&mut behaviour);
+    apply(world, Control::SetInstance { instance: name.to_owned(), behaviour })
 }
 
 fn known(is_known: bool) -> Result {
@@ -200,10 +200,10 @@ fn issue_token(world: &World, user: &str, lifetime: Option<Duration>) -> Result 
     Ok(Outcome::Token { token })
 }
 
-fn set_instance(world: &World, name: String, conduct: InstanceConduct) -> Result {
+fn set_instance(world: &World, name: String, behaviour: InstanceBehaviour) -> Result {
     let instance = world.instance(&name).ok_or(ControlError::Unknown)?;
-    let down = conduct.down;
-    instance.set_conduct(conduct);
+    let down = behaviour.down;
+    instance.set_behaviour(behaviour);
     world.changed(|| Change::InstanceSwitched { instance: name, down });
     Ok(Outcome::Done)
 }
@@ -225,7 +225,7 @@ fn place(world: &World, service: &str, authority: String) -> Result {
     Ok(Outcome::Done)
 }
 
-/// Tells all sockets of a user something; returns how many there are.
+/// Sends a command to every socket of a user. Returns how many sockets there were.
 fn send(world: &World, user_id: &str, command: impl Fn() -> SocketCommand) -> usize {
     let sockets = world.sockets.lock().of_user(user_id);
     sockets.iter().filter(|socket| socket.command(command())).count()
@@ -254,7 +254,7 @@ fn set_consent(world: &World, user: Option<String>, refusal: Option<String>) -> 
     Ok(Outcome::Done)
 }
 
-/// Ends a line as the real service would, which says so.
+/// Ends a line as the real service would, with the event that reports it.
 fn drop_line(world: &World, id: &str) -> Result {
     let line = world.lines.lock().get(id).map(|entry| entry.line.clone());
     let line = line.filter(|_| world.remove_line(id, false)).ok_or(ControlError::Unknown)?;

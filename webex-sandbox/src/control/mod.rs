@@ -1,12 +1,12 @@
-//! Control: everything that can be told to a running sandbox.
+//! Control: everything that a running sandbox can be made to do.
 //!
 //! ```text
 //! Sandbox (Rust) ───────────────────────┐
 //! /sandbox/… (HTTP) ──► http::change ───┴──► Control ──► apply ──► World
 //! ```
 //!
-//! [`Control`] is the one list of it. Both ways in make a `Control` and have it applied; what a
-//! control takes is told by the type itself ([`shape`]), so that no list beside it can be forgotten.
+//! [`Control`] is the only list. Both entry points build a `Control` and have it applied. [`shape`]
+//! derives the fields of each control from the type itself, so that no second list can fall behind.
 
 pub(crate) mod apply;
 pub(crate) mod http;
@@ -22,7 +22,7 @@ use crate::{
     state::{
         clients::OAuthClient,
         fault::Fault,
-        instances::InstanceConduct,
+        instances::InstanceBehaviour,
         mutations::Mutation,
         policy::Policies,
         sockets::SocketControl,
@@ -30,7 +30,7 @@ use crate::{
     },
 };
 
-/// Something that can be told to a sandbox; applied by [`Sandbox::control`](crate::Sandbox::control).
+/// A command to a running sandbox; applied by [`Sandbox::control`](crate::Sandbox::control).
 ///
 /// In JSON it is an object with one field: `{"expire_token": {"token": "…", "after_s": 5}}`; one
 /// without fields is text: `"clear_faults"`. Durations are seconds.
@@ -44,7 +44,7 @@ pub enum Control {
     IssueToken {
         /// User id.
         user: String,
-        /// How long it is valid; `None` for ever.
+        /// How long it is valid; `None` means for ever.
         #[serde(default, rename = "lifetime_s", with = "seconds::optional")]
         lifetime: Option<Duration>,
     },
@@ -81,7 +81,7 @@ pub enum Control {
         /// The `data` of the envelope.
         data: Value,
     },
-    /// Lets somebody write a message to a user.
+    /// Writes a message to a user.
     WriteMessage {
         /// Id of the user who gets it.
         user: String,
@@ -92,12 +92,12 @@ pub enum Control {
     },
     /// Adds an OAuth client, or replaces the one with the same id.
     AddClient(OAuthClient),
-    /// Sets who signs in at the authorize page, and whether they agree.
+    /// Sets who signs in at the authorize page, and whether they consent.
     SetConsent {
-        /// User id; `None` leaves who it is.
+        /// User id; `None` keeps the current one.
         #[serde(default)]
         user: Option<String>,
-        /// The error code of a refusal; `None` agrees.
+        /// The error code of a refusal; `None` consents.
         #[serde(default)]
         refusal: Option<String>,
     },
@@ -107,20 +107,20 @@ pub enum Control {
         user_code: String,
         /// Whether it is confirmed.
         approve: bool,
-        /// Id of the user who confirms; `None` for the default user.
+        /// Id of the user who confirms; `None` means the default user.
         #[serde(default)]
         user: Option<String>,
     },
-    /// Ends a WDM device as if its time were up.
+    /// Ends a WDM device as if its lifetime were over.
     ExpireDevice {
         /// Last part of the device URL.
         device: String,
     },
-    /// Makes a WDM device look as if its client had not refreshed it for so long.
+    /// Makes a WDM device look as if its client had not refreshed it for a while.
     AgeDevice {
         /// Last part of the device URL.
         device: String,
-        /// For how long.
+        /// For how long it was not refreshed.
         #[serde(rename = "unused_s", with = "seconds")]
         unused: Duration,
     },
@@ -129,16 +129,16 @@ pub enum Control {
         /// Id of the registration.
         line: String,
     },
-    /// Ends a line and tells its client so: `registration.down`.
+    /// Ends a line and sends its client `registration.down`.
     DropLine {
         /// Id of the registration.
         line: String,
     },
-    /// Tells a Mercury socket what to do.
+    /// Sends a command to a Mercury socket.
     Socket {
         /// Number of the socket.
         socket: u64,
-        /// What.
+        /// The command.
         command: SocketControl,
     },
     /// Forgets the requests received so far.
@@ -152,36 +152,36 @@ pub enum Control {
     },
     /// Ends all faults.
     ClearFaults,
-    /// Sets how a Mobius instance behaves. Over HTTP, what is not named stays as it is.
+    /// Sets how a Mobius instance behaves. Over HTTP, fields that are left out keep their values.
     SetInstance {
         /// Name of the instance.
         instance: String,
-        /// How.
-        conduct: InstanceConduct,
+        /// Its behaviour.
+        behaviour: InstanceBehaviour,
     },
-    /// Sets added delays.
+    /// Sets the added delays.
     SetLatency {
-        /// Before each answer; `None` leaves it.
+        /// Before each answer; `None` keeps the current delay.
         #[serde(default, rename = "request_s", with = "seconds::optional")]
         request: Option<Duration>,
-        /// Before each new connection is served; `None` leaves it.
+        /// Before each new connection is served; `None` keeps the current delay.
         #[serde(default, rename = "connection_s", with = "seconds::optional")]
         connection: Option<Duration>,
     },
-    /// Sets how far the clock is off that answers tell (`Date`).
+    /// Sets the error of the clock that answers report (`Date`).
     SetClock {
-        /// Seconds; positive is ahead.
+        /// Seconds; positive means ahead.
         skew_s: i64,
     },
     /// Closes connections that have had no request under way for a while.
     SetConnections {
-        /// How long; `None` lets them live.
+        /// How long; `None` keeps them open.
         #[serde(default, rename = "idle_s", with = "seconds::optional")]
         idle: Option<Duration>,
     },
-    /// Switches breaches of the protocol on and off; those not named stay as they are.
+    /// Switches breaches of the protocol on and off; those left out do not change.
     SetMutations(BTreeMap<Mutation, bool>),
-    /// Sets the rules of all services. Over HTTP, what is not named stays as it is.
+    /// Sets the rules of all services. Over HTTP, fields that are left out keep their values.
     SetPolicies(Box<Policies>),
     /// Hands out URLs of a service with this authority from now on.
     Place {
@@ -192,12 +192,12 @@ pub enum Control {
     },
 }
 
-/// What came of a control. In JSON an object, or nothing at all.
+/// The result of a control. In JSON an object, or no body at all.
 #[derive(Debug, Clone, Serialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// Nothing to tell.
+    /// Done; there is nothing to return.
     Done,
     /// The user that was added.
     User(User),
@@ -215,17 +215,17 @@ pub enum Outcome {
     },
     /// An event was sent.
     Sent {
-        /// To so many sockets.
+        /// Number of sockets that it was sent to.
         sockets: usize,
     },
-    /// Tokens were given a time to expire.
+    /// Tokens were given an expiry time.
     Expired {
-        /// So many.
+        /// Number of tokens.
         expired: usize,
     },
     /// Tokens were revoked.
     Revoked {
-        /// So many.
+        /// Number of tokens.
         revoked: usize,
     },
     /// The rules now in force.
@@ -236,10 +236,10 @@ pub enum Outcome {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ControlError {
-    /// There is no user, device, line, socket, fault, instance, service or token of that name.
+    /// No user, device, line, socket, fault, instance, service or token has that name.
     #[error("Nothing has that name or id.")]
     Unknown,
-    /// The JSON is not that of a control.
+    /// The JSON is not a control.
     #[error("{0}")]
     Malformed(String),
 }

@@ -1,7 +1,7 @@
-//! What a type takes as JSON, told by its own `Deserialize`.
+//! Describes the JSON that a type accepts, derived from its `Deserialize`.
 //!
-//! A deserializer without input: it offers every field and every variant that the type knows, and
-//! notes them. So the list of controls is that of the code.
+//! A deserializer without input: it offers every field and every variant that the type accepts, and
+//! records them. The list of controls therefore always matches the code.
 
 use std::fmt;
 
@@ -11,26 +11,26 @@ use serde::de::{
 };
 use serde_json::{Map, Value};
 
-/// What a type takes: an object of its fields or variants, an array of the words to choose from, or
-/// the kind of a single value.
+/// Returns what a type accepts: an object of its fields or variants, an array of the words to
+/// choose from, or the kind of a single value.
 pub(crate) fn of<T: for<'de> Deserialize<'de>>() -> Value {
     let mut shape = Shape::Unknown;
     loop {
         let mut more = false;
-        // The value made on the way has served its purpose; a type that takes none shows as null.
+        // The deserialized value is not needed. A type that accepts no value is described as null.
         if T::deserialize(Walk { shape: &mut shape, more: &mut more }).is_err() || !more {
             return shape.into_json();
         }
     }
 }
 
-/// What is known so far of a type.
+/// What is known of a type so far.
 #[derive(Debug)]
 enum Shape {
     Unknown,
     Value(&'static str),
     Fields(Vec<(String, Shape)>),
-    /// An enum. One variant can be looked at in one walk; `next` is the one whose turn it is.
+    /// An enum. One walk visits one variant; `next` is the variant to visit.
     Choice {
         variants: Vec<(&'static str, Shape)>,
         next: usize,
@@ -55,7 +55,7 @@ impl Shape {
         }
     }
 
-    /// The field of this name, made when new.
+    /// Returns the field of this name; adds it when it is new.
     fn field(&mut self, name: &str) -> &mut Self {
         if !matches!(self, Self::Fields(_)) {
             *self = Self::Fields(Vec::new());
@@ -72,7 +72,7 @@ impl Shape {
 /// One walk through a type.
 struct Walk<'a> {
     shape: &'a mut Shape,
-    /// Set when there are variants that no walk has been through.
+    /// Set when a variant has not been visited yet.
     more: &'a mut bool,
 }
 
@@ -142,7 +142,7 @@ impl<'de> Deserializer<'de> for Walk<'_> {
 
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stuck> {
         self.value("text");
-        // A name for everything where names are wanted, and a text like any other elsewhere.
+        // Where names are expected, this stands for any name; elsewhere it is an ordinary text.
         visitor.visit_str("*")
     }
 
@@ -174,7 +174,7 @@ impl<'de> Deserializer<'de> for Walk<'_> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// A list has one item, which shows when it is a choice.
+    /// Offers one item, so that an item that is an enum is recorded.
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stuck> {
         let Walk { shape, more } = self;
         let mut more_in_item = false;
@@ -201,7 +201,7 @@ impl<'de> Deserializer<'de> for Walk<'_> {
         Err(Stuck)
     }
 
-    /// A map has one entry, for the sake of its keys: they may be a choice.
+    /// Offers one entry, so that keys that are an enum are recorded.
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Stuck> {
         let Walk { shape, more } = self;
         let walk = Walk { shape: &mut *shape, more };
@@ -271,7 +271,7 @@ impl<'de> MapAccess<'de> for Entries<'_> {
             if self.at > 0 {
                 return Ok(None);
             }
-            // The keys are noted; of the values only that there are some.
+            // Records the keys; values are only read.
             let key = Walk { shape: self.walk.shape, more: self.walk.more };
             return seed.deserialize(key).map(Some);
         }

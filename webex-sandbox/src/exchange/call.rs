@@ -26,9 +26,9 @@ pub(crate) struct Call {
     pub(crate) body: Bytes,
     /// The bearer token as sent, if any.
     pub(crate) token: Option<String>,
-    /// The fault taken for this request, for handlers with a life after the answer.
+    /// The fault that applies to this request, for handlers that go on after the answer.
     pub(crate) fault: Option<Fault>,
-    /// Present when the client asked for an upgrade.
+    /// Set when the client asked for an upgrade.
     pub(crate) upgrade: Option<OnUpgrade>,
     pub(super) user: Option<Arc<User>>,
     pub(super) params: Params,
@@ -36,10 +36,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The user of the token. Operations that need one are not called without.
+    /// The user of the token. Operations that need a user are only called with one.
     ///
     /// # Errors
-    /// The 401 answer, for tokens that belong to no person.
+    /// The 401 answer, for tokens that do not belong to a person.
     pub(crate) fn user(&self) -> Result<&Arc<User>, Reply> {
         self.user.as_ref().ok_or_else(Reply::unauthorized)
     }
@@ -76,7 +76,7 @@ impl Call {
     /// The Mobius instance of the path.
     ///
     /// # Errors
-    /// The 404 answer when there is none of that name.
+    /// The 404 answer when no instance has that name.
     pub(crate) fn instance(&self) -> Result<&Instance, Reply> {
         self.world.instance(self.param("instance")).ok_or_else(|| Reply::not_found("Instance"))
     }

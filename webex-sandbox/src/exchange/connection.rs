@@ -20,7 +20,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The connection a request came on; travels in the request's extensions.
+/// The connection of a request; part of the request's extensions.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connection {
     /// Counted from 1.
@@ -34,7 +34,7 @@ impl Connection {
         Self { id, ..Self::default() }
     }
 
-    /// Waits until the connection is to end at once.
+    /// Waits until [`Connection::reset`] is called.
     pub(crate) async fn ended(&self) {
         self.end.now.notified().await;
     }
@@ -45,13 +45,13 @@ impl Connection {
         self.end.now.notify_one();
     }
 
-    /// Notes that a request is under way until what is returned is dropped.
+    /// Marks a request as in flight until the returned guard is dropped.
     pub(crate) fn request(&self) -> UnderWay {
         self.under_way.send_modify(|count| *count += 1);
         UnderWay(Arc::clone(&self.under_way))
     }
 
-    /// Waits until no request has been under way for as long as the limit says.
+    /// Waits until no request has been in flight for as long as the limit.
     pub(crate) async fn idle(&self, mut limit: watch::Receiver<Option<Duration>>) {
         let mut under_way = self.under_way.subscribe();
         loop {
@@ -74,13 +74,13 @@ impl Connection {
         }
     }
 
-    /// Lets the connection end with RST when it is next closed.
+    /// Makes the next close of the connection send RST.
     pub(crate) fn reset_on_close(&self) {
         self.end.reset.store(true, Ordering::Release);
     }
 }
 
-/// A request under way on a connection.
+/// Guard of a request in flight on a connection.
 #[derive(Debug)]
 pub(crate) struct UnderWay(Arc<watch::Sender<usize>>);
 
@@ -96,7 +96,7 @@ struct End {
     now: Notify,
 }
 
-/// Marks a response that is not to be sent.
+/// Marks a response that must not be sent.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Abort;
 
@@ -116,7 +116,7 @@ impl fmt::Display for Abort {
 
 impl std::error::Error for Abort {}
 
-/// A TCP stream that can be told to end with RST.
+/// A TCP stream that can be closed with RST.
 pub(crate) struct Guarded {
     stream: TcpStream,
     end: Arc<End>,

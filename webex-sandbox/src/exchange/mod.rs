@@ -1,12 +1,12 @@
-//! One request and its answer: what all services have in common.
+//! One request and its answer: what all services share.
 //!
-//! A service lists its paths with [`route::route`]; each request then runs through
-//! [`conduct::conduct`], which calls the service's handler with a [`call::Call`] and sends the
-//! [`reply::Reply`] it returns.
+//! A service lists its paths with [`route::route`]. Each request then goes through
+//! [`pipeline::handle_request`], which calls the service's handler with a [`call::Call`] and sends
+//! the [`reply::Reply`] it returns.
 
 pub(crate) mod call;
-pub(crate) mod conduct;
 pub(crate) mod connection;
+pub(crate) mod pipeline;
 pub(crate) mod reply;
 pub(crate) mod route;
 pub(crate) mod script;

@@ -15,22 +15,23 @@ use serde_json::{Value, json};
 
 use crate::state::fault::Fill;
 
-/// An item of a wide list.
+/// One item of [`Fill::WideMib`].
 const WIDE: &str = "{\"\":0},";
 
-/// Deepest nesting sent.
+/// Limit of the nesting that is sent.
 const MAX_DEPTH: u64 = 64 * 1024 * 1024;
 
-/// Size of the pieces in which a body that is too much is sent, bytes.
+/// Size of the chunks in which an oversized body is sent, bytes.
 const PIECE: usize = 64 * 1024;
 
-/// An answer. Handlers return `Result<Reply, Reply>`: both sides are sent, `?` ends early.
+/// An answer. Handlers return `Result<Reply, Reply>`: both sides are sent, and `?` ends the handler
+/// early.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     pub(crate) payload: Payload,
-    /// What the body is filled up with.
+    /// Filler that makes the body oversized.
     pub(crate) fill: Option<Fill>,
 }
 
@@ -59,18 +60,18 @@ impl Reply {
         Self { status, ..Self::json(body) }
     }
 
-    /// 401 of a request without a live token.
+    /// 401 for a request without a live token.
     pub(crate) fn unauthorized() -> Self {
         Self::error(StatusCode::UNAUTHORIZED, "The access token is missing, expired or revoked.")
             .header(WWW_AUTHENTICATE, "Bearer")
     }
 
-    /// 404 of a thing that does not exist (any more).
+    /// 404 for a resource that does not exist, or no longer does.
     pub(crate) fn not_found(what: &str) -> Self {
         Self::error(StatusCode::NOT_FOUND, &format!("{what} not found."))
     }
 
-    /// 400 of a request that cannot be understood.
+    /// 400 for a request that cannot be parsed.
     pub(crate) fn bad_request(message: &str) -> Self {
         Self::error(StatusCode::BAD_REQUEST, message)
     }
@@ -80,7 +81,7 @@ impl Reply {
         self
     }
 
-    /// Adds a header; a value that cannot be one is left out.
+    /// Adds a header. An invalid value is left out.
     pub(crate) fn header(mut self, name: HeaderName, value: &str) -> Self {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.push((name, value));
@@ -88,7 +89,7 @@ impl Reply {
         self
     }
 
-    /// Sets a header in the place of those of its name; a value that cannot be one is left out.
+    /// Replaces the headers of this name. An invalid value is left out.
     pub(crate) fn replace_header(&mut self, name: HeaderName, value: &str) {
         if let Ok(value) = HeaderValue::from_str(value) {
             self.headers.retain(|(known, _)| *known != name);
@@ -103,7 +104,7 @@ impl Reply {
         }
     }
 
-    /// The HTTP form. Errors of the common shape get the request's tracking id.
+    /// Converts to HTTP. Errors of the common shape get the request's tracking id.
     pub(crate) fn into_response(self, tracking_id: Option<&str>) -> Response<Body> {
         let (body, content_type) = match self.payload {
             Payload::Empty if self.fill.is_none() => (Body::empty(), None),
@@ -132,7 +133,7 @@ impl Reply {
     }
 }
 
-/// A body of JSON, with the field that is too much at its end.
+/// A JSON body with the oversized field at its end.
 fn filled(value: &Value, fill: Option<Fill>) -> Body {
     let text = value.to_string();
     let (Some(fill), Some(open)) = (fill, text.strip_suffix('}')) else { return Body::from(text) };
@@ -143,7 +144,7 @@ fn filled(value: &Value, fill: Option<Fill>) -> Body {
             let items = mib.saturating_mul(1024 * 1024) / WIDE.len() as u64;
             ("[", WIDE, items, "0]}".to_owned())
         }
-        // Closed as deep as it was opened, in one piece while that is small.
+        // As many brackets close as were opened; a small body is sent in one chunk.
         Fill::Deep(depth) => {
             let depth = depth.min(MAX_DEPTH);
             let close = "]".repeat(usize::try_from(depth).unwrap_or_default());

@@ -10,7 +10,7 @@ use axum::{
 use http::Request;
 
 use crate::{
-    exchange::{call::Call, conduct::conduct, reply::Reply},
+    exchange::{call::Call, pipeline::handle_request, reply::Reply},
     operation::Operation,
     world::World,
 };
@@ -30,7 +30,7 @@ where
         filter,
         move |State(world): State<Arc<World>>, params: RawPathParams, request: Request<Body>| {
             let params = params.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
-            conduct(world, operation, params, request, handler.clone())
+            handle_request(world, operation, params, request, handler.clone())
         },
     )
 }

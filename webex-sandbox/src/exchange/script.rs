@@ -1,4 +1,4 @@
-//! What a fault makes of an answer.
+//! Applies faults to answers.
 
 use std::collections::BTreeSet;
 
@@ -23,7 +23,7 @@ const CISCO_LOCATION: HeaderName = HeaderName::from_static("cisco-location");
 /// Most entries that [`Entries`] makes.
 const MAX_ENTRIES: usize = 1_000_000;
 
-/// The answer that a fault gives in the place of the service's, if it gives one.
+/// Returns the answer that a fault sends instead of the service's, if it has one.
 pub(super) fn replacement(fault: &Fault, sent: &HeaderMap, body: &Bytes) -> Option<Reply> {
     let status = fault
         .status
@@ -32,7 +32,7 @@ pub(super) fn replacement(fault: &Fault, sent: &HeaderMap, body: &Bytes) -> Opti
         return Some(redirected(redirect, status));
     }
     if fault.quote || fault.portal {
-        let quoted = if fault.quote { quotation(sent, body) } else { String::new() };
+        let quoted = if fault.quote { echo(sent, body) } else { String::new() };
         return Some(if fault.portal {
             let page = PORTAL.replace("{}", &quoted);
             let status = status.unwrap_or(StatusCode::OK);
@@ -60,7 +60,7 @@ pub(super) fn replacement(fault: &Fault, sent: &HeaderMap, body: &Bytes) -> Opti
     })
 }
 
-/// What a fault changes about an answer, whichever it is.
+/// Applies what a fault changes about any answer, replaced or not.
 pub(super) fn change(fault: &Fault, reply: &mut Reply) {
     for (name, value) in &fault.headers {
         if let Ok(name) = HeaderName::try_from(name.as_str()) {
@@ -74,7 +74,7 @@ pub(super) fn change(fault: &Fault, reply: &mut Reply) {
     reply.fill = fault.fill;
 }
 
-/// What a fault changes about the JSON of an answer or frame.
+/// Applies what a fault changes about the JSON of an answer or frame.
 pub(crate) fn change_json(fault: &Fault, value: &mut Value, is_success: bool) {
     if let Some(patch) = fault.merge.as_ref().filter(|_| is_success) {
         merge_patch(value, patch);
@@ -111,13 +111,13 @@ fn redirected(redirect: &Redirect, status: Option<StatusCode>) -> Reply {
     }
 }
 
-/// A page such as networks show before they let anybody out.
+/// The page of a captive portal.
 const PORTAL: &str = "<!DOCTYPE html>\n<html><head><title>Welcome to the hotel</title></head>\n\
                       <body><h1>Sign in to use the network</h1><form method=\"post\">\
                       <input name=\"room\"><button>Accept</button></form><pre>{}</pre></body></html>\n";
 
-/// Everything the client sent that may be secret, each plain, percent-encoded and in base64.
-fn quotation(sent: &HeaderMap, body: &Bytes) -> String {
+/// Returns everything secret that the client may have sent, plain, percent-encoded and in base64.
+fn echo(sent: &HeaderMap, body: &Bytes) -> String {
     let mut parts: Vec<Vec<u8>> = Vec::new();
     if let Some(value) = sent.get(AUTHORIZATION) {
         parts.push(value.as_bytes().to_vec());
@@ -148,7 +148,7 @@ fn quotation(sent: &HeaderMap, body: &Bytes) -> String {
     format!("Not understood: {}", parts.join(" "))
 }
 
-/// The texts in a JSON value.
+/// Collects the texts in a JSON value.
 fn texts(value: &Value, found: &mut Vec<Vec<u8>>) {
     match value {
         Value::String(text) => found.push(text.clone().into_bytes()),
@@ -158,7 +158,7 @@ fn texts(value: &Value, found: &mut Vec<Vec<u8>>) {
     }
 }
 
-/// Sets the value at a path; the last field is made when it is not there.
+/// Sets the value at a path; a missing last field is added.
 fn set(value: &mut Value, path: &[String], new: &Value) {
     let Some((first, rest)) = path.split_first() else {
         *value = new.clone();
@@ -192,14 +192,14 @@ fn set(value: &mut Value, path: &[String], new: &Value) {
     }
 }
 
-/// Scheme, authority and the rest of a URL.
+/// Splits a URL into scheme, authority and the rest.
 fn url_parts(text: &str) -> Option<(&str, &str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
     Some((scheme, &rest[..end], &rest[end..]))
 }
 
-/// The authorities of the URLs in a value.
+/// Collects the authorities of the URLs in a value.
 fn authorities(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => {
@@ -211,7 +211,7 @@ fn authorities(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// Puts `to` in the place of each authority: in URLs, and in texts and names that are one.
+/// Replaces each authority by `to`: in URLs, and where a text or name is an authority.
 fn move_to(value: &mut Value, to: &str, known: &BTreeSet<String>) {
     let (plain, authority) = match to.strip_prefix("http://") {
         Some(authority) => (true, authority),
@@ -242,7 +242,8 @@ fn move_to(value: &mut Value, to: &str, known: &BTreeSet<String>) {
     }
 }
 
-/// Fills a list or object up with copies of its entries. Their texts end in a number.
+/// Fills up a list or object with copies of its entries, each with a number at the end of its
+/// texts.
 fn multiply(value: &mut Value, Entries { at, count }: &Entries) {
     let count = (*count).min(MAX_ENTRIES);
     match value.pointer_mut(at) {

@@ -123,7 +123,7 @@ const instances = new Table(find('[data-table="instances"]'), {
     { title: 'Role', text: ({ role }) => role },
     { title: 'Host', kind: 'code', text: ({ host }) => host },
     { title: 'Lines', kind: 'number', text: ({ lines: n }) => n },
-    { title: 'Conduct', text: conduct },
+    { title: 'Behaviour', text: behaviour },
     {
       title: 'Answers',
       kind: 'actions',
@@ -146,7 +146,7 @@ const instances = new Table(find('[data-table="instances"]'), {
 });
 
 /** In what a Mobius instance is other than it should be. */
-function conduct({ delay, line_limit: limit, forgetful }) {
+function behaviour({ delay, line_limit: limit, forgetful }) {
   const oddities = [
     delay > 0 && `${delay} s late`,
     limit != null && (limit ? `takes ${limit} a user` : 'full'),

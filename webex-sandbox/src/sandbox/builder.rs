@@ -15,7 +15,7 @@ use crate::state::{
 /// Configuration of a [`Sandbox`](crate::Sandbox); made by
 /// [`Sandbox::builder`](crate::Sandbox::builder).
 ///
-/// Every setter states its default. Nothing is bound or written before [`Builder::start`].
+/// Every setter states its default. [`Builder::start`] binds the port and writes the files.
 #[derive(Debug, Clone)]
 #[must_use = "a builder does nothing until start()"]
 pub struct Builder {
@@ -45,19 +45,19 @@ impl Default for Builder {
 impl Builder {
     /// Address to listen on. Default: `127.0.0.1`, a free port.
     ///
-    /// Danger: the control API has no password. Do not bind to an address that others can reach.
+    /// Danger: the control API has no password. Do not bind to an address that other people can reach.
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.config.listen = address;
         self
     }
 
-    /// Plain HTTP and `ws:` in place of TLS. Default: `false`.
+    /// Plain HTTP and `ws:` instead of TLS. Default: `false`.
     pub fn plain(mut self, plain: bool) -> Self {
         self.config.plain = plain;
         self
     }
 
-    /// One more host name clients may use. It is covered by the certificate and the control API
+    /// Adds a host name that clients may use. The certificate covers it, and the control API
     /// answers under it. Default: loopback and the Webex domains (those without the control API).
     pub fn host_name(mut self, name: impl Into<String>) -> Self {
         self.config.host_names.push(name.into());
@@ -77,7 +77,7 @@ impl Builder {
         self
     }
 
-    /// How many requests the log in memory keeps; older ones are forgotten. Default: 10 000.
+    /// How many requests the log in memory keeps; older ones are dropped. Default: 10 000.
     pub fn log_capacity(mut self, requests: usize) -> Self {
         self.config.log_capacity = requests.max(1);
         self
@@ -133,7 +133,7 @@ impl Builder {
         self
     }
 
-    /// How long a Mercury socket may stay without an authorization frame. Default: 30 s.
+    /// How long a Mercury socket may stay open without an authorization frame. Default: 30 s.
     pub fn authorization_timeout(mut self, timeout: Duration) -> Self {
         self.config.authorization_timeout = timeout;
         self

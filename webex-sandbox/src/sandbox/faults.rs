@@ -1,4 +1,4 @@
-//! Faults in Rust: [`FaultBuilder`] and [`FaultHandle`].
+//! The Rust interface to faults: [`FaultBuilder`] and [`FaultHandle`].
 
 use std::{
     fmt,
@@ -18,7 +18,7 @@ use crate::{
     world::World,
 };
 
-/// A fault being described; made by [`Sandbox::fail`](crate::Sandbox::fail).
+/// A fault under construction; made by [`Sandbox::fail`](crate::Sandbox::fail).
 ///
 /// First narrow it down ([`on`](Self::on), [`for_user`](Self::for_user), [`after`](Self::after)), then
 /// say what happens ([`with`](Self::with), [`refuse`](Self::refuse), …), then how often: it takes
@@ -47,7 +47,7 @@ impl<'a> FaultBuilder<'a> {
         self
     }
 
-    /// Lets the next `requests` that match pass first.
+    /// Skips the first `requests` that match.
     pub fn after(mut self, requests: u64) -> Self {
         self.fault.skip = requests;
         self
@@ -60,7 +60,7 @@ impl<'a> FaultBuilder<'a> {
         self
     }
 
-    /// Sets a header of the answer, for example `Retry-After`; of the normal answer too.
+    /// Sets a header of the answer, for example `Retry-After`; also of the normal answer.
     pub fn header(mut self, name: impl Into<String>, value: impl fmt::Display) -> Self {
         self.fault.headers.insert(name.into(), value.to_string());
         self
@@ -79,15 +79,16 @@ impl<'a> FaultBuilder<'a> {
         self
     }
 
-    /// Sets a value in the answer, by JSON pointer: `set("/device/uri", json!(null))`. `*` stands for
-    /// every item or field. The last field is made when it is not there.
+    /// Sets a value in the answer, by JSON pointer: `set("/device/uri", json!(null))`. `*` stands
+    /// for every item or field. A missing last field is added.
     pub fn set(mut self, pointer: impl Into<String>, value: Value) -> Self {
         self.fault.set.insert(pointer.into(), value);
         self
     }
 
-    /// Answers normally, with this authority (`host:port`, or with `http://` in front) in the place of
-    /// each in the answer: hosts of a catalog, URIs of a discovery, addresses of a device or socket.
+    /// Answers normally, with every authority in the answer replaced by this one (`host:port`, or
+    /// with `http://` in front): hosts of a catalog, URIs of a discovery, addresses of a device or
+    /// socket.
     pub fn foreign(mut self, authority: impl Into<String>) -> Self {
         self.fault.foreign = Some(authority.into());
         self
@@ -100,13 +101,13 @@ impl<'a> FaultBuilder<'a> {
         self
     }
 
-    /// Makes the body of the answer too much.
+    /// Makes the body of the answer oversized.
     pub fn fill(mut self, fill: Fill) -> Self {
         self.fault.fill = Some(fill);
         self
     }
 
-    /// Sends the client elsewhere.
+    /// Redirects the client.
     pub fn redirect(mut self, redirect: Redirect) -> Self {
         self.fault.redirect = Some(redirect);
         self
@@ -120,21 +121,21 @@ impl<'a> FaultBuilder<'a> {
         self
     }
 
-    /// Answers with an HTML page as networks show it before they let anybody out; 200 unless
-    /// [`with`](Self::with) says otherwise.
+    /// Answers with the HTML page of a captive portal; 200 unless [`with`](Self::with) says
+    /// otherwise.
     pub fn portal(mut self) -> Self {
         self.fault.portal = true;
         self
     }
 
-    /// Carries the request out as usual before it is answered so, or not answered: the answer is lost,
-    /// its effect is not.
+    /// Lets the request take effect before the fault replaces or drops the answer: the answer is
+    /// lost, its effect is not.
     pub fn carried_out(mut self) -> Self {
         self.fault.carried_out = true;
         self
     }
 
-    /// Waits before anything else happens. Alone: answers normally, only later.
+    /// Waits before anything else happens. Used alone, it only makes the normal answer late.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.fault.delay = delay;
         self
@@ -200,20 +201,20 @@ impl FaultHandle {
         Self { world: Arc::downgrade(world), id, fired }
     }
 
-    /// Number by which the control API knows it.
+    /// Its number in the control API.
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// How often it was used.
+    /// How often it fired.
     pub fn fired(&self) -> u64 {
         self.fired.load(Ordering::Acquire)
     }
 
-    /// Ends it. Harmless when it has ended already.
+    /// Ends it. Does nothing when it has already ended.
     pub fn clear(&self) {
         if let Some(world) = self.world.upgrade() {
-            // It may have been cleared by others.
+            // Another caller may have cleared it.
             let _ = apply(&world, Control::ClearFault { fault: self.id });
         }
     }

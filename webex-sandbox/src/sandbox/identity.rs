@@ -38,31 +38,31 @@ impl Identity<'_> {
         self.apply(Control::AddClient(client));
     }
 
-    /// Sets who signs in at the authorize page when the request has no `login_hint`. `false` when
-    /// there is no such user. From the start it is the default user.
+    /// Sets who signs in at the authorize page when the request has no `login_hint`. Returns
+    /// `false` when the user does not exist. Default: the default user.
     pub fn sign_in_as(&self, user: impl AsRef<str>) -> bool {
         let refusal = self.world.oauth.lock().consent.refusal.clone();
         self.apply(Control::SetConsent { user: Some(user.as_ref().to_owned()), refusal })
     }
 
-    /// Lets users refuse with this error code until [`agree`](Self::agree).
+    /// Makes users refuse with this error code until [`agree`](Self::agree).
     pub fn refuse(&self, error: impl Into<String>) {
         self.apply(Control::SetConsent { user: None, refusal: Some(error.into()) });
     }
 
-    /// Lets users agree again.
+    /// Makes users agree again.
     pub fn agree(&self) {
         self.apply(Control::SetConsent { user: None, refusal: None });
     }
 
-    /// Confirms the user code of a device grant for a user. `false` when the code or the user is not
-    /// known.
+    /// Confirms the user code of a device grant for a user. Returns `false` when the code or the
+    /// user is unknown.
     pub fn approve_device(&self, user_code: &str, user: impl AsRef<str>) -> bool {
         let user = Some(user.as_ref().to_owned());
         self.apply(Control::DecideDevice { user_code: user_code.to_owned(), approve: true, user })
     }
 
-    /// Denies the user code of a device grant. `false` when it is not known.
+    /// Denies the user code of a device grant. Returns `false` when it is unknown.
     pub fn deny_device(&self, user_code: &str) -> bool {
         let user_code = user_code.to_owned();
         self.apply(Control::DecideDevice { user_code, approve: false, user: None })
@@ -73,7 +73,7 @@ impl Identity<'_> {
         self.world.tokens.lock().live(user.as_ref(), Instant::now())
     }
 
-    /// Revokes all access and refresh tokens of a user and says how many there were.
+    /// Revokes all access and refresh tokens of a user and returns how many there were.
     pub fn revoke_all(&self, user: impl AsRef<str>) -> usize {
         match apply(self.world, Control::RevokeTokens { user: user.as_ref().to_owned() }) {
             Ok(Outcome::Revoked { revoked }) => revoked,
@@ -81,7 +81,7 @@ impl Identity<'_> {
         }
     }
 
-    /// Whether what the control is about exists.
+    /// Applies a control. Returns `false` when its target does not exist.
     fn apply(self, control: Control) -> bool {
         apply(self.world, control).is_ok()
     }

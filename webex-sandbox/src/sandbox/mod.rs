@@ -1,6 +1,6 @@
 //! The typed control API: [`Sandbox`].
 //!
-//! Whatever changes something makes a [`Control`] and has it applied, as the HTTP API does.
+//! Every method that changes something makes a [`Control`] and applies it, as the HTTP API does.
 
 pub(crate) mod builder;
 pub(crate) mod faults;
@@ -28,7 +28,7 @@ use crate::{
         config::Config,
         devices::Device,
         fault::CloseFrame,
-        instances::{InstanceConduct, MobiusInstance},
+        instances::{InstanceBehaviour, MobiusInstance},
         lines::Line,
         log::Requests,
         mutations::Mutation,
@@ -44,7 +44,7 @@ const WAIT: Duration = Duration::from_secs(10);
 
 /// A running stand-in Webex cloud.
 ///
-/// Everything it does runs on the tokio runtime it was started on; dropping it stops all of that.
+/// Everything it does runs on the tokio runtime it was started on; dropping it stops everything.
 /// Share it between tasks in an [`Arc`].
 ///
 /// ```
@@ -80,7 +80,7 @@ impl Sandbox {
         Self::builder().start().await
     }
 
-    /// Starts to configure a sandbox.
+    /// Returns a builder that configures a sandbox.
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -140,17 +140,17 @@ impl Sandbox {
 
     // --- users and tokens ---
 
-    /// The access token of the default user. It does not expire unless told to.
+    /// The access token of the default user. It does not expire by itself.
     pub fn token(&self) -> &str {
         self.world.default_user.token()
     }
 
-    /// The user that exists from the start.
+    /// The default user, who exists from the start.
     pub fn user(&self) -> &User {
         &self.world.default_user
     }
 
-    /// Adds a user; an e-mail address is description enough.
+    /// Adds a user; an e-mail address is enough.
     pub fn add_user(&self, user: impl Into<NewUser>) -> User {
         match self.control(Control::AddUser(user.into())) {
             Ok(Outcome::User(user)) => user,
@@ -172,32 +172,32 @@ impl Sandbox {
         }
     }
 
-    /// Lets a token expire now. `false` when it is not known.
+    /// Expires a token now. Returns `false` when it is unknown.
     pub fn expire_token(&self, token: &str) -> bool {
         self.expire_token_in(token, Duration::ZERO)
     }
 
-    /// Lets a token expire after a while. `false` when it is not known.
+    /// Expires a token after a while. Returns `false` when it is unknown.
     pub fn expire_token_in(&self, token: &str, after: Duration) -> bool {
         self.done(Control::ExpireToken { token: token.to_owned(), after })
     }
 
-    /// Revokes a token. `false` when it is not known.
+    /// Revokes a token. Returns `false` when it is unknown.
     pub fn revoke_token(&self, token: &str) -> bool {
         self.done(Control::RevokeToken { token: token.to_owned() })
     }
 
-    /// Who signs in, and which clients exist.
+    /// Control over who signs in and which clients exist.
     pub fn identity(&self) -> Identity<'_> {
         Identity { world: &self.world }
     }
 
-    /// How the request log shows this token: tells which one a request carried.
+    /// The fingerprint by which the request log shows this token.
     pub fn fingerprint(token: &str) -> String {
         redact::secret(token)
     }
 
-    // --- what there is ---
+    // --- state ---
 
     /// Registered WDM devices, oldest first.
     pub fn devices(&self) -> Vec<Device> {
@@ -229,14 +229,14 @@ impl Sandbox {
         self.world.log.all()
     }
 
-    /// Forgets the requests received so far.
+    /// Clears the request log.
     pub fn clear_requests(&self) {
         self.done(Control::ClearRequests);
     }
 
     /// Waits until `condition` is true, for at most 10 s of tokio's clock.
     ///
-    /// It is looked at again after each change: every request, frame, expiry and control call.
+    /// It is checked again after each change: every request, frame, expiry and control call.
     ///
     /// # Errors
     /// [`WaitTimeout`] when it stays false.
@@ -270,7 +270,7 @@ impl Sandbox {
 
     // --- misbehaviour ---
 
-    /// Starts to describe a fault of an operation or of a whole service.
+    /// Begins a fault of an operation or of a whole service.
     ///
     /// ```
     /// # #[tokio::main(flavor = "current_thread")]
@@ -299,20 +299,20 @@ impl Sandbox {
         self.done(Control::ClearFaults);
     }
 
-    /// Switches a Mobius instance off: its requests get no answer, their connection (HTTP/1) or
-    /// stream (HTTP/2) is closed. `false` when there is no such instance.
+    /// Switches a Mobius instance off: its requests get no answer, and their connection (HTTP/1) or
+    /// stream (HTTP/2) is closed. Returns `false` when the instance does not exist.
     pub fn down(&self, instance: &str) -> bool {
-        self.instance(instance, |conduct| conduct.down = true)
+        self.instance(instance, |behaviour| behaviour.down = true)
     }
 
-    /// Switches a Mobius instance on again. `false` when there is no such instance.
+    /// Switches a Mobius instance on again. Returns `false` when the instance does not exist.
     pub fn up(&self, instance: &str) -> bool {
-        self.instance(instance, |conduct| conduct.down = false)
+        self.instance(instance, |behaviour| behaviour.down = false)
     }
 
-    /// Changes how a Mobius instance behaves: gone, slow, full, forgetful, with other intervals.
-    /// `false` when there is no such instance.
-    pub fn instance(&self, name: &str, change: impl FnOnce(&mut InstanceConduct)) -> bool {
+    /// Changes how a Mobius instance behaves: down, slow, full, forgetful, with other intervals.
+    /// Returns `false` when the instance does not exist.
+    pub fn instance(&self, name: &str, change: impl FnOnce(&mut InstanceBehaviour)) -> bool {
         edit_instance(&self.world, name, change).is_ok()
     }
 
@@ -326,17 +326,18 @@ impl Sandbox {
         self.done(Control::SetMutations([(mutation, on)].into()));
     }
 
-    /// Hands out URLs of a service with this authority (`host:port`) from now on: that of a proxy
-    /// before the sandbox, so that services have distinct origins. `service` is a name in the
-    /// catalog, `mercury` or the name of a Mobius instance. `false` when there is no such service.
+    /// Hands out URLs of a service with this authority (`host:port`) from now on, for example that
+    /// of a proxy in front of the sandbox, so that services have distinct origins. `service` is a
+    /// name in the catalog, `mercury` or the name of a Mobius instance. Returns `false` when the
+    /// service does not exist.
     pub fn place(&self, service: &str, authority: &str) -> bool {
         let (service, authority) = (service.to_owned(), authority.to_owned());
         self.done(Control::Place { service, authority })
     }
 
-    /// Adds a delay to every HTTP answer, to the websocket upgrade, and to the answer to each client
-    /// frame that gets one; once each. Events that the sandbox pushes are not delayed. Requests on
-    /// one HTTP/2 connection wait side by side.
+    /// Adds a delay to every HTTP answer, to the websocket upgrade, and to the answer to each
+    /// client frame that gets one; once each. Events that the sandbox pushes are not delayed.
+    /// Requests on one HTTP/2 connection wait in parallel.
     pub fn set_latency(&self, delay: Duration) {
         self.done(Control::SetLatency { request: Some(delay), connection: None });
     }
@@ -346,24 +347,24 @@ impl Sandbox {
         self.done(Control::SetLatency { request: None, connection: Some(delay) });
     }
 
-    /// Sets how far the clock is off that answers tell (`Date`), in seconds; positive is ahead.
-    /// Times that the sandbox keeps itself are not moved.
+    /// Sets the error of the clock that answers report (`Date`), in seconds; positive means ahead.
+    /// The sandbox's own clock does not change.
     pub fn set_clock_skew(&self, seconds: i64) {
         self.done(Control::SetClock { skew_s: seconds });
     }
 
-    /// Closes each connection that has had no request under way for so long, also one that never had
-    /// any; `None`, the default, lets them live. Websockets are left alone.
+    /// Closes each connection that has had no request in flight for this long, used or not; `None`,
+    /// the default, keeps them open. Websockets are not affected.
     pub fn set_idle_limit(&self, idle: Option<Duration>) {
         self.done(Control::SetConnections { idle });
     }
 
-    /// Changes the rules of Mobius for what comes.
+    /// Changes the rules of Mobius for later requests.
     pub fn mobius_policy(&self, change: impl FnOnce(&mut MobiusPolicy)) {
         edit_policies(&self.world, |policies| change(&mut policies.mobius));
     }
 
-    /// Changes the rules of WDM for what comes.
+    /// Changes the rules of WDM for later requests.
     pub fn wdm_policy(&self, change: impl FnOnce(&mut WdmPolicy)) {
         edit_policies(&self.world, |policies| change(&mut policies.wdm));
     }
@@ -373,44 +374,45 @@ impl Sandbox {
         edit_policies(&self.world, |policies| change(&mut policies.u2c));
     }
 
-    /// Changes the rules of the authorization server for what comes.
+    /// Changes the rules of the authorization server for later requests.
     pub fn oauth_policy(&self, change: impl FnOnce(&mut OAuthPolicy)) {
         edit_policies(&self.world, |policies| change(&mut policies.oauth));
     }
 
-    /// Ends a WDM device as if its time were up. `false` when there is none of this id.
+    /// Ends a WDM device as if its lifetime were over. Returns `false` when no device has this id.
     pub fn expire_device(&self, id: &str) -> bool {
         self.done(Control::ExpireDevice { device: id.to_owned() })
     }
 
-    /// Makes a device look as if its client had not refreshed it for so long (`modificationTime`). Its
-    /// expiry stays. `false` when there is none of this id.
+    /// Makes a device look as if its client had not refreshed it for this long
+    /// (`modificationTime`). Its expiry does not change. Returns `false` when no device has this
+    /// id.
     pub fn age_device(&self, id: &str, by: Duration) -> bool {
         self.done(Control::AgeDevice { device: id.to_owned(), unused: by })
     }
 
-    /// Ends a line as if its keepalives had stopped. `false` when there is none of this id.
+    /// Ends a line as if its keepalives had stopped. Returns `false` when no line has this id.
     pub fn expire_line(&self, device_id: &str) -> bool {
         self.done(Control::ExpireLine { line: device_id.to_owned() })
     }
 
-    /// Drops a line and tells its client so by the event `registration.down`. `false` when there is
-    /// none of this id.
+    /// Drops a line and sends its client the event `registration.down`. Returns `false` when no
+    /// line has this id.
     pub fn line_down(&self, device_id: &str) -> bool {
         self.done(Control::DropLine { line: device_id.to_owned() })
     }
 
     // --- sockets ---
 
-    /// Sends an event to all sockets of a user (given by id) and says to how many.
+    /// Sends an event to all sockets of a user (given by id) and returns how many there were.
     ///
-    /// `data` is what becomes the `data` of the envelope; its `eventType` tells the client what it is.
+    /// `data` becomes the `data` of the envelope; its `eventType` tells the client what it is.
     pub fn push_event(&self, user: impl AsRef<str>, data: &Value) -> usize {
         self.sent(Control::PushEvent { user: user.as_ref().to_owned(), data: data.clone() })
     }
 
-    /// Lets somebody write to a user; tells how many sockets hear of it. The text is to be had from
-    /// `GET /v1/messages/{id}`, as a bot gets it.
+    /// Writes a message to a user. Returns how many sockets get its event. The text can be read
+    /// from `GET /v1/messages/{id}`, as a bot reads it.
     pub fn write_message(&self, user: impl AsRef<str>, from: &str, text: &str) -> usize {
         self.sent(Control::WriteMessage {
             user: user.as_ref().to_owned(),
@@ -420,7 +422,7 @@ impl Sandbox {
     }
 
     /// Closes a socket with a close frame. Code 1005 sends one without a code, 1006 sends none.
-    /// `false` when the socket is not open; so for all methods below.
+    /// This method and those below return `false` when the socket is not open.
     pub fn close_socket(&self, id: u64, code: u16, reason: &str) -> bool {
         self.socket(id, SocketControl::Close(CloseFrame { code, reason: reason.to_owned() }))
     }
@@ -435,12 +437,12 @@ impl Sandbox {
         self.socket(id, SocketControl::Reset)
     }
 
-    /// Lets a socket answer nothing (frames are still read and counted), or answer again.
+    /// Stops a socket from answering (frames are still read and counted), or lets it answer again.
     pub fn silence_socket(&self, id: u64, on: bool) -> bool {
         self.socket(id, SocketControl::Silence { on })
     }
 
-    /// Lets a socket answer pings under wrong ids, or under the right ones again.
+    /// Makes a socket answer pings with wrong ids, or with the right ones again.
     pub fn wrong_pongs(&self, id: u64, on: bool) -> bool {
         self.socket(id, SocketControl::WrongPongs { on })
     }
@@ -450,7 +452,7 @@ impl Sandbox {
         self.socket(id, SocketControl::SkipSequence { by })
     }
 
-    /// Sends a text frame as it is: no envelope, no sequence number.
+    /// Sends a text frame unchanged: no envelope, no sequence number.
     pub fn inject_frame(&self, id: u64, text: impl Into<String>) -> bool {
         self.socket(id, SocketControl::Inject { text: text.into() })
     }
@@ -461,17 +463,17 @@ impl Sandbox {
         self.socket(id, SocketControl::Shutdown)
     }
 
-    // --- any of these ---
+    // --- any control ---
 
-    /// Applies a control: what the methods above do, and what the HTTP API takes.
+    /// Applies a control. The methods above and the HTTP API do the same.
     ///
     /// # Errors
-    /// [`ControlError::Unknown`] when what it is about does not exist.
+    /// [`ControlError::Unknown`] when its target does not exist.
     pub fn control(&self, control: Control) -> Result<Outcome, ControlError> {
         apply(&self.world, control)
     }
 
-    /// Whether what the control is about exists.
+    /// Applies a control. Returns `false` when its target does not exist.
     fn done(&self, control: Control) -> bool {
         self.control(control).is_ok()
     }

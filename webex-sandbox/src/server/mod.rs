@@ -1,4 +1,5 @@
-//! The port: accepts connections, speaks TLS, HTTP/1.1 and HTTP/2, hands requests to the router.
+//! The port: accepts connections, speaks TLS, HTTP/1.1 and HTTP/2, and passes requests to the
+//! router.
 
 pub(crate) mod router;
 pub(crate) mod tls;
@@ -21,8 +22,8 @@ use tracing::{debug, warn};
 use crate::{
     control,
     exchange::{
-        conduct::{conduct, delay, is_preflight, preflight},
         connection::{Abort, Connection, Guarded},
+        pipeline::{delay, handle_request, is_preflight, preflight},
     },
     operation::Other,
     world::World,
@@ -30,7 +31,7 @@ use crate::{
 
 /// How long a client may take for the TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Requests a client may have under way on one HTTP/2 connection.
+/// Requests a client may have in flight on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 1_000;
 
 /// Accepts connections until it is dropped.
@@ -45,7 +46,7 @@ pub(crate) async fn accept(
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of descriptors, most likely: let others finish first.
+                // Most likely no file descriptors are left: let other connections finish first.
                 warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(10)).await;
                 continue;
@@ -66,7 +67,7 @@ async fn serve(
     services: Router,
 ) {
     delay(world.latency.connection()).await;
-    // Answers are small and each is waited for.
+    // Answers are small, and the client waits for each.
     let _ = stream.set_nodelay(true);
     let stream = Guarded::new(stream, &connection);
     match tls {
@@ -113,7 +114,7 @@ async fn answer(
     let _under_way = connection.request();
     request.extensions_mut().insert(connection);
     let response = if is_preflight(&request) && !control::http::owns(request.uri().path()) {
-        conduct(world, Other::preflight(), Vec::new(), request, preflight).await
+        handle_request(world, Other::preflight(), Vec::new(), request, preflight).await
     } else {
         let answered: Result<_, Infallible> =
             services.oneshot(router::address(&world, request)).await;

@@ -7,7 +7,7 @@ use http::{Request, Uri};
 
 use crate::{
     control,
-    exchange::conduct::{OriginalPath, UNKNOWN, conduct, unknown},
+    exchange::pipeline::{OriginalPath, UNKNOWN, handle_request, unknown},
     services::{hydra, mercury, messages, misc, mobius, oauth, u2c, wdm},
     urls::{Base, host_rewrite},
     world::World,
@@ -24,9 +24,9 @@ pub(crate) fn build(world: Arc<World>) -> Router {
         .merge(messages::routes())
         .merge(mobius::routes())
         .merge(misc::routes())
-        .fallback(nobody)
-        .method_not_allowed_fallback(nobody)
-        // After the fallbacks: its calls are not requests of a service.
+        .fallback(not_found)
+        .method_not_allowed_fallback(not_found)
+        // Merged after the fallbacks: control calls are not requests of a service.
         .merge(control::http::routes(&world))
         .with_state(world)
 }
@@ -51,6 +51,6 @@ pub(crate) fn address(world: &World, mut request: Request<Body>) -> Request<Body
     request
 }
 
-async fn nobody(State(world): State<Arc<World>>, request: Request<Body>) -> Response {
-    conduct(world, UNKNOWN, Vec::new(), request, unknown).await
+async fn not_found(State(world): State<Arc<World>>, request: Request<Body>) -> Response {
+    handle_request(world, UNKNOWN, Vec::new(), request, unknown).await
 }

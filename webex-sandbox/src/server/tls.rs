@@ -1,7 +1,7 @@
 //! Certificates of the sandbox, made at each start.
 //!
-//! One authority signs one leaf that covers the loopback names and the Webex domains, so that a client
-//! with a resolver override needs to trust a single file.
+//! One authority signs one leaf certificate that covers the loopback names and the Webex domains,
+//! so that a client with a resolver override only has to trust one file.
 
 use std::sync::Arc;
 
@@ -60,11 +60,11 @@ impl Tls {
     }
 }
 
-/// From yesterday, for a year: some systems refuse certificates that live for more than 13 months.
+/// Valid from yesterday, for a year: some systems refuse certificates that live for more than 13 months.
 fn valid_for_a_year(mut params: CertificateParams) -> CertificateParams {
     let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
     let date = |date: Date| {
-        // Months and days of a calendar are positive and small.
+        // Months and days are small positive numbers.
         let part = |part: i8| u8::try_from(part).unwrap_or(1);
         rcgen::date_time_ymd(date.year().into(), part(date.month()), part(date.day()))
     };

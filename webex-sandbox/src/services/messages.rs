@@ -1,4 +1,4 @@
-//! What bots ask for: messages, and the organizations they may see.
+//! What bots use: messages, and the organizations they may see.
 
 use std::sync::Arc;
 
@@ -26,14 +26,14 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .route("/conversation/api/v1/messages/{message}", route(GET, Conversation::message(), show))
 }
 
-/// `GET /v1/messages/{id}`, and the conversation service's own way to the same message.
+/// `GET /v1/messages/{id}`, and the conversation service's path to the same message.
 pub(crate) async fn show(call: Call) -> Result<Reply, Reply> {
     call.user()?;
     let message = call.world.messages.lock().get(call.param("message"));
     message.map(|message| Reply::json(message.json())).ok_or_else(|| Reply::not_found("Message"))
 }
 
-/// `POST /v1/messages`: taken, and told to nobody.
+/// `POST /v1/messages`: accepted, and delivered to nobody.
 pub(crate) async fn post(call: Call) -> Result<Reply, Reply> {
     let user = call.user()?;
     let body = call.object()?;
@@ -58,7 +58,7 @@ pub(crate) async fn organizations(call: Call) -> Result<Reply, Reply> {
     }]})))
 }
 
-/// The `data` of the event that tells of it. The text is not in it: really it is there encrypted.
+/// The `data` of a message's event. The text is left out; the real service sends it encrypted.
 pub(crate) fn event(message: &Message, base: &Base) -> Value {
     let (id, room) = (&message.id, &message.room_id);
     json!({

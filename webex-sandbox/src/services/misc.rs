@@ -1,4 +1,4 @@
-//! Services of which a client needs one answer: region, clusters, loci, metrics, logs.
+//! Services of which a client needs only one answer: region, clusters, loci, metrics, logs.
 
 use std::sync::Arc;
 
@@ -60,7 +60,7 @@ pub(crate) async fn loci(_: Call) -> Result<Reply, Reply> {
     Ok(Reply::json(json!({"loci": [], "locusUrls": [], "remoteLocusClusterUrls": []})))
 }
 
-/// Metrics and logs are taken and forgotten.
+/// Accepts metrics and logs, and discards them.
 pub(crate) async fn accepted(_: Call) -> Result<Reply, Reply> {
     Ok(Reply::status(StatusCode::NO_CONTENT))
 }

@@ -29,7 +29,7 @@ use crate::{
     world::{Change, World},
 };
 
-/// The user has as many lines as allowed.
+/// The user has as many lines as the limit allows.
 const DEVICE_LIMIT: u32 = 101;
 /// The user may not use Webex Calling from here.
 const NOT_CONFIGURED: u32 = 102;
@@ -42,7 +42,7 @@ pub(crate) fn routes() -> Router<Arc<World>> {
         .merge(instance_routes())
 }
 
-/// The paths of one instance. Whole, for nested ones would come into the log cut short.
+/// The paths of one instance. They are written out, because the log would show nested paths without their prefix.
 fn instance_routes() -> Router<Arc<World>> {
     Router::new()
         .route("/mobius/{instance}/api/v1/calling/web", route(GET, Mobius::discovery(), discovery))
@@ -109,7 +109,7 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
         .filter(|line| line.client_device_uri != client_device_uri)
         .collect();
     let here: Vec<_> = others.iter().copied().filter(|line| line.instance == instance).collect();
-    let limits = [(policy.line_limit, others), (server.conduct().line_limit, here)];
+    let limits = [(policy.line_limit, others), (server.behaviour().line_limit, here)];
     for (limit, lines) in limits {
         if limit.is_some_and(|limit| lines.len() >= limit) {
             let json = |line: &&Line| device_json(&call.world, &call.base, line);
@@ -120,8 +120,8 @@ pub(crate) async fn register(call: Call) -> Result<Reply, Reply> {
     if policy.single_session {
         lines.supersede_others(&user.id, &client_device_uri);
     }
-    // The same client device at the same instance keeps its id, one for each service: a registration
-    // repeated after a lost answer leaves nothing behind.
+    // The same client device at the same instance keeps its id, one per service, so that a
+    // registration repeated after a lost answer leaves nothing behind.
     let known = lines
         .of_user(&user.id)
         .find(|LineEntry { line, .. }| {
@@ -167,7 +167,7 @@ pub(crate) async fn status(call: Call) -> Result<Reply, Reply> {
     let instance = &server.info.name;
     let lifetime = server.policy(&call.world.policies.read().mobius).line_lifetime();
     let id = call.param("device");
-    if server.conduct().forgetful {
+    if server.behaviour().forgetful {
         call.world.remove_line(id, true);
     }
     {
@@ -229,7 +229,7 @@ pub(crate) async fn list(call: Call) -> Result<Reply, Reply> {
     Ok(Reply::json(json!({"userId": user.id, "devices": devices})))
 }
 
-/// `GET …/ping`: says that the instance is up.
+/// `GET …/ping`: answers when the instance is up.
 pub(crate) async fn ping(call: Call) -> Result<Reply, Reply> {
     call.instance()?;
     Ok(Reply::status(StatusCode::OK))

@@ -17,10 +17,10 @@ use crate::{
     world::World,
 };
 
-/// Services a client needs before anybody is signed in.
+/// Services that a client needs before sign-in.
 const LIMITED: [&str; 6] = ["u2c", "hydra", "idbroker", "identity", "metrics", "clientLogs"];
 
-/// Largest catalog made, bytes.
+/// Limit of the catalog's size, bytes.
 const MAX_SIZE: usize = 64 * 1024 * 1024;
 
 /// Catalog name of the Mercury websocket service.
@@ -52,7 +52,7 @@ pub(crate) async fn limited(call: Call) -> Result<Reply, Reply> {
 
 /// `GET …/signin/catalog` and `GET …/catalog`: with a token.
 pub(crate) async fn signed_in(call: Call) -> Result<Reply, Reply> {
-    // A client-credentials token may read the sign-in catalog; it belongs to no person.
+    // A client-credentials token belongs to no person, and may read the sign-in catalog.
     let org_id = call.user().map_or(&call.world.default_user.org_id, |user| &user.org_id);
     catalog(&call, org_id, true)
 }
@@ -65,7 +65,7 @@ fn catalog(call: &Call, org_id: &str, full: bool) -> Result<Reply, Reply> {
     }
 }
 
-/// A service and where it is.
+/// A service and its address.
 struct Entry {
     name: String,
     url: String,
@@ -73,7 +73,7 @@ struct Entry {
     hosts: Vec<CatalogHost>,
 }
 
-/// What the catalog lists, but for Mobius, whose hosts are clusters.
+/// The entries of the catalog without Mobius, whose hosts are clusters.
 fn entries(world: &World, base: &Base, full: bool) -> Vec<Entry> {
     let policy = world.policies.read().u2c.clone();
     let entry = |name: &str, url: String, own: String| {
@@ -92,7 +92,7 @@ fn entries(world: &World, base: &Base, full: bool) -> Vec<Entry> {
     all
 }
 
-/// Services that nobody needs, so that the catalog has the size that is asked for.
+/// Services that no client needs, which bring the catalog to the configured size.
 fn fill(size: usize, format: fn(&Entry) -> String) -> Vec<Entry> {
     let mut all = Vec::new();
     let mut bytes = 0;
@@ -136,8 +136,8 @@ fn hostmap(world: &World, base: &Base, full: bool) -> Value {
         let with_ids = !world.mutations.has(Mutation::CatalogWithoutMobiusIds);
         links.insert("mobius".to_owned(), base.mobius_cluster(first).into());
         let key = base.mobius_authority(first);
-        // All clusters are listed under the host of the first, as production does. In the paths
-        // style they share one authority, and one entry is enough.
+        // All clusters are listed under the host of the first, as in production. In the paths style
+        // they share one authority, so that one entry is enough.
         let mut seen = Vec::new();
         for (instance, at) in world.config.instances.iter().zip(0..) {
             let host = base.mobius_authority(instance);

@@ -27,10 +27,10 @@ use crate::{
     world::{Change, World},
 };
 
-/// Most developer features made up.
+/// Limit of made-up developer features.
 const MAX_FEATURES: usize = 100_000;
 
-/// The text clients compare with to learn that they must make room.
+/// Clients compare with this text to find out that they must delete a device.
 const EXCESSIVE: &str = "User has excessive device registrations";
 
 /// The paths of the service.
@@ -97,7 +97,7 @@ pub(crate) async fn refresh(call: Call) -> Result<Reply, Reply> {
     call.world.changed(|| Change::DeviceRefreshed { id: id.to_owned(), user_id: user.id.clone() });
     let mut reply = answer(&call, entry);
     if known.as_deref() == Some(&entry.device.etag) {
-        // The client has this version: developer features need not be told again.
+        // The client has this version, so the developer features are left out.
         reply.merge(&json!({"features": {"developer": null}}));
     }
     Ok(reply)
@@ -146,14 +146,14 @@ fn device_body(call: &Call) -> Result<Map<String, Value>, Reply> {
     if !body.get("deviceType").is_some_and(Value::is_string) {
         return Err(Reply::bad_request("deviceType is missing."));
     }
-    // A refresh sends back everything it was told; these are the server's to say.
+    // A refresh sends back the whole record; these fields are set by the server.
     for name in SERVER_FIELDS {
         body.remove(name);
     }
     Ok(body)
 }
 
-/// Fields of a device that a client cannot set: all that [`device_json`] adds.
+/// Fields of a device that a client cannot set: those that [`device_json`] adds.
 const SERVER_FIELDS: [&str; 21] = [
     "url",
     "webSocketUrl",

@@ -23,7 +23,7 @@ use crate::{seconds, state::policy::OAuthPolicy};
 #[must_use]
 pub struct OAuthClient {
     pub(crate) id: String,
-    /// `None` makes the client public: it proves itself with PKCE only.
+    /// `None` makes the client public: it authenticates with PKCE only.
     #[serde(default)]
     pub(crate) secret: Option<String>,
     #[serde(default)]
@@ -77,13 +77,13 @@ impl OAuthClient {
         }
     }
 
-    /// Adds a redirect URI. A request must name one exactly.
+    /// Adds a redirect URI. A request must match one exactly.
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uris.push(uri.into());
         self
     }
 
-    /// Sets the scopes it may ask for.
+    /// Sets the scopes it may request.
     pub fn scopes<S: Into<String>>(mut self, scopes: impl IntoIterator<Item = S>) -> Self {
         self.scopes = scopes.into_iter().map(Into::into).collect();
         self
@@ -97,13 +97,13 @@ impl OAuthClient {
         self.lifetimes(Duration::from_hours(2), Duration::from_hours(60 * 24))
     }
 
-    /// Sets how long its access and refresh tokens live, in place of the policy's times.
+    /// Sets how long its access and refresh tokens live, instead of the policy's times.
     pub fn lifetimes(mut self, access: Duration, refresh: Duration) -> Self {
         self.lifetimes = Some(Lifetimes { access, refresh });
         self
     }
 
-    /// Makes it a guest issuer: JWTs with `iss` = its id, signed with this (base64) secret, sign in.
+    /// Makes it a guest issuer: JWTs whose `iss` is its id, signed with this (base64) secret, sign guests in.
     pub fn guest_issuer(mut self, base64_secret: impl Into<String>) -> Self {
         self.guest_secret = Some(base64_secret.into());
         self
@@ -117,7 +117,7 @@ impl OAuthClient {
             .guest_issuer(Self::DEFAULT_GUEST_SECRET)
     }
 
-    /// Lives of access and refresh tokens.
+    /// Lifetimes of access and refresh tokens.
     pub(crate) fn token_lifetimes(&self, policy: &OAuthPolicy) -> (Duration, Duration) {
         self.lifetimes
             .map_or((policy.access_token_lifetime, policy.refresh_token_lifetime), |lifetimes| {
@@ -125,7 +125,7 @@ impl OAuthClient {
             })
     }
 
-    /// Whether it may ask for all of these.
+    /// Whether it may request all of these scopes.
     pub(crate) fn may_use(&self, scopes: &[String]) -> bool {
         scopes.iter().all(|scope| self.scopes.contains(scope))
     }
@@ -141,7 +141,7 @@ impl fmt::Debug for OAuthClient {
     }
 }
 
-/// Scopes that a client may ask for unless it is restricted: those of calling and meetings, of service
+/// Scopes that an unrestricted client may request: those of calling and meetings, of service
 /// accounts and guests, and of Meetings integrations.
 fn all_scopes() -> Vec<String> {
     [

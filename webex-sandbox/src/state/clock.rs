@@ -1,4 +1,4 @@
-//! The clock that answers tell (`Date`).
+//! The clock that answers report (`Date`).
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -7,10 +7,10 @@ use std::{
 
 use http::HeaderValue;
 
-/// Furthest that the clock is off, seconds: a hundred years, so that dates have four digits.
+/// Largest clock error, seconds: a hundred years, so that years keep four digits.
 const LIMIT: i64 = 100 * 365 * 24 * 3_600;
 
-/// How far it is off, in seconds.
+/// The error of the clock, in seconds.
 #[derive(Debug, Default)]
 pub(crate) struct Clock(AtomicI64);
 
@@ -23,7 +23,7 @@ impl Clock {
         self.0.load(Ordering::Acquire)
     }
 
-    /// The date to tell; `None` when the clock is right, and the server's own will do.
+    /// The date to report. `None` when the clock is right and the server's own date can be used.
     pub(crate) fn date(&self) -> Option<HeaderValue> {
         let skew = self.skew();
         let by = Duration::from_secs(skew.unsigned_abs());
@@ -31,7 +31,7 @@ impl Clock {
         let told = match skew {
             0 => return None,
             1.. => now.checked_add(by)?,
-            // There is no date before 1970.
+            // Dates before 1970 cannot be sent.
             _ => now.checked_sub(by)?.max(SystemTime::UNIX_EPOCH),
         };
         HeaderValue::from_str(&httpdate::fmt_http_date(told)).ok()

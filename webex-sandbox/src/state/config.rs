@@ -1,4 +1,4 @@
-//! How a sandbox was configured when it started.
+//! The configuration a sandbox was started with.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 

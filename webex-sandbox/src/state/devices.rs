@@ -21,13 +21,13 @@ pub struct Device {
     pub id: String,
     /// Id of the owner.
     pub user_id: String,
-    /// The device URL as last told to the client.
+    /// The device URL as last sent to the client.
     pub url: String,
     /// `name` of the request.
     pub name: String,
     /// `deviceType` of the request.
     pub device_type: String,
-    /// Asked time to live in seconds; `None` for durable devices.
+    /// Requested time to live in seconds; `None` for durable devices.
     pub ttl: Option<u64>,
     /// Version of the record.
     pub etag: String,
@@ -43,7 +43,7 @@ pub struct Device {
     pub body: Map<String, Value>,
 }
 
-/// One device and its clock.
+/// One device and its deadlines.
 #[derive(Debug)]
 pub(crate) struct DeviceEntry {
     pub(crate) device: Device,
@@ -93,7 +93,7 @@ impl Devices {
         self.by_id.entry(id).or_insert(entry)
     }
 
-    /// Takes over the body of a PUT: replaces what it names, starts a new life.
+    /// Applies the body of a PUT: replaces the fields that it has and restarts the lifetime.
     pub(crate) fn refresh(
         &mut self,
         id: &str,
@@ -119,7 +119,7 @@ impl Devices {
         Some(entry)
     }
 
-    /// Makes a device look as if it had not been used for so long. Its expiry stays.
+    /// Makes a device look as if it had not been used for a while. Its expiry does not change.
     pub(crate) fn age(&mut self, id: &str, by: Duration) -> bool {
         let Some(entry) = self.by_id.get_mut(id) else { return false };
         let Ok(modified) = entry.device.modified.checked_sub(by) else { return false };

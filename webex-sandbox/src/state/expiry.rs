@@ -1,8 +1,9 @@
-//! Ends devices and lines whose time is up.
+//! Deadlines of devices and lines.
 //!
-//! A heap holds a deadline per record that is never later than the record's own. A refresh or keepalive
-//! only moves the latter (the heap is told when it moves forward); when the heap's comes up and finds the record alive, it is armed again. So a keepalive
-//! costs no search, however many lines there are.
+//! A heap holds one deadline per record, which is never later than the record's own. A refresh or
+//! keepalive only moves the record's deadline; the heap is told only when it moves forward. When
+//! the heap's deadline comes up and the record is still alive, it is armed again. A keepalive
+//! therefore costs no search, however many lines there are.
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
@@ -23,7 +24,7 @@ pub(crate) struct Expiry {
 }
 
 impl Expiry {
-    /// Looks at `record` again at `at`.
+    /// Checks `record` again at `at`.
     pub(crate) fn arm(&self, at: Instant, record: Expiring) {
         let mut heap = self.heap.lock();
         let is_first = heap.peek().is_none_or(|Reverse((first, _))| at < *first);

@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::{operation::Target, seconds};
 
-/// Close codes by which Mercury tells an HTTP status.
+/// Base of the close codes by which Mercury reports an HTTP status.
 const ALIAS_BASE: u16 = 4000;
 
 /// Scripted misbehaviour: what it applies to, how often, and what happens.
 ///
-/// In Rust one is described with [`Sandbox::fail`](crate::Sandbox::fail); this is its JSON form.
+/// In Rust a fault is built with [`Sandbox::fail`](crate::Sandbox::fail); this is its JSON form.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Fault {
@@ -24,36 +24,36 @@ pub struct Fault {
     pub instance: Option<String>,
     /// Only for requests that carry a live token of this user (id).
     pub user: Option<String>,
-    /// Lets so many that match pass first.
+    /// Number of matching requests to skip first.
     pub skip: u64,
-    /// How often it still takes effect; `None` for ever.
+    /// How often it still takes effect; `None` means without end.
     pub times: Option<u64>,
     /// Waits before anything else happens.
     #[serde(rename = "delay_s", with = "seconds")]
     pub delay: Duration,
-    /// Carries the request out as usual before it is answered so, or not answered.
+    /// Lets the request take effect before the fault replaces or drops the answer.
     pub carried_out: bool,
     /// Answers with this status.
     pub status: Option<u16>,
-    /// Headers of the answer, whichever it is.
+    /// Headers of the answer, replaced or not.
     pub headers: BTreeMap<String, String>,
     /// Body of the answer with `status`; text is sent as plain text.
     pub body: Option<Value>,
-    /// Sends the client elsewhere.
+    /// Redirects the client.
     pub redirect: Option<Redirect>,
     /// Answers with an error that repeats what the client sent, secrets included, in several encodings.
     pub quote: bool,
-    /// Answers with the sign-in page of a hotel.
+    /// Answers with the page of a captive portal.
     pub portal: bool,
     /// Merge patch (RFC 7386) of a successful answer.
     pub merge: Option<Value>,
     /// Values set in the answer, by JSON pointer; `*` stands for every item or field.
     pub set: BTreeMap<String, Value>,
-    /// Authority (`host:port`, or with `http://` in front) put in the place of each one in the answer.
+    /// Authority (`host:port`, or with `http://` in front) that replaces each one in the answer.
     pub foreign: Option<String>,
-    /// A list in the answer that is made long.
+    /// A list or object in the answer that is made long.
     pub entries: Option<Entries>,
-    /// A body that is too much.
+    /// Makes the body oversized.
     pub fill: Option<Fill>,
     /// Does not answer.
     #[serde(rename = "break")]
@@ -63,7 +63,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// One that takes effect for ever and changes nothing.
+    /// A fault without end that changes nothing.
     pub(crate) fn new(target: Target) -> Self {
         Self {
             target,
@@ -96,35 +96,35 @@ impl Default for Fault {
     }
 }
 
-/// Ways to send a client elsewhere, each with the address.
+/// Ways to redirect a client, each with the address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Redirect {
-    /// By status (307, or the fault's own) and `Location`.
+    /// With a status (307, or the fault's own) and `Location`.
     Status(String),
-    /// By the header `cisco-location` of a success.
+    /// With the header `cisco-location` of a success.
     Header(String),
-    /// By the body of a 404: `errorCode` 2000002 and `location`.
+    /// With the body of a 404: `errorCode` 2000002 and `location`.
     Locus(String),
-    /// By the body of a 404: `code` 404100 and `data.siteFullUrl`.
+    /// With the body of a 404: `code` 404100 and `data.siteFullUrl`.
     Site(String),
 }
 
-/// Bodies that are too much. The answer is right otherwise: all of it is in a field `filler`.
+/// Oversized bodies. The answer is otherwise correct: the filler is in a field `filler`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Fill {
-    /// A text that does not end.
+    /// A text without end.
     Endless,
-    /// A list of `{"":0}`, so many MiB of it.
+    /// A list of `{"":0}` of this size in MiB.
     WideMib(u64),
-    /// Lists in lists, so many deep.
+    /// Nested lists of this depth.
     Deep(u64),
 }
 
-/// A list or object of the answer that is filled up with copies of its entries, each different.
+/// A list or object of the answer to fill up with copies of its entries, each different.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Entries {
@@ -158,7 +158,7 @@ pub struct CloseFrame {
 }
 
 impl CloseFrame {
-    /// The close frame that stands for an HTTP status: 401 becomes 4401.
+    /// The close frame for an HTTP status: 401 becomes 4401.
     pub(crate) fn alias(status: StatusCode, reason: &str) -> Self {
         Self { code: ALIAS_BASE + status.as_u16(), reason: reason.to_owned() }
     }

@@ -1,7 +1,7 @@
 //! The faults in effect.
 //!
-//! They are asked in the order they were added and the first that applies is used, so several with a
-//! count make a sequence: first 503 twice, then 429 once.
+//! Faults are tried in the order they were added, and the first that applies is used. Several
+//! faults with a count therefore make a sequence: first 503 twice, then 429 once.
 
 use std::sync::{
     Arc,
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{operation::Operation, state::fault::Fault};
 
-/// All faults, in the order they were added. Those used up stay, for the count, until cleared.
+/// All faults, in the order they were added. Used-up faults stay until they are cleared, so that their count can be read.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
     active: AtomicUsize,
@@ -48,7 +48,7 @@ impl FaultEntry {
 }
 
 impl Faults {
-    /// Used-up faults remembered; older ones are forgotten.
+    /// Number of used-up faults kept; older ones are dropped.
     const USED_UP_KEPT: usize = 1_000;
 
     /// Adds a fault; returns its number.
@@ -66,20 +66,20 @@ impl Faults {
         id
     }
 
-    /// How often a fault was used, as it goes on counting.
+    /// The live counter of how often a fault fired.
     pub(crate) fn counter(&self, id: u64) -> Option<Arc<AtomicU64>> {
         let list = self.list.lock();
         list.entries.iter().find(|entry| entry.id == id).map(|entry| Arc::clone(&entry.fired))
     }
 
-    /// The fault for a request, if any; counts it.
+    /// Returns the fault for a request, if any, and counts it.
     pub(crate) fn take(
         &self,
         operation: Operation,
         instance: Option<&str>,
         user: Option<&str>,
     ) -> Option<(u64, Fault)> {
-        // The common case costs one load.
+        // Without faults, the common case, this costs one load.
         if self.active.load(Ordering::Acquire) == 0 {
             return None;
         }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{seconds, state::policy::MobiusPolicy};
 
-/// What a Mobius server is to the clients that discover it.
+/// The role of a Mobius server in discovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -24,9 +24,9 @@ pub enum MobiusRole {
 pub struct MobiusInstance {
     /// Name used in paths (`/mobius/{name}/…`), faults and records.
     pub name: String,
-    /// Host name under which clients with a resolver override reach it.
+    /// Host name by which clients with a resolver override reach it.
     pub host: String,
-    /// What discovery says about it.
+    /// Its role in discovery.
     pub role: MobiusRole,
     /// Region that discovery reports with it.
     pub region: String,
@@ -95,21 +95,21 @@ impl MobiusInstance {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
-pub struct InstanceConduct {
-    /// Whether it is gone. Default: no.
+pub struct InstanceBehaviour {
+    /// Whether it is down. Default: no.
     pub down: bool,
-    /// What a request meets while it is gone. Default: [`Outage::Refuse`].
+    /// What happens to requests while it is down. Default: [`Outage::Refuse`].
     pub outage: Outage,
-    /// How long it takes over each answer, beside the latency of all. Default: nothing.
+    /// Delay of each answer, in addition to the general latency. Default: none.
     #[serde(with = "seconds")]
     pub delay: Duration,
     /// How many lines of a user's other devices it holds before it is full for that user: one more
-    /// is refused with 403, error code 101 and those lines. 0 refuses every line. Default: no limit
-    /// but that of [`MobiusPolicy::line_limit`].
+    /// is refused with 403, error code 101 and those lines. 0 refuses every line. Default: only the
+    /// limit of [`MobiusPolicy::line_limit`].
     pub line_limit: Option<usize>,
-    /// Whether it forgets lines: the next keepalive finds none, and is answered 404. Default: no.
+    /// Whether it forgets lines: the next keepalive is answered 404. Default: no.
     pub forgetful: bool,
-    /// Period of the keepalive that it tells. Default: that of the policy.
+    /// Keepalive interval that it sends to clients. Default: that of the policy.
     #[serde(with = "seconds::optional")]
     pub keepalive_interval: Option<Duration>,
     /// Earliest return from here to a primary, minutes. Default: that of the policy.
@@ -118,7 +118,7 @@ pub struct InstanceConduct {
     pub rehoming_interval_max: Option<u32>,
 }
 
-/// What a request meets at a server that is gone.
+/// What happens to a request at a server that is down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
@@ -126,53 +126,53 @@ pub enum Outage {
     /// No answer: the connection (HTTP/1) or stream (HTTP/2) is closed.
     #[default]
     Refuse,
-    /// The TCP connection is reset, with all that others have on it.
+    /// The TCP connection is reset, with every request on it.
     Reset,
-    /// Nothing at all, for ever.
+    /// No answer; the connection stays open.
     Hang,
 }
 
-/// A Mobius server.
+/// A Mobius server and its behaviour.
 #[derive(Debug)]
 pub(crate) struct Instance {
     pub(crate) info: MobiusInstance,
-    conduct: RwLock<InstanceConduct>,
+    behaviour: RwLock<InstanceBehaviour>,
 }
 
 impl Instance {
     pub(crate) fn new(info: MobiusInstance) -> Self {
-        Self { info, conduct: RwLock::default() }
+        Self { info, behaviour: RwLock::default() }
     }
 
-    pub(crate) fn conduct(&self) -> InstanceConduct {
-        self.conduct.read().clone()
+    pub(crate) fn behaviour(&self) -> InstanceBehaviour {
+        self.behaviour.read().clone()
     }
 
-    pub(crate) fn set_conduct(&self, conduct: InstanceConduct) {
-        *self.conduct.write() = conduct;
+    pub(crate) fn set_behaviour(&self, behaviour: InstanceBehaviour) {
+        *self.behaviour.write() = behaviour;
     }
 
-    /// What keeps a request from being answered, if anything does.
+    /// What happens to requests, while the server is down.
     pub(crate) fn outage(&self) -> Option<Outage> {
-        let conduct = self.conduct.read();
-        conduct.down.then_some(conduct.outage)
+        let behaviour = self.behaviour.read();
+        behaviour.down.then_some(behaviour.outage)
     }
 
     pub(crate) fn delay(&self) -> Duration {
-        self.conduct.read().delay
+        self.behaviour.read().delay
     }
 
-    /// The rules as they are here.
+    /// The general rules with this server's overrides.
     pub(crate) fn policy(&self, general: &MobiusPolicy) -> MobiusPolicy {
-        let conduct = self.conduct.read();
+        let behaviour = self.behaviour.read();
         let mut policy = general.clone();
-        if let Some(interval) = conduct.keepalive_interval {
+        if let Some(interval) = behaviour.keepalive_interval {
             policy.keepalive_interval = interval;
         }
-        if let Some(minutes) = conduct.rehoming_interval_min {
+        if let Some(minutes) = behaviour.rehoming_interval_min {
             policy.rehoming_interval_min = minutes;
         }
-        if let Some(minutes) = conduct.rehoming_interval_max {
+        if let Some(minutes) = behaviour.rehoming_interval_max {
             policy.rehoming_interval_max = minutes;
         }
         policy

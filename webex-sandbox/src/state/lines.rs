@@ -34,7 +34,7 @@ pub struct Line {
     pub last_seen: Timestamp,
     /// How many keepalives were accepted.
     pub keepalives: u64,
-    /// Whether a newer registration took its place; keepalives are answered 409.
+    /// Whether a newer registration has replaced it; keepalives are then answered 409.
     pub superseded: bool,
 }
 
@@ -42,9 +42,9 @@ pub struct Line {
 pub(crate) struct LineEntry {
     pub(crate) line: Line,
     pub(crate) user: Arc<User>,
-    /// When the client's next keepalive is due, by the interval it was told.
+    /// When the client's next keepalive is due, by the interval it was given.
     pub(crate) keepalive_due: Instant,
-    /// The interval it was told.
+    /// The interval the client was given.
     pub(crate) interval: Duration,
     pub(crate) expires: Instant,
 }
@@ -103,7 +103,7 @@ impl Lines {
         self.entries().into_iter().map(|entry| entry.line.clone()).collect()
     }
 
-    /// With their clocks, oldest first.
+    /// Lines with their deadlines, oldest first.
     pub(crate) fn entries(&self) -> Vec<&LineEntry> {
         let mut all: Vec<_> = self.by_id.values().collect();
         all.sort_by_key(|entry| entry.line.registered);

@@ -1,7 +1,7 @@
-//! The request log: what arrived, in order of arrival, and how it was answered.
+//! The request log: requests in order of arrival, and their answers.
 //!
-//! Entries live in a ring; each is shared, so a query copies pointers. The status is filled in when the
-//! answer is ready, which is also when the entry goes to the log file.
+//! Entries live in a ring and are shared, so that a query copies pointers. The status is filled in
+//! when the answer is ready; the entry is then written to the log file.
 
 use std::{
     collections::VecDeque,
@@ -118,12 +118,12 @@ impl Request {
         serde_json::from_str(self.body()).unwrap_or_default()
     }
 
-    /// What was asked for.
+    /// The operation that was requested.
     pub fn operation(&self) -> Operation {
         self.0.arrival.operation
     }
 
-    /// Mobius instance it was sent to.
+    /// The Mobius instance it was sent to.
     pub fn instance(&self) -> Option<&str> {
         self.0.arrival.instance.as_deref()
     }
@@ -143,7 +143,7 @@ impl Request {
         self.0.arrival.connection
     }
 
-    /// Status of the answer; `None` while there is none yet and when there never will be.
+    /// Status of the answer; `None` while it is pending and when there was no answer.
     pub fn status(&self) -> Option<u16> {
         Some(self.0.status.load(Ordering::Acquire)).filter(|status| *status > UNANSWERED)
     }
@@ -274,7 +274,7 @@ impl<'a> IntoIterator for &'a Requests {
     }
 }
 
-/// The ring and the file behind it.
+/// The ring and the log file.
 pub(crate) struct Log {
     ring: Mutex<Ring>,
     file: Option<Mutex<BufWriter<File>>>,
@@ -296,7 +296,7 @@ impl Log {
         Ok(Self { ring: Mutex::new(ring), file })
     }
 
-    /// Notes an arrival.
+    /// Records an arrival.
     pub(crate) fn arrived(&self, arrival: Arrival) -> Request {
         let mut ring = self.ring.lock();
         ring.total += 1;
@@ -313,21 +313,21 @@ impl Log {
         request
     }
 
-    /// Notes the answer; `None` when the connection is closed in its place.
+    /// Records the answer; `None` when the connection was closed instead.
     pub(crate) fn answered(&self, request: &Request, status: Option<u16>) {
         request.0.status.store(status.unwrap_or(UNANSWERED), Ordering::Release);
         if let Some(file) = &self.file {
             let Ok(mut line) = serde_json::to_vec(request) else { return };
             line.push(b'\n');
             let mut file = file.lock();
-            // Flushed per line: whoever reads the file sees whole lines at once.
+            // Flushed per line, so that a reader of the file always sees whole lines.
             if let Err(error) = file.write_all(&line).and_then(|()| file.flush()) {
                 warn!(%error, "cannot write the request log");
             }
         }
     }
 
-    /// A request that is still remembered.
+    /// Returns a request that is still in the ring.
     pub(crate) fn get(&self, number: u64) -> Option<Request> {
         let ring = self.ring.lock();
         let at = ring.entries.binary_search_by_key(&number, Request::number).ok()?;

@@ -1,4 +1,4 @@
-//! Messages between users, as bots get them: an event that tells of one, and the text on request.
+//! Messages between users, as bots get them: an event for each, and the text on request.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A message in a space of two.
+/// A message in a direct (one-to-one) space.
 #[derive(Debug)]
 pub(crate) struct Message {
-    /// A uuid: the id of the activity that tells of it.
+    /// A uuid: the id of the activity in its event.
     pub(crate) id: String,
     pub(crate) room_id: String,
     pub(crate) person_id: String,
@@ -57,13 +57,13 @@ impl Messages {
         message
     }
 
-    /// By uuid or global id.
+    /// Finds a message by uuid or global id.
     pub(crate) fn get(&self, id: &str) -> Option<Arc<Message>> {
         self.0.get(&local_id(id)).cloned()
     }
 }
 
-/// The uuid of a global id; anything else as it is.
+/// Returns the uuid of a global id, and any other text unchanged.
 pub(crate) fn local_id(id: &str) -> String {
     let decoded = STANDARD.decode(id).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     decoded

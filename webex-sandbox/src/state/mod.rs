@@ -1,5 +1,5 @@
-//! What the sandbox remembers, a store for each kind of thing. None of them knows another that is
-//! above it; [`World`](crate::world::World) has them all.
+//! The state of the sandbox, a store for each kind of thing. A store uses only those below it;
+//! [`World`](crate::world::World) owns them all.
 
 pub(crate) mod clients;
 pub(crate) mod clock;

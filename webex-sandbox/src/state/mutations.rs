@@ -1,13 +1,13 @@
 //! Deliberate breaches of the protocol.
 //!
-//! A test suite that runs against the sandbox can check itself with them: switched on, its tests must
-//! fail.
+//! A test suite that runs against the sandbox can check itself with them: when one is switched on,
+//! its tests must fail.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-/// A way in which the sandbox can be wrong.
+/// A deliberate breach of the protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -16,13 +16,13 @@ pub enum Mutation {
     WrongFirstFrame,
     /// An ordinary event comes before `mercury.buffer_state`.
     LateFirstFrame,
-    /// Pongs carry an id of their own.
+    /// Pongs carry a wrong id.
     WrongPongId,
     /// Every Mercury frame skips a sequence number.
     SequenceGaps,
     /// Every pushed event is delivered twice under the same id.
     DuplicateEvents,
-    /// No CORS header on any answer.
+    /// Answers have no CORS headers.
     MissingCors,
     /// Catalog entries of Mobius have no id.
     CatalogWithoutMobiusIds,
@@ -34,7 +34,7 @@ pub enum Mutation {
     LineWithoutKeepaliveInterval,
     /// Unregistering answers success and does nothing.
     IgnoreUnregister,
-    /// Expired and unknown tokens are taken for the default user's.
+    /// Expired and unknown tokens count as the default user's.
     AcceptAnyToken,
     /// PKCE verifiers are not checked.
     AcceptAnyVerifier,

@@ -1,4 +1,4 @@
-//! What the authorization server remembers: clients, codes, and who signs in. Issued tokens are in
+//! State of the authorization server: clients, codes, and who signs in. Issued tokens are in
 //! [`tokens`](crate::state::tokens).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::state::{clients::OAuthClient, users::User};
 
-/// What the authorization server remembers besides tokens.
+/// State of the authorization server besides tokens.
 #[derive(Debug, Default)]
 pub(crate) struct OAuthServer {
     clients: HashMap<String, Arc<OAuthClient>>,
@@ -18,10 +18,10 @@ pub(crate) struct OAuthServer {
     windows: HashMap<String, (Instant, u32)>,
 }
 
-/// What the person in front of the browser does.
+/// What the user at the authorize page does.
 #[derive(Debug, Default)]
 pub(crate) struct Consent {
-    /// Who signs in; `None` for the default user.
+    /// Who signs in; `None` means the default user.
     pub(crate) user: Option<Arc<User>>,
     /// The error with which they refuse.
     pub(crate) refusal: Option<String>,
@@ -37,13 +37,13 @@ pub(crate) struct Code {
     /// Challenge and whether it is S256.
     pub(crate) challenge: Option<(String, bool)>,
     pub(crate) expires: Instant,
-    /// Used codes are kept for their life, to notice a replay.
+    /// Used codes are kept until they expire, to detect a replay.
     pub(crate) used: bool,
     /// Tokens issued for it; a replay revokes them.
     pub(crate) issued: Vec<String>,
 }
 
-/// A device code that waits for its user.
+/// A device code that waits for the user's decision.
 #[derive(Debug)]
 pub(crate) struct DeviceCode {
     pub(crate) client_id: String,
@@ -55,7 +55,7 @@ pub(crate) struct DeviceCode {
     pub(crate) decision: Decision,
 }
 
-/// What became of a device code.
+/// The state of a device code.
 #[derive(Debug, Clone)]
 pub(crate) enum Decision {
     Pending,
@@ -64,7 +64,7 @@ pub(crate) enum Decision {
 }
 
 impl OAuthServer {
-    /// With one confidential client, see [`OAuthClient::sandbox_default`].
+    /// Starts with one confidential client, see [`OAuthClient::sandbox_default`].
     pub(crate) fn new() -> Self {
         let mut server = Self::default();
         server.add_client(OAuthClient::sandbox_default());
@@ -84,7 +84,7 @@ impl OAuthServer {
         self.clients.values()
     }
 
-    /// Counts a token request; `Err` says how long to wait when there were too many.
+    /// Counts a token request; `Err` is how long to wait when there were too many.
     pub(crate) fn count_request(
         &mut self,
         client_id: &str,
@@ -100,10 +100,10 @@ impl OAuthServer {
         if *count > per_minute { Err(*start + MINUTE - now) } else { Ok(()) }
     }
 
-    /// Forgets codes whose time is up.
+    /// Drops expired codes.
     pub(crate) fn prune(&mut self, now: Instant) {
         self.codes.retain(|_, code| now < code.expires);
-        // An expired device code still has to be told so; it is forgotten later.
+        // An expired device code is still reported as expired; it is dropped later.
         self.device_codes.retain(|_, code| now < code.forget_at);
     }
 }

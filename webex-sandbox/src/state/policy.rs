@@ -28,13 +28,13 @@ pub struct Policies {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MobiusPolicy {
-    /// Period of the keepalive, told to clients when they register. Default: 30 s.
+    /// Keepalive interval sent to clients when they register. Default: 30 s.
     #[serde(with = "seconds")]
     pub keepalive_interval: Duration,
-    /// A line expires when no keepalive came for this many intervals (and half an interval of grace,
-    /// so that a keepalive on the edge still counts). Default: 3.
+    /// A line expires when no keepalive came for this many intervals, plus half an interval of
+    /// grace so that a keepalive right on the limit still counts. Default: 3.
     pub missed_keepalives: u32,
-    /// Period of the keepalive of calls, told to clients. Default: 600 s.
+    /// Keepalive interval of calls, sent to clients. Default: 600 s.
     #[serde(with = "seconds")]
     pub call_keepalive_interval: Duration,
     /// Earliest return to a primary, minutes. Default: 60.
@@ -80,14 +80,15 @@ pub struct WdmPolicy {
     pub device_limit: usize,
     /// HTTP status of the refusal beyond the limit. Default: 403.
     pub device_limit_status: u16,
-    /// Life of a device without `ttl` that is not refreshed. Default: 7 days.
+    /// Lifetime of a device without `ttl` that is not refreshed. Default: 7 days.
     #[serde(with = "seconds")]
     pub durable_lifetime: Duration,
-    /// Origin of `webSocketUrl`, such as `wss://localhost:8443`, for clients whose HTTP library can be
-    /// led to the sandbox but whose websocket library cannot. Default: that of the request.
+    /// Origin of `webSocketUrl`, such as `wss://localhost:8443`, for clients that can redirect
+    /// their HTTP library to the sandbox but not their websocket library. Default: the origin of
+    /// the request.
     pub socket_origin: Option<String>,
-    /// So many developer features that mean nothing are in every answer. A real one has hundreds, and
-    /// is tens of kilobytes long. Default: 0.
+    /// Number of meaningless developer features added to every answer. A real answer has hundreds
+    /// and is tens of kilobytes long. Default: 0.
     pub extra_features: usize,
 }
 
@@ -110,17 +111,17 @@ pub struct U2cPolicy {
     /// The hosts of services that have several, by the service's name in the catalog. Default: each
     /// service has one, that of the request.
     pub hosts: BTreeMap<String, Vec<CatalogHost>>,
-    /// Bytes that the catalog has at least; services that nobody needs fill it up. A real one has
-    /// about 50 000. Default: 0.
+    /// Minimum size of the catalog in bytes; it is filled up with services that no client needs. A
+    /// real one has about 50 000. Default: 0.
     pub size: usize,
 }
 
-/// One of a service's hosts.
+/// One of the hosts of a service.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CatalogHost {
-    /// Name or address, with the port unless it is the default one, such as `localhost:8443`. Nothing
-    /// checks that it is a sandbox.
+    /// Name or address, with the port unless it is the default one, such as `localhost:8443`. It
+    /// does not have to be a sandbox.
     pub host: String,
     /// Smaller is better; zero and below mean "never use".
     pub priority: i64,
@@ -139,11 +140,11 @@ impl CatalogHost {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum MeetingsQuirk {
-    /// It also says when the refresh token expires, as those of other integrations do.
+    /// It also has the expiry of the refresh token, as the answers to other integrations have.
     RefreshTokenExpiresIn,
-    /// It has fields nobody knows.
+    /// It has unknown fields.
     UnknownFields,
-    /// It does not say when the access token expires.
+    /// It has no expiry of the access token.
     NoExpiresIn,
     /// `scope` is a list.
     ScopeList,
@@ -161,37 +162,37 @@ pub enum MeetingsQuirk {
 #[serde(default, deny_unknown_fields)]
 #[allow(clippy::struct_excessive_bools)] // independent switches, each documented
 pub struct OAuthPolicy {
-    /// Life of an access token. Default: 14 days less one second, as in the public examples.
+    /// Lifetime of an access token. Default: 14 days less one second, as in the public examples.
     #[serde(with = "seconds")]
     pub access_token_lifetime: Duration,
-    /// Life of a refresh token. Default: 90 days less one second.
+    /// Lifetime of a refresh token. Default: 90 days less one second.
     #[serde(with = "seconds")]
     pub refresh_token_lifetime: Duration,
-    /// Life of an authorization code. Default: 60 s.
+    /// Lifetime of an authorization code. Default: 60 s.
     #[serde(with = "seconds")]
     pub code_lifetime: Duration,
-    /// Whether a refresh replaces the refresh token and ends the old one. Default: `false`.
+    /// Whether a refresh replaces the refresh token and revokes the old one. Default: `false`.
     pub rotate_refresh_tokens: bool,
     /// Whether the answer to a refresh contains the refresh token. Default: `true`.
     pub return_refresh_token: bool,
-    /// Whether a refresh returns the access token it is meant to replace. Default: `false`.
+    /// Whether a refresh returns the same access token again. Default: `false`.
     pub return_same_access_token: bool,
-    /// Whether the answer says when the tokens expire. Default: `true`.
+    /// Whether the answer has the expiry of the tokens. Default: `true`.
     pub return_expiry: bool,
-    /// Whether a confidential client may leave out its secret when it uses PKCE. Default: `false`.
+    /// Whether a confidential client may omit its secret when it uses PKCE. Default: `false`.
     pub secret_optional_with_pkce: bool,
     /// Whether every authorization must use PKCE. Default: `false`.
     pub require_pkce: bool,
-    /// How many live access tokens a user may have; the oldest makes room. Default: 750.
+    /// How many live access tokens a user may have; beyond that the oldest is revoked. Default: 750.
     pub token_cap: usize,
-    /// Life of a device code. Default: 300 s.
+    /// Lifetime of a device code. Default: 300 s.
     #[serde(with = "seconds")]
     pub device_code_lifetime: Duration,
-    /// Pause that the device grant asks for between polls. Default: 2 s.
+    /// Interval that the device grant asks for between polls. Default: 2 s.
     #[serde(with = "seconds")]
     pub device_poll_interval: Duration,
-    /// What the answers to Meetings integrations have beside the documented fields, or have in another
-    /// shape. Default: nothing; exactly the documented fields.
+    /// Differences between the answers to Meetings integrations and the documented ones. Default:
+    /// none.
     pub meetings_quirks: BTreeSet<MeetingsQuirk>,
     /// Token requests a client may make per minute; more are refused with 429. Default: no limit.
     pub token_requests_per_minute: Option<u32>,

@@ -1,4 +1,4 @@
-//! Mercury sockets as the rest of the sandbox sees them: records, and the way to command them.
+//! Mercury sockets as the rest of the sandbox sees them: records, and a way to send them commands.
 //!
 //! Each open socket has a task (`services::mercury::session`) that owns the connection. It keeps its
 //! [`Socket`] record up to date here and carries out the [`SocketCommand`]s it is sent.
@@ -16,9 +16,9 @@ use tokio::sync::mpsc;
 
 use crate::state::{fault::CloseFrame, messages::Message, timestamps};
 
-/// Frames remembered per socket.
+/// Frames kept per socket.
 const FRAMES_KEPT: usize = 64;
-/// Closed sockets remembered.
+/// Closed sockets kept.
 const CLOSED_KEPT: usize = 1_000;
 
 /// A Mercury websocket.
@@ -40,7 +40,7 @@ pub struct Socket {
     pub authorized: bool,
     /// Whether the client was told to move to a new socket.
     pub shutting_down: bool,
-    /// Whether the socket was told to answer nothing.
+    /// Whether the socket was told not to answer.
     pub silent: bool,
     /// When it was opened.
     #[serde(serialize_with = "timestamps::as_text")]
@@ -75,7 +75,7 @@ pub enum Closed {
     Lost,
 }
 
-/// What a Mercury socket can be told to do.
+/// A command to a Mercury socket.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 #[non_exhaustive]
@@ -86,14 +86,14 @@ pub enum SocketControl {
     Drop,
     /// End with a TCP reset.
     Reset,
-    /// Answer nothing (frames are still read and counted), or answer again.
+    /// Stop answering (frames are still read and counted), or start again.
     Silence {
         /// Whether to be silent.
         on: bool,
     },
-    /// Answer pings under wrong ids, or under the right ones again.
+    /// Answer pings with wrong ids, or with the right ones again.
     WrongPongs {
-        /// Whether to be wrong.
+        /// Whether the ids are wrong.
         on: bool,
     },
     /// Skip sequence numbers before the next frame.
@@ -101,7 +101,7 @@ pub enum SocketControl {
         /// How many.
         by: u64,
     },
-    /// Send a text frame as it is.
+    /// Send a text frame unchanged.
     Inject {
         /// The frame.
         text: String,
@@ -110,14 +110,14 @@ pub enum SocketControl {
     Shutdown,
 }
 
-/// What a socket's task can be told.
+/// A command to a socket's task.
 #[derive(Debug, Clone)]
 pub(crate) enum SocketCommand {
-    /// What the control API tells it.
+    /// A command of the control API.
     Control(SocketControl),
     /// Send an event with an envelope around this `data`.
     Event(Value),
-    /// Send the event that tells of a message.
+    /// Send the event of a message.
     Message(Arc<Message>),
 }
 
@@ -141,14 +141,14 @@ impl SocketEntry {
         read(&self.record.lock())
     }
 
-    /// `false` when the socket has ended.
+    /// Sends a command. Returns `false` when the socket has ended.
     pub(crate) fn command(&self, command: SocketCommand) -> bool {
         self.commands.send(command).is_ok()
     }
 }
 
 impl Socket {
-    /// Remembers a received frame.
+    /// Records a received frame.
     pub(crate) fn note_received(&mut self, mut frame: Value) {
         crate::redact::json(&mut frame);
         if self.received.len() == FRAMES_KEPT {
@@ -157,7 +157,7 @@ impl Socket {
         self.received.push(frame);
     }
 
-    /// Remembers that a frame with this id was sent.
+    /// Records that a frame with this id was sent.
     pub(crate) fn note_sent(&mut self, id: String) {
         if self.unacknowledged.len() == FRAMES_KEPT {
             self.unacknowledged.remove(0);
@@ -221,7 +221,7 @@ impl Sockets {
         }
     }
 
-    /// Moves a socket to those that have ended. `false` when it is not open.
+    /// Moves a socket to the closed ones. Returns `false` when it is not open.
     pub(crate) fn close(&mut self, id: u64, how: Closed) -> bool {
         let Some(entry) = self.open.remove(&id) else { return false };
         let mut record = entry.snapshot();

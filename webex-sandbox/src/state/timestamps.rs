@@ -3,12 +3,12 @@
 use jiff::Timestamp;
 use serde::Serializer;
 
-/// A time.
+/// Writes a time.
 pub(crate) fn as_text<S: Serializer>(time: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
     to.collect_str(time)
 }
 
-/// The same for what may not have happened yet.
+/// Writes a time, or null when it is not known yet.
 #[allow(clippy::ref_option)] // serde hands a reference to the field
 pub(crate) fn as_text_or_null<S: Serializer>(
     time: &Option<Timestamp>,

@@ -1,8 +1,8 @@
 //! Access and refresh tokens.
 //!
 //! A token is `{random}_{cluster}_{org id}`: three fields, the third of which tells a client its
-//! organization. Whether one has expired is looked at when it is used; how many access tokens a user
-//! can have is capped.
+//! organization. Expiry is checked when a token is used. The number of a user's access tokens is
+//! capped.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -28,7 +28,7 @@ const USER_SCOPES: [&str; 7] = [
     "spark:xsi",
 ];
 
-/// An access token's meaning.
+/// What an access token stands for.
 #[derive(Debug, Clone)]
 pub(crate) struct Access {
     /// `None` for tokens of a client rather than a person.
@@ -47,7 +47,7 @@ impl Access {
     }
 }
 
-/// A refresh token's meaning.
+/// What a refresh token stands for.
 #[derive(Debug, Clone)]
 pub(crate) struct Refresh {
     pub(crate) user: Arc<User>,
@@ -67,13 +67,13 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// A new unguessable string of the shape of a token.
+    /// Returns a new unguessable token string.
     pub(crate) fn mint(org_id: &str) -> String {
         let random = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
         format!("{}{}_{CLUSTER}_{org_id}", random[0].simple(), random[1].simple())
     }
 
-    /// Makes `token` valid; the user's oldest ones beyond `cap` end.
+    /// Adds an access token, and revokes the user's oldest ones beyond `cap`.
     pub(crate) fn insert_access(&mut self, token: String, access: Access, cap: usize) {
         if let Some(user) = &access.user {
             let list = self.by_user.entry(user.id.clone()).or_default();
@@ -91,12 +91,12 @@ impl Tokens {
         self.refresh.insert(token, refresh);
     }
 
-    /// The meaning of a live access token.
+    /// Looks up a live access token.
     pub(crate) fn access(&self, token: &str, now: Instant) -> Option<&Access> {
         self.access.get(token).filter(|access| access.expires.is_none_or(|expires| now < expires))
     }
 
-    /// The meaning of a live refresh token.
+    /// Looks up a live refresh token.
     pub(crate) fn refresh(&self, token: &str, now: Instant) -> Option<&Refresh> {
         self.refresh.get(token).filter(|refresh| now < refresh.expires)
     }
@@ -125,7 +125,7 @@ impl Tokens {
         }
     }
 
-    /// Sets the expiry of all access tokens of a user to `after` from `now`; says how many there are.
+    /// Sets the expiry of all access tokens of a user to `after` from `now`; returns how many there are.
     pub(crate) fn expire_user(&mut self, user_id: &str, now: Instant, after: Duration) -> usize {
         let list = self.by_user.get(user_id).map(|list| list.iter()).into_iter().flatten();
         let mut count = 0;
@@ -138,7 +138,7 @@ impl Tokens {
         count
     }
 
-    /// Ends a token. `false` when it was not known.
+    /// Revokes a token. Returns `false` when it was unknown.
     pub(crate) fn revoke(&mut self, token: &str) -> bool {
         if let Some(access) = self.access.remove(token) {
             if let Some(list) = access.user.and_then(|user| self.by_user.get_mut(&user.id)) {
@@ -149,7 +149,7 @@ impl Tokens {
         self.refresh.remove(token).is_some()
     }
 
-    /// Ends all tokens of a user and says how many there were.
+    /// Revokes all tokens of a user and returns how many there were.
     pub(crate) fn revoke_user(&mut self, user_id: &str) -> usize {
         let list = self.by_user.remove(user_id).unwrap_or_default();
         for token in &list {
@@ -160,7 +160,7 @@ impl Tokens {
         list.len() + before - self.refresh.len()
     }
 
-    /// Live access tokens of a user.
+    /// Number of live access tokens of a user.
     pub(crate) fn live(&self, user_id: &str, now: Instant) -> usize {
         self.by_user
             .get(user_id)

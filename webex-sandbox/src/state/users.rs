@@ -1,4 +1,4 @@
-//! The people (and guests) of the sandbox.
+//! The users (and guests) of the sandbox.
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
@@ -21,7 +21,7 @@ pub struct User {
     pub kind: UserKind,
     /// SIP address of the user's calling lines.
     pub sip_address: String,
-    /// Phone number, as a `tel:` number would show it.
+    /// Phone number, as in a `tel:` URI.
     pub phone_number: String,
     /// Extension within the organization.
     pub extension: String,
@@ -35,7 +35,7 @@ pub struct User {
 }
 
 impl User {
-    /// The access token made with the user. It does not expire unless told to.
+    /// The access token made with the user. It does not expire by itself.
     pub fn token(&self) -> &str {
         &self.token
     }
@@ -51,7 +51,7 @@ impl fmt::Debug for User {
 }
 
 impl AsRef<str> for User {
-    /// The user's id, so that a `&User` can be given where an id is wanted.
+    /// The user's id, so that a `&User` can be passed as an id.
     fn as_ref(&self) -> &str {
         &self.id
     }
@@ -115,14 +115,14 @@ impl NewUser {
         self
     }
 
-    /// Takes away the entitlement to Webex Calling.
+    /// Removes the entitlement to Webex Calling.
     #[must_use]
     pub fn without_calling(mut self) -> Self {
         self.webrtc_calling = Some(false);
         self
     }
 
-    /// Takes away the entitlement to Mercury.
+    /// Removes the entitlement to Mercury.
     #[must_use]
     pub fn without_mercury(mut self) -> Self {
         self.mercury = Some(false);
@@ -179,7 +179,7 @@ impl Users {
         self.by_id.get(id).cloned()
     }
 
-    /// The first user with this e-mail address, in any case of letters.
+    /// The first user with this e-mail address, ignoring case.
     pub(crate) fn by_email(&self, email: &str) -> Option<Arc<User>> {
         self.order.iter().find(|user| user.email.eq_ignore_ascii_case(email)).cloned()
     }

@@ -1,4 +1,4 @@
-//! Ends devices and lines whose time is up.
+//! Ends devices and lines whose lifetime is over.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
-//! Everything one sandbox knows: the [`World`].
+//! The state of one sandbox: the [`World`].
 //!
-//! One lock per concern, never held across an await. Whatever changes the world calls
+//! Each concern has its own lock, never held across an await. Code that changes the world calls
 //! [`World::changed`], which wakes `wait_for` and feeds the event stream of the control API.
 
 pub(crate) mod expiry;
@@ -61,7 +61,7 @@ pub(crate) struct World {
     /// How long a connection may be without a request before it is closed.
     pub(crate) idle_limit: watch::Sender<Option<Duration>>,
     pub(crate) places: RwLock<Places>,
-    /// Held by who reads a setting, changes it, and sets it.
+    /// Held while a setting is read, changed and written back.
     pub(crate) editing: Mutex<()>,
     pub(crate) log: Log,
     pub(crate) expiry: Expiry,
@@ -96,7 +96,7 @@ pub(crate) enum Change {
     Settings,
 }
 
-/// How much there is of everything.
+/// Number of things of each kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Counts {
@@ -108,7 +108,7 @@ pub struct Counts {
     pub sockets: usize,
     /// Registered lines.
     pub lines: usize,
-    /// Requests ever received, those forgotten included.
+    /// Requests ever received, including those no longer in the log.
     pub requests: u64,
 }
 
@@ -159,7 +159,7 @@ impl World {
         })
     }
 
-    /// Announces a change. The closure runs only when somebody listens to the stream.
+    /// Announces a change. The closure runs only when the stream has a listener.
     pub(crate) fn changed(&self, change: impl FnOnce() -> Change) {
         self.version.send_modify(|version| *version += 1);
         if self.feed.receiver_count() > 0 {
@@ -168,7 +168,7 @@ impl World {
         }
     }
 
-    /// A counter that moves with every change.
+    /// A counter that increases with every change.
     pub(crate) fn watch(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
@@ -203,14 +203,14 @@ impl World {
         self.tokens.lock().access(token, now).and_then(|access| access.user.clone())
     }
 
-    /// The user of a live token; with [`Mutation::AcceptAnyToken`] the default user for any other.
+    /// The user of a live token; with [`Mutation::AcceptAnyToken`] the default user for any other token.
     pub(crate) fn known_user(&self, token: &str) -> Option<Arc<User>> {
         self.user_of_token(token).or_else(|| {
             self.mutations.has(Mutation::AcceptAnyToken).then(|| Arc::clone(&self.default_user))
         })
     }
 
-    /// Whether a service that needs a token takes this one.
+    /// Whether a service that needs a token accepts this one.
     pub(crate) fn accepts(&self, token: &str) -> bool {
         self.mutations.has(Mutation::AcceptAnyToken)
             || self.tokens.lock().access(token, Instant::now()).is_some()
@@ -228,7 +228,7 @@ impl World {
         Some(fault)
     }
 
-    /// Confirms a user code for a user, or denies it. `false` when it is unknown or expired.
+    /// Confirms a user code for a user, or denies it. Returns `false` when it is unknown or expired.
     pub(crate) fn decide_device(&self, user_code: &str, user: Option<Arc<User>>) -> bool {
         let now = Instant::now();
         let is_known = {
@@ -249,7 +249,7 @@ impl World {
         is_known
     }
 
-    /// Removes a WDM device. Its sockets stay open, as nothing says that the real service closes them.
+    /// Removes a WDM device. Its sockets stay open, since the real service is not known to close them.
     pub(crate) fn remove_device(&self, id: &str, expired: bool) -> bool {
         let Some(device) = self.devices.lock().remove(id) else { return false };
         self.changed(|| Change::DeviceRemoved { id: device.id, user_id: device.user_id, expired });
@@ -267,7 +267,7 @@ impl World {
         true
     }
 
-    /// How much there is of everything.
+    /// Number of things of each kind.
     pub(crate) fn counts(&self) -> Counts {
         Counts {
             users: self.users.lock().all().count(),

@@ -1,4 +1,5 @@
-//! A small independent client: what it sends and sees is written out, so tests assert on the wire.
+//! A small independent client. What it sends and receives is written out, so that tests assert on
+//! the wire.
 
 #![allow(dead_code, unreachable_pub)] // each test file uses its part
 
@@ -17,7 +18,7 @@ use tokio_tungstenite::{WebSocketStream, client_async, tungstenite::Message};
 use url::Url;
 use webex_sandbox::Sandbox;
 
-/// TLS that trusts the sandbox's authority and nothing else.
+/// TLS that trusts only the sandbox's authority.
 pub fn tls(sandbox: &Sandbox, alpn: &[&[u8]]) -> ClientConfig {
     let pem = sandbox.ca_pem().expect("the sandbox speaks TLS");
     let mut roots = RootCertStore::empty();
@@ -95,7 +96,7 @@ impl Client {
         }
     }
 
-    /// Sends a request to a path of the sandbox or to a whole URL.
+    /// Sends a request to a path of the sandbox or to a full URL.
     pub async fn try_send(
         &self,
         method: Method,
@@ -192,7 +193,7 @@ pub trait Stream: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send {}
 impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Stream for T {}
 
 impl MercuryClient {
-    /// Opens the socket of a device record, with the usual query and `more`.
+    /// Opens the socket of a device record, with the usual query plus `more`.
     pub async fn open(sandbox: &Sandbox, device: &Value, more: &str) -> Self {
         let url = format!(
             "{}?outboundWireFormat=text&bufferStates=true&aliasHttpStatus=true{more}",
@@ -254,7 +255,7 @@ impl MercuryClient {
         self.stream.next().await.and_then(Result::ok)
     }
 
-    /// Reads to the end: code and reason of the close frame, `None` when there was none.
+    /// Reads until the socket ends. Returns code and reason of the close frame, `None` when there was none.
     pub async fn closed(&mut self) -> Option<(u16, String)> {
         let mut close = None;
         // Reading on after a close frame answers it.
@@ -268,7 +269,7 @@ impl MercuryClient {
         close
     }
 
-    /// Closes as a client does; gives the close frame of the answer, as [`Self::closed`].
+    /// Closes as a client does. Returns the close frame of the answer, as [`Self::closed`] does.
     pub async fn close(&mut self, code: u16, reason: &'static str) -> Option<(u16, String)> {
         use tokio_tungstenite::tungstenite::protocol::CloseFrame;
         let frame = CloseFrame { code: code.into(), reason: reason.into() };

@@ -1,4 +1,4 @@
-//! The authorization server: every grant, and every way to be refused.
+//! The authorization server: every grant, and every refusal.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -37,7 +37,7 @@ impl T {
         self.client.get(url.as_str()).await
     }
 
-    /// Authorizes with the usual fields and `more`, and returns the fields of the redirect.
+    /// Authorizes with the usual fields plus `more`, and returns the fields of the redirect.
     async fn redirected(&self, more: &[(&str, &str)]) -> Vec<(String, String)> {
         let mut fields = vec![
             ("response_type", "code"),
@@ -169,7 +169,7 @@ async fn a_code_is_bound_to_client_and_redirect_uri() {
     assert_error(&t.exchange(&code, &as_other).await, 400, "invalid_grant");
     let elsewhere = [("redirect_uri", "http://localhost:8080/callback")];
     assert_error(&t.exchange(&code, &elsewhere).await, 400, "invalid_grant");
-    // That attempt used the code up.
+    // The failed attempt used up the code.
     assert_error(&t.exchange(&code, &[]).await, 400, "invalid_grant");
 }
 
@@ -212,7 +212,7 @@ async fn other_authorization_errors_are_redirected() {
 }
 
 #[tokio::test]
-async fn the_one_who_signs_in_can_be_chosen() {
+async fn the_user_who_signs_in_can_be_chosen() {
     let t = T::start().await;
     let bob = t.sandbox.add_user("bob@example.com");
     let eve = t.sandbox.add_user("eve@example.com");
@@ -259,7 +259,7 @@ async fn a_public_client_needs_pkce_and_no_secret() {
     let exchange = [&base[..], &[("client_secret", ""), ("code_verifier", VERIFIER)]].concat();
     assert_eq!(t.exchange(&code, &exchange).await.status, 200);
 
-    // The implicit flow is for such clients only; the token is in the fragment.
+    // Only such clients may use the implicit flow; the token is in the fragment.
     let implicit = [
         ("response_type", "token"),
         ("client_id", "native"),
@@ -292,7 +292,7 @@ async fn basic_and_form_authenticate_the_client() {
         .add_client(OAuthClient::confidential("odd id", "p+w%:&").redirect_uri(REDIRECT));
     let grant = [("grant_type", "client_credentials")];
     let path = "/idb/oauth2/v1/access_token";
-    // Raw, as many clients send it, and form-encoded, as the standard wants it.
+    // Raw, as many clients send it, and form-encoded, as the standard requires.
     for (id, secret) in [("odd id", "p+w%:&"), ("odd+id", "p%2Bw%25%3A%26")] {
         assert_eq!(t.client.form_as(path, &grant, Some((id, secret))).await.status, 200);
     }
@@ -334,7 +334,7 @@ async fn a_refresh_token_can_stay_or_rotate() {
     let second = t.refresh(&refresh_token).await.json();
     assert_eq!(text(&second, "refresh_token"), refresh_token);
     assert_ne!(second["access_token"], first["access_token"]);
-    // The old access token goes on living.
+    // The old access token stays valid.
     assert!(t.is_live(&text(&first, "access_token")).await);
 
     t.sandbox.oauth_policy(|policy| policy.rotate_refresh_tokens = true);
@@ -353,7 +353,7 @@ async fn a_refresh_token_is_bound_to_its_client() {
     let fields = [("grant_type", "refresh_token"), ("refresh_token", refresh_token.as_str())];
     let as_other = t.client.form_as(TOKEN, &fields, Some(("other", "pw"))).await;
     assert_error(&as_other, 400, "invalid_grant");
-    // Nor can another client revoke it.
+    // Another client cannot revoke it either.
     let revoke = [("token", refresh_token.as_str())];
     t.client.form_as("/idb/oauth2/v1/revoke", &revoke, Some(("other", "pw"))).await;
     assert_eq!(t.refresh(&refresh_token).await.status, 200);

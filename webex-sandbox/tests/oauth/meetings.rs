@@ -1,4 +1,4 @@
-//! Meetings integrations (XML API), which have fields and ways of their own.
+//! Meetings integrations (XML API), which have additional fields and rules.
 
 use serde_json::json;
 use webex_sandbox::{MeetingsQuirk, OAuthClient};
@@ -6,7 +6,7 @@ use webex_sandbox::{MeetingsQuirk, OAuthClient};
 use crate::{T, assert_error, text, value};
 
 #[tokio::test]
-async fn a_meetings_integration_has_its_own_ways() {
+async fn a_meetings_integration_has_its_own_rules() {
     let t = T::start().await;
     let uri = "https://xml.example/cb";
     let client = OAuthClient::confidential("xml", "pw").redirect_uri(uri).meetings_site("acme");
@@ -29,7 +29,7 @@ async fn a_meetings_integration_has_its_own_ways() {
     assert_eq!((&body["token_type"], &body["expires_in"]), (&json!("bearer"), &json!(7200)));
     assert_eq!(body["iss"], "https://acme.webex.com");
     assert_eq!(body["email"], t.sandbox.user().email);
-    // These fields are documented, and no others.
+    // Only these fields are documented.
     let documented = [
         "access_token",
         "authentication_id",
@@ -60,7 +60,7 @@ async fn a_meetings_integration_has_its_own_ways() {
     let refreshed = refresh(&format!("acme_{refresh_token}")).await;
     assert_eq!(refreshed.json().as_object().unwrap().keys().collect::<Vec<_>>(), documented);
 
-    // Everything else is a switch.
+    // Everything else is optional.
     let with = async |quirks: &[MeetingsQuirk]| {
         t.sandbox.oauth_policy(|policy| {
             policy.meetings_quirks = quirks.iter().copied().collect();

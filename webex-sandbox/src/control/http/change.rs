@@ -1,4 +1,4 @@
-//! The calls that change something: each makes one [`Control`](crate::control::Control).
+//! The calls that change state: each one makes a [`Control`](crate::control::Control).
 
 use std::sync::Arc;
 
@@ -21,71 +21,71 @@ use crate::{
 
 const PATCH: MethodFilter = MethodFilter::PATCH;
 
-/// Parts of a path that are numbers.
+/// Path parameters that are numbers.
 const NUMBERS: [&str; 2] = ["socket", "fault"];
 
-/// A path that makes a control.
+/// A path, and the control that it makes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Call {
     method: MethodFilter,
-    /// Below `/sandbox`; its variable parts are fields of the control.
+    /// Path below `/sandbox`. Its parameters are fields of the control.
     path: &'static str,
     /// Name of the control.
     control: &'static str,
-    body: Takes,
+    body: BodyUse,
 }
 
-/// What becomes of the body of a call.
+/// How the body of a call becomes the control.
 #[derive(Debug, Clone, Copy)]
-enum Takes {
-    /// There is none, nor any field.
+enum BodyUse {
+    /// The call has no body, and the control has no fields.
     Nothing,
-    /// It is what the control holds.
+    /// The body is the content of the control.
     Whole,
-    /// Its fields are fields of the control.
+    /// The fields of the body are the fields of the control.
     Fields,
-    /// It is this field.
+    /// The body is this field of the control.
     Field(&'static str),
-    /// It is this field; which variant is told by `do`.
+    /// The body is this field of the control, an enum whose variant is named by `do`.
     Choice(&'static str),
 }
 
 /// Every call, one or more for each control.
 pub(crate) const CALLS: [Call; 27] = [
-    call(POST, "/users", "add_user", Takes::Whole),
-    call(POST, "/users/{user}/tokens", "issue_token", Takes::Fields),
-    call(DELETE, "/users/{user}/tokens", "revoke_tokens", Takes::Fields),
-    call(POST, "/users/{user}/tokens/expire", "expire_tokens", Takes::Fields),
-    call(POST, "/users/{user}/events", "push_event", Takes::Field("data")),
-    call(POST, "/users/{user}/messages", "write_message", Takes::Fields),
-    call(POST, "/tokens/expire", "expire_token", Takes::Fields),
-    call(POST, "/tokens/revoke", "revoke_token", Takes::Fields),
-    call(POST, "/identity/clients", "add_client", Takes::Whole),
-    call(PUT, "/identity/consent", "set_consent", Takes::Fields),
-    call(PUT, "/identity/devices/{user_code}", "decide_device", Takes::Fields),
-    call(DELETE, "/devices/{device}", "expire_device", Takes::Fields),
-    call(PATCH, "/devices/{device}", "age_device", Takes::Fields),
-    call(DELETE, "/lines/{line}", "expire_line", Takes::Fields),
-    call(POST, "/lines/{line}/down", "drop_line", Takes::Fields),
-    call(POST, "/sockets/{socket}", "socket", Takes::Choice("command")),
-    call(DELETE, "/requests", "clear_requests", Takes::Nothing),
-    call(POST, "/faults", "add_fault", Takes::Whole),
-    call(DELETE, "/faults/{fault}", "clear_fault", Takes::Fields),
-    call(DELETE, "/faults", "clear_faults", Takes::Nothing),
-    call(PUT, "/instances/{instance}", "set_instance", Takes::Field("conduct")),
-    call(PUT, "/latency", "set_latency", Takes::Fields),
-    call(PUT, "/clock", "set_clock", Takes::Fields),
-    call(PUT, "/connections", "set_connections", Takes::Fields),
-    call(PUT, "/mutations", "set_mutations", Takes::Whole),
-    call(PATCH, "/policies", "set_policies", Takes::Whole),
-    call(PUT, "/places/{service}", "place", Takes::Fields),
+    call(POST, "/users", "add_user", BodyUse::Whole),
+    call(POST, "/users/{user}/tokens", "issue_token", BodyUse::Fields),
+    call(DELETE, "/users/{user}/tokens", "revoke_tokens", BodyUse::Fields),
+    call(POST, "/users/{user}/tokens/expire", "expire_tokens", BodyUse::Fields),
+    call(POST, "/users/{user}/events", "push_event", BodyUse::Field("data")),
+    call(POST, "/users/{user}/messages", "write_message", BodyUse::Fields),
+    call(POST, "/tokens/expire", "expire_token", BodyUse::Fields),
+    call(POST, "/tokens/revoke", "revoke_token", BodyUse::Fields),
+    call(POST, "/identity/clients", "add_client", BodyUse::Whole),
+    call(PUT, "/identity/consent", "set_consent", BodyUse::Fields),
+    call(PUT, "/identity/devices/{user_code}", "decide_device", BodyUse::Fields),
+    call(DELETE, "/devices/{device}", "expire_device", BodyUse::Fields),
+    call(PATCH, "/devices/{device}", "age_device", BodyUse::Fields),
+    call(DELETE, "/lines/{line}", "expire_line", BodyUse::Fields),
+    call(POST, "/lines/{line}/down", "drop_line", BodyUse::Fields),
+    call(POST, "/sockets/{socket}", "socket", BodyUse::Choice("command")),
+    call(DELETE, "/requests", "clear_requests", BodyUse::Nothing),
+    call(POST, "/faults", "add_fault", BodyUse::Whole),
+    call(DELETE, "/faults/{fault}", "clear_fault", BodyUse::Fields),
+    call(DELETE, "/faults", "clear_faults", BodyUse::Nothing),
+    call(PUT, "/instances/{instance}", "set_instance", BodyUse::Field("behaviour")),
+    call(PUT, "/latency", "set_latency", BodyUse::Fields),
+    call(PUT, "/clock", "set_clock", BodyUse::Fields),
+    call(PUT, "/connections", "set_connections", BodyUse::Fields),
+    call(PUT, "/mutations", "set_mutations", BodyUse::Whole),
+    call(PATCH, "/policies", "set_policies", BodyUse::Whole),
+    call(PUT, "/places/{service}", "place", BodyUse::Fields),
 ];
 
 const fn call(
     method: MethodFilter,
     path: &'static str,
     control: &'static str,
-    body: Takes,
+    body: BodyUse,
 ) -> Call {
     Call { method, path, control, body }
 }
@@ -103,21 +103,20 @@ impl Call {
         format!("{} {}", name.map_or("", |(_, name)| name), self.path)
     }
 
-    /// The JSON of the control that a request is for.
+    /// The JSON of the control that a request asks for.
     fn to_json(self, params: &RawPathParams, body: &[u8]) -> Result<Value> {
-        // No body stands for `{}`; any content type will do, so that `curl -d` is enough.
+        // An empty body stands for `{}`. The content type does not matter, so that `curl -d` is
+        // enough.
         let text: &[u8] = if body.is_empty() { b"{}" } else { body };
         let body: Value = serde_json::from_slice(text).map_err(Refused::bad)?;
         let fields = match self.body {
-            Takes::Nothing => return Ok(json!({(self.control): null})),
-            Takes::Whole => return Ok(json!({(self.control): body})),
-            Takes::Fields => body,
-            Takes::Field(name) => json!({(name): body}),
-            Takes::Choice(name) => json!({(name): choice(body)?}),
+            BodyUse::Nothing => return Ok(json!({(self.control): null})),
+            BodyUse::Whole => return Ok(json!({(self.control): body})),
+            BodyUse::Fields => body,
+            BodyUse::Field(name) => json!({(name): body}),
+            BodyUse::Choice(name) => json!({(name): choice(body)?}),
         };
-        let Value::Object(mut fields) = fields else {
-            return Err(Refused::bad("The body is not a JSON object."));
-        };
+        let mut fields = object(fields)?;
         for (name, value) in params {
             let number = value.parse::<u64>().ok().filter(|_| NUMBERS.contains(&name));
             fields.insert(name.to_owned(), number.map_or_else(|| value.into(), Value::from));
@@ -126,7 +125,7 @@ impl Call {
     }
 }
 
-/// The routes of all calls, and one that takes any control as it is.
+/// The routes of all calls, and one route that takes any control in its own JSON form.
 pub(crate) fn routes() -> Router<Arc<World>> {
     let any = |State(world): State<Arc<World>>, body: Bytes| async move {
         let control = serde_json::from_slice(&body).map_err(Refused::bad)?;
@@ -160,11 +159,9 @@ fn control_with(world: &World, control: Value) -> Result<Response> {
     })
 }
 
-/// `{"do": "close", "code": 4000}` as the variant that it stands for: `{"close": {"code": 4000}}`.
+/// Turns `{"do": "close", "code": 4000}` into the JSON of the variant: `{"close": {"code": 4000}}`.
 fn choice(body: Value) -> Result<Value> {
-    let Value::Object(mut fields) = body else {
-        return Err(Refused::bad("The body is not a JSON object."));
-    };
+    let mut fields = object(body)?;
     let Some(Value::String(name)) = fields.remove("do") else {
         return Err(Refused::bad("`do` is missing."));
     };
@@ -172,4 +169,11 @@ fn choice(body: Value) -> Result<Value> {
         return Ok(name.into());
     }
     Ok(Value::Object(Map::from_iter([(name, Value::Object(fields))])))
+}
+
+fn object(body: Value) -> Result<Map<String, Value>> {
+    match body {
+        Value::Object(fields) => Ok(fields),
+        _ => Err(Refused::bad("The body is not a JSON object.")),
+    }
 }

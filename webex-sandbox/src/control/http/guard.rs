@@ -1,9 +1,9 @@
 //! Keeps web pages of other origins away from the control API.
 //!
-//! A page the developer has open could otherwise send requests to the sandbox's port, or reach it
-//! under a host name of its own (DNS rebinding). Three checks: the host must be a loopback name, an IP
-//! address or a configured name; a browser's `Origin` must be the sandbox's own; and `Sec-Fetch-Site`
-//! must not say that the request comes from elsewhere.
+//! A page that the developer has open could otherwise send requests to the sandbox's port, or reach
+//! it under a host name of its own (DNS rebinding). Three checks prevent this: the host must be a
+//! loopback name, an IP address or a configured name; a browser's `Origin` must be the sandbox's
+//! own; and `Sec-Fetch-Site` must not name another site.
 
 use std::{net::IpAddr, sync::Arc};
 

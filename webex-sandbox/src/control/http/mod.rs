@@ -1,8 +1,8 @@
-//! The control API over HTTP, under `/sandbox`: the powers of [`Sandbox`](crate::Sandbox) for programs
-//! that are not written in Rust.
+//! The control API over HTTP, under `/sandbox`: what [`Sandbox`](crate::Sandbox) can do, for
+//! programs that are not written in Rust.
 //!
-//! Its requests are not logged, not delayed, and never made to fail. It has no password; what protects
-//! it is the loopback address, and [`guard`], which keeps web pages out.
+//! Its requests are not logged, not delayed and never made to fail. It has no password. It is
+//! protected by the loopback address and by [`guard`], which rejects requests from web pages.
 
 pub(crate) mod change;
 mod guard;
@@ -43,13 +43,13 @@ pub(crate) fn routes(world: &Arc<World>) -> Router<Arc<World>> {
         .route("/requests/{number}", get(requests::one))
         .route("/faults", get(query::faults))
         .merge(change::routes())
-        .fallback(nothing_here)
+        .fallback(no_such_call)
         .layer(guarded.clone());
-    // Nesting leaves out the path with a slash at its end.
+    // A nested router does not match the path with a trailing slash.
     let root = get(page::overview).layer(guarded);
     Router::new().nest("/sandbox", below).route("/sandbox/", root)
 }
 
-async fn nothing_here() -> refused::Refused {
+async fn no_such_call() -> refused::Refused {
     refused::Refused::new(StatusCode::NOT_FOUND, "The control API has no such call.")
 }

@@ -1,8 +1,8 @@
-//! `/sandbox/` for people: a page that shows what the sandbox is doing and changes it.
+//! `/sandbox/` for people: a page that shows and changes what the sandbox does.
 //!
-//! Whoever asks for HTML, which only browsers do, gets the page; everybody else gets the JSON
-//! overview. The page is plain files from `src/page`, compiled in; its script calls the control API
-//! like any other client of it, and a policy keeps it from everything else.
+//! A request that accepts HTML, which only browsers send, gets the page; any other gets the JSON
+//! overview. The page consists of the plain files in `src/page`, compiled in. Its script is an
+//! ordinary client of the control API, and a content security policy allows it nothing else.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use super::{
 };
 use crate::world::World;
 
-/// Nothing but the page's own files and the control API; no inline code, no frames.
+/// Allows the page's own files and the control API only; no inline code, no frames.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
@@ -34,7 +34,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 const INDEX: &str = include_str!("../../page/index.html");
 
-/// Name, content type and text of what the page loads.
+/// Name, content type and text of the files that the page loads.
 const FILES: [(&str, &str, &str); 7] = [
     ("page.css", "text/css; charset=utf-8", include_str!("../../page/page.css")),
     ("page.js", SCRIPT, include_str!("../../page/page.js")),
@@ -75,7 +75,7 @@ fn send(content_type: &'static str, text: &'static str) -> Response {
     let headers = [
         (CONTENT_TYPE, content_type),
         (CONTENT_SECURITY_POLICY, POLICY),
-        // Another version of the sandbox may be at the same address tomorrow.
+        // A different version of the sandbox may use the same address later.
         (CACHE_CONTROL, "no-cache"),
         (REFERRER_POLICY, "no-referrer"),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,4 +1,4 @@
-//! Reading what there is.
+//! The calls that read state.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,17 +19,17 @@ use crate::{
     world::World,
 };
 
-/// Which part of a list is wanted; all of it by default.
+/// Which part of a list to return; by default all of it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Part {
     offset: usize,
     limit: Option<usize>,
-    /// Without what makes items long: [`LONG`].
+    /// Leaves out the fields that make items long: [`LONG`].
     brief: bool,
 }
 
-/// What clients sent, by field: frames of sockets and bodies of devices.
+/// What clients sent: frames of sockets and bodies of devices.
 const LONG: [&str; 3] = ["received", "unacknowledged", "body"];
 
 impl Part {
@@ -83,9 +83,9 @@ pub(crate) fn overview(world: &World, shown: &Shown) -> Json<Value> {
         .iter()
         .map(|instance| {
             let mut value = serde_json::to_value(&instance.info).unwrap_or_default();
-            let conduct = json!(instance.conduct());
-            if let (Some(value), Value::Object(conduct)) = (value.as_object_mut(), conduct) {
-                value.extend(conduct);
+            let behaviour = json!(instance.behaviour());
+            if let (Some(value), Value::Object(behaviour)) = (value.as_object_mut(), behaviour) {
+                value.extend(behaviour);
             }
             value["lines"] = lines.get(&instance.info.name).copied().unwrap_or_default().into();
             value
@@ -108,7 +108,7 @@ pub(crate) fn overview(world: &World, shown: &Shown) -> Json<Value> {
     }))
 }
 
-/// `GET /sandbox/operations`: what faults and selections can be about.
+/// `GET /sandbox/operations`: what faults and selections can name as their target.
 pub(crate) async fn operations() -> Json<Value> {
     Json(Target::all().map(|target| target.to_string()).collect())
 }
@@ -121,8 +121,8 @@ pub(crate) async fn devices(
     part.of(world.devices.lock().sorted())
 }
 
-/// `GET /sandbox/lines`: each with the seconds to its next keepalive and to its end. Past ones are
-/// negative.
+/// `GET /sandbox/lines`: each with the seconds until its next keepalive is due and until it
+/// expires. Times in the past are negative.
 pub(crate) async fn lines(
     State(world): State<Arc<World>>,
     Query(part): Query<Part>,
@@ -178,12 +178,12 @@ pub(crate) async fn users(
     }))
 }
 
-/// `GET /sandbox/faults`: those used up too, until they are cleared.
+/// `GET /sandbox/faults`: used-up faults are listed until they are cleared.
 pub(crate) async fn faults(State(world): State<Arc<World>>) -> Json<Value> {
     Json(world.faults.describe().into())
 }
 
-/// `GET /sandbox/controls`: what can be controlled: what each control takes, and its calls.
+/// `GET /sandbox/controls`: every control, with the fields it takes and its calls.
 pub(crate) async fn controls() -> Json<Value> {
     let Value::Object(controls) = shape::of::<Control>() else { return Json(json!({})) };
     let described = controls.into_iter().map(|(name, takes)| {
@@ -194,7 +194,7 @@ pub(crate) async fn controls() -> Json<Value> {
     Json(Value::Object(described.collect()))
 }
 
-/// Seconds from `now` to `at`, negative when it is past.
+/// Seconds from `now` to `at`, negative when `at` is in the past.
 fn seconds_to(at: Instant, now: Instant) -> f64 {
     at.saturating_duration_since(now).as_secs_f64()
         - now.saturating_duration_since(at).as_secs_f64()

@@ -10,7 +10,7 @@ use http::StatusCode;
 
 use crate::{control::ControlError, exchange::reply::Reply};
 
-/// Answer of a control call, or why it was refused.
+/// The answer to a control call, or the refusal.
 pub(crate) type Result<T> = std::result::Result<T, Refused>;
 
 /// A refused control call.

@@ -1,4 +1,4 @@
-//! The request log: selecting from it, and waiting for what it is to hold.
+//! The request log: queries, and waiting for a condition on it.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     world::World,
 };
 
-/// Most requests in one answer, unless asked otherwise.
+/// Number of requests in one answer, unless the caller gives a limit.
 const DEFAULT_LIMIT: usize = 1_000;
 
-/// What requests to select: all that is given must hold.
+/// Which requests to select. Every given field must match.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Selection {
@@ -32,15 +32,15 @@ pub(crate) struct Selection {
     user: Option<String>,
     /// See [`Statuses`].
     status: Option<String>,
-    /// In the method, host, path, query, body or tracking id; in any case of letters.
+    /// Text in the method, host, path, query, body or tracking id, in upper or lower case.
     text: Option<String>,
     /// Only requests with a greater number.
     after: u64,
     /// Only requests with a smaller number.
     before: Option<u64>,
-    /// Only the newest so many.
+    /// At most this many, the newest.
     limit: Option<usize>,
-    /// Without headers and bodies.
+    /// Leaves out headers and bodies.
     brief: bool,
 }
 
@@ -69,7 +69,7 @@ fn holds(request: &Request, text: &str) -> bool {
         .any(|part| part.to_lowercase().contains(text))
 }
 
-/// Statuses of answers: one (`403`), a class (`4xx`), or `none` for requests that were left without.
+/// Statuses of answers: one (`403`), a class (`4xx`), or `none` for requests without an answer.
 #[derive(Debug, Clone, Copy)]
 enum Statuses {
     One(u16),
@@ -131,17 +131,17 @@ pub(crate) async fn one(
     }
 }
 
-/// A condition to wait for: all that is given must hold.
+/// A condition to wait for. Every given field must match.
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Condition {
     timeout_s: f64,
-    /// Exact numbers.
+    /// Exact counts.
     devices: Option<usize>,
     sockets: Option<usize>,
     authorized_sockets: Option<usize>,
     lines: Option<usize>,
-    /// At least so many requests of the selection.
+    /// At least this many requests of the selection.
     requests: Option<usize>,
     target: Option<String>,
     instance: Option<String>,

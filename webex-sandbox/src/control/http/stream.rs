@@ -12,7 +12,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use crate::world::World;
 
-/// Each event is JSON with a `kind`; a listener that is too slow is told how many it `missed`.
+/// Each event is JSON with a `kind`; a listener that is too slow gets the number of events that it `missed`.
 pub(crate) async fn events(
     State(world): State<Arc<World>>,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {

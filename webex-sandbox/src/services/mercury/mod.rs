@@ -1,4 +1,4 @@
-//! Mercury: the websocket on which a client hears what happens.
+//! Mercury: the websocket that carries events to a client.
 //!
 //! [`connect`] answers the upgrade and starts a [`session`] task that owns the socket from then on.
 
@@ -33,9 +33,9 @@ use crate::{
     world::{Change, World},
 };
 
-/// Path of a registration's socket; below `/mercury` where services share an address.
+/// Path of a registration's socket; under `/mercury` where services share an address.
 const REGISTRATION: &str = "/v1/apps/wx2/registrations/{device}/messages";
-/// Frames are small and sockets may be many.
+/// Frames are small, and there may be many sockets.
 const READ_BUFFER: usize = 4 * 1024;
 /// Largest frame accepted from a client.
 const MESSAGE_LIMIT: usize = 1024 * 1024;

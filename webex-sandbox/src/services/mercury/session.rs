@@ -5,8 +5,9 @@
 //!    └───── nothing in 30 s ──────► close 1008
 //! ```
 //!
-//! One task reads frames and commands, and writes what is due. Answers to frames wait in a queue for
-//! the added latency; reading goes on meanwhile. Sequence numbers are given when a frame is written.
+//! One task reads frames and commands, and writes what is due. Answers to frames wait in a queue
+//! for the added latency, while reading goes on. Sequence numbers are assigned when a frame is
+//! written.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -47,13 +48,13 @@ use crate::{
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest reason that fits into a close frame, bytes.
 const REASON_LIMIT: usize = 123;
-/// How long a socket that is shutting down stays open beside the one that replaces it, so that the
-/// client can make the switch before the old one ends.
+/// How long a socket that is shutting down stays open beside its replacement, so that the client
+/// can switch before the old one ends.
 const SWITCHOVER_GRACE: Duration = Duration::from_millis(500);
-/// How long a silent socket stays open after the client has said goodbye.
+/// How long a silent socket stays open after the client's close frame.
 const SILENT_LINGER: Duration = Duration::from_secs(10);
 
-/// What the query of the upgrade asked for.
+/// Options from the query of the upgrade.
 #[allow(clippy::struct_excessive_bools)] // independent switches of the query
 pub(crate) struct Options {
     pub(crate) multiple_connections: bool,
@@ -74,7 +75,7 @@ pub(crate) struct Session<S> {
     connection: Connection,
     base: Base,
     options: Options,
-    /// What is to be written, by time.
+    /// Frames to write, by time.
     outgoing: VecDeque<(Instant, Outgoing)>,
     sequence: u64,
     user: Option<Arc<User>>,
@@ -82,9 +83,9 @@ pub(crate) struct Session<S> {
     wrong_pongs: bool,
 }
 
-/// Something to be written, or done in its place.
+/// A frame to write, or an action to take in its place.
 enum Outgoing {
-    /// A frame with an id; gets its sequence number when written.
+    /// A frame with an id; it gets its sequence number when written.
     Frame(Value),
     /// A ping of the websocket protocol.
     Ping,
@@ -122,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         }
     }
 
-    /// Serves the socket to its end. With `refusal` that is at once.
+    /// Serves the socket until it ends. With `refusal` it ends at once.
     pub(crate) async fn run(mut self, refusal: Option<CloseFrame>) {
         let how = match refusal {
             Some(close) => self.close(close).await,
@@ -133,11 +134,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             return;
         }
         if self.silent {
-            // Dropping the connection would be an answer.
+            // Dropping the connection would tell the client something.
             sleep(SILENT_LINGER).await;
         } else {
-            // The close frame that answers the client's is queued. A browser that does not get it
-            // reports 1006 in place of the code the client gave.
+            // The close frame that answers the client's is still queued. A browser that does not
+            // get it reports 1006 instead of the client's code.
             let _ = timeout(CLOSE_TIMEOUT, self.socket.flush()).await;
         }
     }
@@ -254,13 +255,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 change_json(&fault, &mut first, true);
                 self.answer(fault.delay, Outgoing::Frame(first));
             } else {
-                // Clients that do not ask for a first frame know by this that they are authorized.
+                // For clients that do not ask for a first frame, this is the sign that they are authorized.
                 self.answer(fault.delay, Outgoing::Ping);
             }
         }
     }
 
-    /// Ends the sockets that this one takes over from.
+    /// Ends the sockets that this one replaces.
     fn replace_others(&self, device_id: &str) {
         for other in self.world.sockets.lock().of_device(device_id) {
             let (id, shutting_down) = other.read(|socket| (socket.id, socket.shutting_down));
@@ -310,7 +311,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         self.answer(fault.delay, Outgoing::Frame(pong));
     }
 
-    /// The fault for a frame, or a harmless one. `None` when the fault takes the place of the answer.
+    /// Returns the fault for a frame, or one without effect. `None` when the fault replaces the answer.
     fn fault(&mut self, operation: Operation, user: Option<&User>) -> Option<Fault> {
         let user_id = user.map(|user| user.id.as_str());
         let Some(fault) = self.world.fault_for(operation, None, user_id) else {
@@ -331,7 +332,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
         None
     }
 
-    /// Queues an answer to a frame: it takes the added latency and `extra`.
+    /// Queues an answer to a frame: it waits for the added latency and `extra`.
     fn answer(&mut self, extra: Duration, outgoing: Outgoing) {
         let due =
             seconds::after(Instant::now(), self.world.latency.request().saturating_add(extra));
@@ -424,7 +425,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Sends a close frame and waits a moment for the client's.
     ///
-    /// Two codes never appear on the wire: 1005 is a close frame without a code, 1006 is none at all.
+    /// Two codes never appear on the wire: 1005 stands for a close frame without a code, 1006 for
+    /// no close frame.
     async fn close(&mut self, close: CloseFrame) -> Closed {
         let wire = match close.code {
             1006 => return Closed::Server(close),
@@ -444,7 +446,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 }
 
-/// Moves a socket to those that have ended, unless it is there already.
+/// Moves a socket to the closed ones, unless it is already there.
 pub(crate) fn ended(world: &World, id: u64, how: Closed) {
     let was_open = world.sockets.lock().close(id, how);
     if was_open {

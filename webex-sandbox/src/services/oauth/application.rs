@@ -1,4 +1,4 @@
-//! Tokens of a service app, which an administrator hands out.
+//! Tokens of a service app, issued by an administrator.
 
 use http::{StatusCode, header::CACHE_CONTROL};
 use serde_json::Value;
@@ -6,7 +6,8 @@ use serde_json::Value;
 use super::token::grant;
 use crate::exchange::{call::Call, reply::Reply};
 
-/// `POST /v1/applications/{id}/token` with an administrator's token; every user of the sandbox is one.
+/// `POST /v1/applications/{id}/token` with an administrator's token. Every user of the sandbox is
+/// an administrator.
 ///
 /// `id` is the client id of the app. The tokens are those of the caller, with all scopes of the app.
 pub(crate) async fn token(call: Call) -> Result<Reply, Reply> {

@@ -1,6 +1,6 @@
-//! The authorization endpoint: what the user's browser opens.
+//! The authorization endpoint, which the user's browser opens.
 //!
-//! No page is shown: the sandbox's user agrees at once, or refuses when told to.
+//! No page is shown: the sandbox's user consents at once, or refuses when configured to.
 
 use http::{
     StatusCode,
@@ -27,7 +27,7 @@ pub(crate) async fn authorize(call: Call) -> Result<Reply, Reply> {
     let query = url::form_urlencoded::parse(call.raw_query().as_bytes());
     let form = Form::new(query.map(|(k, v)| (k.into_owned(), v.into_owned())).collect())?;
 
-    // Until client and redirect URI are known to belong together nothing may be redirected.
+    // Nothing is redirected before the redirect URI is known to belong to the client.
     let client_id = form.require("client_id")?;
     let Some(client) = call.world.oauth.lock().client(client_id) else {
         return Err(error("invalid_client", "Unknown client_id."));
@@ -56,7 +56,7 @@ pub(crate) async fn authorize(call: Call) -> Result<Reply, Reply> {
 
 type Fields = Vec<(&'static str, String)>;
 
-/// What to redirect with: a code (or token), or an error.
+/// Returns what to redirect with: a code (or token), or an error.
 fn decide(
     call: &Call,
     form: &Form,
@@ -68,7 +68,7 @@ fn decide(
     let response_type = form.get("response_type");
     match response_type {
         Some("code") => {}
-        // The implicit flow of old browser clients, which have no secret.
+        // The implicit flow of old browser clients, without a secret.
         Some("token") if client.secret.is_none() => {}
         Some("token") => return refuse("unauthorized_client", "This client must use codes."),
         Some(_) => return refuse("unsupported_response_type", "response_type must be code."),
@@ -125,7 +125,7 @@ fn decide(
     Ok(vec![("code", text)])
 }
 
-/// The PKCE challenge and whether it is S256.
+/// Returns the PKCE challenge and whether it is S256.
 fn challenge(
     form: &Form,
     client: &OAuthClient,
@@ -143,7 +143,7 @@ fn challenge(
             Ok(Some((challenge.to_owned(), true)))
         }
         Some("S256") => refuse("An S256 challenge has 43 base64url characters."),
-        // RFC 7636: plain is what a missing method means.
+        // RFC 7636: a missing method means plain.
         Some("plain") | None => {
             let fits = if client.meetings_site.is_some() {
                 challenge.len() <= SITE_CHALLENGE_LIMIT

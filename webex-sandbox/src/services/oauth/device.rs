@@ -1,4 +1,4 @@
-//! The device grant: a code is shown here and confirmed elsewhere.
+//! The device grant: one device shows a code, the user confirms it on another.
 
 use std::time::Duration;
 
@@ -22,10 +22,10 @@ use crate::{
 
 /// The grant type of the polling request.
 const GRANT: &str = "urn:ietf:params:oauth:grant-type:device_code";
-/// Letters of user codes: no vowels, so no words.
+/// Letters of user codes: no vowels, so that they form no words.
 const USER_CODE_LETTERS: &[u8] = b"BCDFGHJKLMNPQRSTVWXZ";
 
-/// How long an expired code is still told to be expired, rather than unknown.
+/// How long an expired code is reported as expired, before it is unknown.
 const REMEMBERED: Duration = Duration::from_mins(5);
 
 /// `POST /v1/device/authorize`: no client authentication.
@@ -108,8 +108,8 @@ pub(crate) async fn token(call: Call) -> Result<Reply, Reply> {
     Ok(grant(&call.world, &client, &user, &scopes).0)
 }
 
-/// `GET /verify?userCode=…`: opening the complete verification URI confirms the code, as the user who
-/// is signing in at the moment.
+/// `GET /verify?userCode=…`: opening the complete verification URI confirms the code for the user
+/// who is currently signing in.
 pub(crate) async fn verify(call: Call) -> Result<Reply, Reply> {
     let user = {
         let oauth = call.world.oauth.lock();
@@ -125,7 +125,7 @@ pub(crate) async fn verify(call: Call) -> Result<Reply, Reply> {
     }
 }
 
-/// The shape of errors of the device grant: the code as message and as description.
+/// An error of the device grant: the code is both message and description.
 fn problem(status: StatusCode, code: &str) -> Reply {
     Reply::error(status, code).header(CACHE_CONTROL, "no-store")
 }

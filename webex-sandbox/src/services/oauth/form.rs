@@ -14,7 +14,7 @@ use crate::{
     state::clients::OAuthClient,
 };
 
-/// Parameters of which each occurs at most once.
+/// Parameters, each of which occurs at most once.
 pub(super) struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -69,16 +69,16 @@ pub(super) fn error(code: &str, description: &str) -> Reply {
         .header(CACHE_CONTROL, "no-store")
 }
 
-/// How a client has proved itself.
+/// A client and how it authenticated.
 pub(super) struct Authenticated {
     pub(super) client: Arc<OAuthClient>,
-    /// Whether it gave its secret (rather than only its id).
+    /// Whether it sent its secret, and not only its id.
     pub(super) with_secret: bool,
 }
 
 /// Finds the client of a request by HTTP Basic or form fields, and counts the request.
 ///
-/// A secret that is given must be right; whether one is needed depends on the grant.
+/// A secret that is sent must be right. Whether one is needed depends on the grant.
 pub(super) fn authenticate(call: &Call, form: &Form) -> Result<Authenticated, Reply> {
     let basic = basic_credentials(call)?;
     let uses_basic = basic.is_some();
@@ -98,7 +98,7 @@ pub(super) fn authenticate(call: &Call, form: &Form) -> Result<Authenticated, Re
         None => (form.require("client_id")?.to_owned(), None),
     };
     let mut oauth = call.world.oauth.lock();
-    // Basic credentials are form-encoded by RFC 6749 and raw in many clients; either is accepted.
+    // RFC 6749 wants Basic credentials form-encoded, and many clients send them raw; both are accepted.
     let client = match secrets {
         Some(candidates) => candidates.iter().find_map(|(id, _)| oauth.client(id)),
         None => oauth.client(&id),
@@ -127,7 +127,7 @@ pub(super) fn authenticate(call: &Call, form: &Form) -> Result<Authenticated, Re
 }
 
 impl Authenticated {
-    /// The client, if it gave its secret or has none.
+    /// The client, if it sent its secret or has none.
     pub(super) fn or_public(self) -> Result<Arc<OAuthClient>, Reply> {
         if self.with_secret || self.client.secret.is_none() {
             Ok(self.client)
@@ -136,7 +136,7 @@ impl Authenticated {
         }
     }
 
-    /// The client, if it gave its secret.
+    /// The client, if it sent its secret.
     pub(super) fn confidential(self) -> Result<Arc<OAuthClient>, Reply> {
         if self.with_secret {
             Ok(self.client)
@@ -148,7 +148,7 @@ impl Authenticated {
     }
 }
 
-/// Id and secret of HTTP Basic, as sent and decoded.
+/// Id and secret of HTTP Basic, raw and decoded.
 fn basic_credentials(call: &Call) -> Result<Option<Vec<(String, String)>>, Reply> {
     let Some((scheme, encoded)) =
         call.header(&AUTHORIZATION).and_then(|value| value.split_once(' '))

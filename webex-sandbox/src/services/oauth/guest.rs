@@ -1,4 +1,4 @@
-//! Guests: tokens from a service app, and JWTs of a guest issuer.
+//! Guests: tokens from a service app, and JWTs from a guest issuer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,9 +23,9 @@ use crate::{
     world::World,
 };
 
-/// Scope a service app needs to make guests.
+/// Scope that a service app needs to create guests.
 const GUEST_SCOPE: &str = "guest-issuer:write";
-/// Life of a guest's token, as in the public examples.
+/// Lifetime of a guest's token, as in the public examples.
 const GUEST_LIFETIME: Duration = Duration::from_secs(21_599);
 /// Scopes of a guest's token.
 const GUEST_SCOPES: [&str; 2] = ["spark:all", "spark:kms"];
@@ -62,7 +62,7 @@ pub(crate) async fn jwt_login(call: Call) -> Result<Reply, Reply> {
     Ok(Reply::json(json!({"token": token, "expiresIn": GUEST_LIFETIME.as_secs()})))
 }
 
-/// A token for the guest of this issuer and subject, who is made when new.
+/// Returns a token for the guest of this issuer and subject. A new guest is added.
 fn guest_token(world: &World, client: &OAuthClient, subject: &str, name: &str) -> String {
     let email = format!("{subject}@{}.guest.sandbox.example", client.id);
     let known = world.users.lock().by_email(&email);
@@ -75,7 +75,7 @@ fn guest_token(world: &World, client: &OAuthClient, subject: &str, name: &str) -
     issue(world, client, Some(&user), scopes, Some(GUEST_LIFETIME)).access
 }
 
-/// Issuer and claims of a JWT whose signature (HS256) and times are right.
+/// Returns issuer and claims of a JWT with a valid signature (HS256) and valid times.
 fn verified(world: &World, jwt: &str) -> Option<(Arc<OAuthClient>, Map<String, Value>)> {
     let (signed, signature) = jwt.rsplit_once('.')?;
     let (header, payload) = signed.split_once('.')?;
@@ -91,7 +91,7 @@ fn verified(world: &World, jwt: &str) -> Option<(Arc<OAuthClient>, Map<String, V
     let mut mac = Hmac::<Sha256>::new_from_slice(&secret).ok()?;
     mac.update(signed.as_bytes());
     mac.verify_slice(&BASE64_URL_SAFE_NO_PAD.decode(signature).ok()?).ok()?;
-    // `exp` is a number, or text as some issuers write it.
+    // `exp` is a number; some issuers write it as text.
     let expires = match claims.get("exp")? {
         Value::String(text) => text.parse().ok()?,
         value => value.as_i64()?,

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::state::{policy::MeetingsQuirk, users::User};
 
-/// Makes `body` the documented answer, and whatever else is asked for.
+/// Completes `body` to the documented answer, with the configured quirks.
 pub(super) fn complete(
     body: &mut Value,
     site: &str,

@@ -1,4 +1,4 @@
-//! The authorization server, as strict as RFC 6749 asks.
+//! The authorization server, as strict as RFC 6749 requires.
 //!
 //! ```text
 //! authorize ──code──► token ──access, refresh──► services
@@ -6,9 +6,10 @@
 //! consent           device codes, guests
 //! ```
 //!
-//! Two front doors lead to it, as at Webex: the public one (`/v1/authorize`, `/v1/access_token`) and the
-//! identity broker's (`/idb/oauth2/v1/…`); a third (`/v1/oauth2/…`) is for Meetings integrations.
-//! What it knows is an [`OAuthServer`](crate::state::oauth::OAuthServer); issued tokens live in `state::tokens`.
+//! It has two sets of endpoints, as Webex has: the public one (`/v1/authorize`, `/v1/access_token`)
+//! and the identity broker's (`/idb/oauth2/v1/…`); a third (`/v1/oauth2/…`) is for Meetings
+//! integrations. Its state is an [`OAuthServer`](crate::state::oauth::OAuthServer); issued tokens
+//! are in `state::tokens`.
 
 mod application;
 mod authorize;
@@ -28,7 +29,7 @@ use crate::{
     world::World,
 };
 
-/// The routes of all front doors.
+/// The routes of all three sets.
 pub(crate) fn routes() -> Router<Arc<World>> {
     let authorize = route(GET, OAuth::authorize(), authorize::authorize);
     let token = route(POST, OAuth::token(), token::token);

@@ -27,7 +27,7 @@ use crate::{
     world::{Change, World},
 };
 
-/// Scope of client credentials that ask for none.
+/// Scope of client credentials when the request names none.
 const DEFAULT_CLIENT_SCOPE: &str = "webexsquare:admin";
 
 /// `POST …/access_token`.
@@ -42,7 +42,7 @@ pub(crate) async fn token(call: Call) -> Result<Reply, Reply> {
     }
 }
 
-/// `POST …/revoke`: answers 200 for unknown tokens too, as RFC 7009 asks.
+/// `POST …/revoke`: answers 200 for unknown tokens too, as RFC 7009 requires.
 pub(crate) async fn revoke(call: Call) -> Result<Reply, Reply> {
     let form = Form::of(&call)?;
     let client = authenticate(&call, &form)?.or_public()?;
@@ -62,7 +62,7 @@ pub(crate) async fn logout(call: Call) -> Result<Reply, Reply> {
     Ok(Reply::status(StatusCode::NO_CONTENT))
 }
 
-/// `GET …/logout`: ends the token and goes back to a registered redirect URI.
+/// `GET …/logout`: revokes the token and redirects to a registered URI.
 pub(crate) async fn browser_logout(call: Call) -> Result<Reply, Reply> {
     if let Some(token) = call.query("token") {
         end(&call.world, &token);
@@ -82,7 +82,7 @@ pub(super) struct Issued {
     pub(super) access_lifetime: Duration,
 }
 
-/// Makes an access token; `lifetime` in place of the client's.
+/// Makes an access token. `lifetime` overrides the client's.
 pub(super) fn issue(
     world: &World,
     client: &OAuthClient,
@@ -105,7 +105,7 @@ pub(super) fn issue(
     Issued { access: token, access_lifetime }
 }
 
-/// Access and refresh token for a user, and the answer that tells them.
+/// Makes access and refresh token for a user, and the answer with them.
 pub(super) fn grant(
     world: &World,
     client: &OAuthClient,
@@ -152,7 +152,7 @@ fn by_code(call: &Call, form: &Form) -> Result<Reply, Reply> {
             }
             return Err(error("invalid_grant", "The code was used before."));
         }
-        // One attempt is all it gets, whatever its outcome.
+        // A code allows one attempt, whatever the outcome.
         code.used = true;
         code.clone()
     };
@@ -184,7 +184,7 @@ fn client_for_code(
     authenticated.or_public()
 }
 
-/// Compares the verifier with the challenge of the authorization (and whether that is S256).
+/// Checks the verifier against the challenge of the authorization and its method (S256 or plain).
 fn check_verifier(challenge: Option<&(String, bool)>, verifier: Option<&str>) -> Result<(), Reply> {
     let fits = match (challenge, verifier) {
         (None, None) => true,
@@ -240,7 +240,7 @@ fn by_refresh_token(call: &Call, form: &Form) -> Result<Reply, Reply> {
         tokens.insert_refresh(next.clone(), refresh);
         next
     } else {
-        // A refresh token in regular use keeps living.
+        // A refresh token that is used lives on.
         if let Some(refresh) = world.tokens.lock().refresh_mut(refresh_token) {
             refresh.expires = seconds::after(Instant::now(), lifetime);
             refresh.access.clone_from(&issued.access);
@@ -267,7 +267,8 @@ fn by_client(call: &Call, form: &Form) -> Result<Reply, Reply> {
     Ok(finish(&call.world, &client, None, access_json(&issued, &scopes)))
 }
 
-/// A token with fewer scopes, for an access token; without client authentication.
+/// Returns a token with fewer scopes in exchange for an access token, without client
+/// authentication.
 fn reduced(call: &Call, form: &Form) -> Result<Reply, Reply> {
     let client_id = form.require("client_id")?;
     let Some(client) = call.world.oauth.lock().client(client_id) else {
@@ -298,7 +299,7 @@ fn access_json(issued: &Issued, scopes: &[String]) -> Value {
     })
 }
 
-/// Applies what policy and kind of client change about an answer.
+/// Applies what the policy and the kind of client change about an answer.
 fn finish(world: &World, client: &OAuthClient, user: Option<&Arc<User>>, mut body: Value) -> Reply {
     if !world.policies.read().oauth.return_expiry
         && let Some(fields) = body.as_object_mut()
@@ -312,7 +313,7 @@ fn finish(world: &World, client: &OAuthClient, user: Option<&Arc<User>>, mut bod
     Reply::json(body).header(CACHE_CONTROL, "no-store")
 }
 
-/// Ends a token; with a refresh token also the access token that came with it.
+/// Revokes a token; with a refresh token also the access token issued with it.
 fn end(world: &World, token: &str) {
     {
         let mut tokens = world.tokens.lock();

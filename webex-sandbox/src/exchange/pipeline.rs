@@ -1,10 +1,10 @@
-//! What happens to every request of a service, whichever it is.
+//! The steps that every request goes through, whatever the service.
 //!
 //! ```text
 //! arrive → log → instance down? → fault? → token? → handler → patch → CORS → log → latency → answer
 //! ```
 //!
-//! Handlers get a [`Call`] and return a [`Reply`]; they know nothing of the rest.
+//! Handlers get a [`Call`] and return a [`Reply`]; the rest is hidden from them.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -45,12 +45,12 @@ const BODY_LIMIT: usize = 4 * 1024 * 1024;
 /// The tracking id, echoed in answers.
 pub(crate) const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
-/// The path on the wire, kept when the router is given another one.
+/// The path on the wire, kept when the router gets a rewritten one.
 #[derive(Clone)]
 pub(crate) struct OriginalPath(pub(crate) String);
 
 /// Runs one request through the steps above.
-pub(crate) async fn conduct<H, F>(
+pub(crate) async fn handle_request<H, F>(
     world: Arc<World>,
     operation: Operation,
     params: Params,
@@ -67,7 +67,7 @@ where
     let base = Base::of_request(!world.config.plain, &request).with_places(&world.places.read());
     let (head, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, BODY_LIMIT).await else {
-        // The client went away, or sends without end.
+        // The client went away, or its body never ends.
         return Abort.into_response();
     };
     let token = bearer(&head.headers).map(str::to_owned);
@@ -95,7 +95,7 @@ where
     );
 
     let user_id = user.as_ref().map(|user| user.id.as_str());
-    let fault = match hold_up(&world, operation, instance, user_id, &connection).await {
+    let fault = match before_handler(&world, operation, instance, user_id, &connection).await {
         Ok(fault) => fault,
         Err(abort) => return abort.into_response(),
     };
@@ -132,7 +132,7 @@ where
             instead.unwrap_or(reply)
         }
     };
-    let reply = match finish(fault.as_ref(), reply, &connection).await {
+    let reply = match after_handler(fault.as_ref(), reply, &connection).await {
         Ok(reply) => reply,
         Err(abort) => return abort.into_response(),
     };
@@ -151,9 +151,9 @@ where
     response
 }
 
-/// What happens before an answer is thought of: an instance that is gone or slow, a fault that delays
-/// or breaks. Returns the fault, for what else it does.
-async fn hold_up(
+/// Applies what happens before the handler: an instance that is down or slow, a fault that delays
+/// or breaks the connection. Returns the fault, for what it does later.
+async fn before_handler(
     world: &World,
     operation: Operation,
     instance: Option<&str>,
@@ -175,28 +175,28 @@ async fn hold_up(
     if let Some(fault) = &fault {
         delay(fault.delay).await;
         if !fault.carried_out {
-            break_off(fault.breakage, connection).await?;
+            apply_breakage(fault.breakage, connection).await?;
         }
     }
     Ok(fault)
 }
 
-/// What a fault does once the request has been carried out: no answer, or a changed one.
-async fn finish(
+/// Applies what a fault does after the handler has run: no answer, or a changed one.
+async fn after_handler(
     fault: Option<&Fault>,
     mut reply: Reply,
     connection: &Connection,
 ) -> Result<Reply, Abort> {
     if let Some(fault) = fault {
         if fault.carried_out {
-            break_off(fault.breakage, connection).await?;
+            apply_breakage(fault.breakage, connection).await?;
         }
         script::change(fault, &mut reply);
     }
     Ok(reply)
 }
 
-async fn break_off(breakage: Option<Breakage>, connection: &Connection) -> Result<(), Abort> {
+async fn apply_breakage(breakage: Option<Breakage>, connection: &Connection) -> Result<(), Abort> {
     match breakage {
         None => Ok(()),
         Some(Breakage::Hang) => std::future::pending().await,
@@ -208,7 +208,7 @@ async fn break_off(breakage: Option<Breakage>, connection: &Connection) -> Resul
     }
 }
 
-/// A request in the log; dropped without an answer it is noted as never answered.
+/// A request in the log. Dropped before it is answered, it is recorded as unanswered.
 struct Logged<'a> {
     world: &'a World,
     request: LoggedRequest,
@@ -216,7 +216,7 @@ struct Logged<'a> {
 }
 
 impl<'a> Logged<'a> {
-    /// Whoever waits for an arrival is told now; the answer may take its time.
+    /// Announces the arrival at once, because the answer may take long.
     fn arrived(world: &'a World, arrival: Arrival) -> Self {
         let logged = Self { world, request: world.log.arrived(arrival), status: None };
         logged.announce();
@@ -248,7 +248,7 @@ impl Drop for Logged<'_> {
     }
 }
 
-/// Answers a CORS preflight: everything a Webex client sends is allowed.
+/// Answers a CORS preflight: allows everything that a Webex client sends.
 pub(crate) async fn preflight(call: Call) -> Result<Reply, Reply> {
     let mut reply = Reply::status(StatusCode::NO_CONTENT);
     if !call.world.mutations.has(Mutation::MissingCors) {
@@ -265,7 +265,7 @@ pub(crate) fn is_preflight<B>(request: &Request<B>) -> bool {
     request.method() == Method::OPTIONS && request.headers().contains_key(ORIGIN)
 }
 
-/// Answers what nobody serves.
+/// Answers requests to paths that no service has.
 pub(crate) async fn unknown(_: Call) -> Result<Reply, Reply> {
     Err(Reply::not_found("The requested resource"))
 }
@@ -273,7 +273,7 @@ pub(crate) async fn unknown(_: Call) -> Result<Reply, Reply> {
 /// The operation of [`unknown`].
 pub(crate) const UNKNOWN: Operation = Other::unknown();
 
-/// Waits for an added latency; zero does not yield.
+/// Waits for an added latency. Zero returns without yielding.
 pub(crate) async fn delay(latency: Duration) {
     if !latency.is_zero() {
         sleep(latency).await;
