@@ -1,11 +1,11 @@
-//! How far this machine's clock is from the service's.
+//! The difference between this machine's clock and the service's.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-/// How far this machine's clock is from the service's.
+/// The difference between this machine's clock and the service's.
 #[derive(Debug)]
 pub(crate) struct ClockOffset(AtomicI64);
 
@@ -15,18 +15,18 @@ impl Default for ClockOffset {
     }
 }
 
-/// An offset that no clock can have.
+/// Marks an unknown offset; no clock can be that far off.
 const UNKNOWN: i64 = i64::MIN;
 
 impl ClockOffset {
-    /// What the service wrote at `theirs`, in milliseconds since 1970, has arrived.
+    /// Records a message that the service wrote at `theirs`, in milliseconds since 1970.
     pub(crate) fn observe(&self, ours: SystemTime, theirs: i64) {
         let since = ours.duration_since(UNIX_EPOCH).unwrap_or_default();
         let ours = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         self.0.store(ours.saturating_sub(theirs), Ordering::Relaxed);
     }
 
-    /// By how many milliseconds this machine's clock is ahead, as the latest message shows.
+    /// By how many milliseconds this machine's clock is ahead, according to the latest message.
     pub(crate) fn ms(&self) -> Option<i64> {
         Some(self.0.load(Ordering::Relaxed)).filter(|offset| *offset != UNKNOWN)
     }

@@ -1,4 +1,4 @@
-//! What the client and its link's task share.
+//! State shared by the client and its link's task.
 
 use std::sync::Arc;
 
@@ -14,8 +14,8 @@ use crate::{
     user::User,
 };
 
-/// What the client and its link's task share. The task holds this and not the client, so
-/// that dropping the last client ends the task.
+/// State shared by the client and its link's task. The task holds this and not the client, so that
+/// dropping the last client ends the task.
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) http: Http,
@@ -29,7 +29,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// The catalog; fetched once however many ask.
+    /// The catalog; concurrent callers share one request.
     pub(crate) async fn catalog(&self) -> Result<Arc<Catalog>, CatalogError> {
         self.services.catalog().await
     }

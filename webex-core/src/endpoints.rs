@@ -1,9 +1,9 @@
-//! The base URLs that are known before any discovery.
+//! The base URLs that are known before discovery.
 
 use thiserror::Error;
 use url::{Host, Origin, Url};
 
-/// Where discovery starts. Everything else comes from the service catalog.
+/// The URLs where discovery starts. Everything else comes from the service catalog.
 ///
 /// Each field can be replaced; a stand-in cloud needs all of them, see [`Endpoints::at`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,20 +19,20 @@ pub struct Endpoints {
     pub webexapis: Url,
     /// The identity broker, such as `https://idbroker.webex.com`.
     pub idbroker: Url,
-    /// Which hosts of the well-known Webex domains belong to this cloud.
+    /// Which hosts of the Webex domains belong to this cloud.
     pub domains: WebexDomains,
     /// Further origins that belong to it; see [`trusting`](Self::trusting).
     trusted: Vec<Url>,
 }
 
-/// Which hosts of the well-known Webex domains (`webex.com`, `wbx2.com`, `ciscospark.com` and the
-/// like) belong to a cloud: may be asked, and may receive the token.
+/// Which hosts of the Webex domains (`webex.com`, `wbx2.com`, `ciscospark.com` and the like) belong
+/// to a cloud: may be contacted, and may receive the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum WebexDomains {
     /// All but those of Webex for Government.
     Commercial,
-    /// Those of Webex for Government (FedRAMP) alone.
+    /// Only those of Webex for Government (FedRAMP).
     Government,
     /// None: a stand-in cloud, whose origins are configured.
     #[default]
@@ -53,8 +53,8 @@ impl Endpoints {
         }
     }
 
-    /// Webex for Government (FedRAMP). Its region is told by a host of the commercial cloud, which is
-    /// asked without a token; nothing else is shared.
+    /// Webex for Government (FedRAMP). Its region discovery is a host of the commercial cloud,
+    /// which is asked without a token; nothing else is shared.
     pub fn fedramp() -> Self {
         Self {
             u2c: fixed("https://u2c.gov.ciscospark.com/u2c/api/v1"),
@@ -66,7 +66,7 @@ impl Endpoints {
         }
     }
 
-    /// A cloud that serves everything from one origin, told apart by path: the sandbox.
+    /// A cloud that serves everything from one origin, distinguished by path: the sandbox.
     ///
     /// # Errors
     /// [`InvalidOrigin`] unless `origin` is an `http` or `https` URL with a host and no path.
@@ -93,8 +93,8 @@ impl Endpoints {
     }
 
     /// Adds an origin to this cloud: requests may go there, with the token. For a stand-in cloud
-    /// whose catalog names more than one host or port; what is not on the list is never asked,
-    /// whoever names it.
+    /// whose catalog names more than one host or port. Addresses that are not on the list are never
+    /// contacted, whoever names them.
     ///
     /// # Errors
     /// [`InvalidOrigin`] as in [`at`](Self::at).
@@ -118,15 +118,15 @@ impl Endpoints {
         own.into_iter().chain(&self.trusted)
     }
 
-    /// The origins that may receive the token because they are configured. The region is not one of
-    /// them: it is asked without.
+    /// The configured origins that may receive the token. Region discovery is not one of them: it
+    /// is asked without a token.
     pub(crate) fn trusted_origins(&self) -> impl Iterator<Item = Origin> {
         let own = [&self.u2c, &self.hydra, &self.webexapis, &self.idbroker];
         own.into_iter().chain(&self.trusted).map(Url::origin)
     }
 }
 
-/// Whether an address leads to this machine, whatever name servers say.
+/// Whether an address is on this machine, whatever DNS says.
 fn is_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -176,8 +176,8 @@ pub fn join(base: &Url, path: &str) -> Url {
     url
 }
 
-/// The same URL at another `host` or `host:port`; without a port, at the default one. `None` when the
-/// text is anything else: the setters of [`Url`] would cut it off where it stops to be a host.
+/// The same URL at another `host` or `host:port`; without a port, at the default one. `None` when
+/// the text is anything else: the setters of [`Url`] would silently cut it off.
 pub(crate) fn with_authority(url: &Url, authority: &str) -> Option<Url> {
     let place = parse_authority(url.scheme(), authority)?;
     let mut url = url.clone();
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_refuses_what_is_no_origin() {
+    fn at_refuses_text_that_is_not_an_origin() {
         for text in ["", "ftp://x", "https://x/path", "https://u:p@x", "https://x?q", "localhost:1"]
         {
             assert!(Endpoints::at(text).is_err(), "{text}");
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_is_taken_whole_or_not_at_all() {
+    fn a_host_is_used_whole_or_not_at_all() {
         let url = fixed("https://a.example:8443/x?y=z");
         let moved = |authority| with_authority(&url, authority).map(String::from);
         for (authority, expected) in [

@@ -1,8 +1,8 @@
-//! What can go wrong with a request, told so that the caller knows what to do.
+//! Errors of requests, which say what the caller can do.
 //!
-//! Every operation of the SDK has its own error enum; all of them answer [`ErrorKind`], the small
-//! set of things an application can react to. [`HttpError`] is the one at the bottom: a request
-//! that did not bring a usable answer.
+//! Every operation of the SDK has its own error enum. All of them have an [`ErrorKind`], the small
+//! set of cases an application can react to. [`HttpError`] is the lowest: a request without a
+//! usable answer.
 
 use std::{
     borrow::Cow,
@@ -27,34 +27,34 @@ use crate::loose::{integer, text};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The service does not accept the token, and no other can be had. Sign in again.
+    /// The service does not accept the token, and there is no other. Sign in again.
     Unauthorized,
     /// The service may not serve the user where the user is, for legal reasons (HTTP 451). The user
     /// has been signed out; device and socket are given up.
     Embargoed,
     /// The user may not do this. Retrying does not help; an administrator might.
     Forbidden,
-    /// What was asked for does not exist (any more).
+    /// The requested object does not exist, or no longer does.
     NotFound,
-    /// Too many requests. Wait for `retry_after` where the service named a time.
+    /// Too many requests. Wait for `retry_after`, if the service gave a time.
     RateLimited {
         /// How long the service asked to wait.
         retry_after: Option<Duration>,
     },
     /// The service could not be reached. Check the network; retrying helps once it is back.
     Network,
-    /// This machine has no network: nobody at all can be reached. Retrying helps once it has one.
+    /// This machine has no network: no host can be reached. Retrying helps once it has one.
     NoNetwork,
-    /// Whoever answers cannot show that it is the service: its certificate is not trusted. Retrying
-    /// does not help; adding the root certificate of an organisation's proxy does.
+    /// The host cannot prove that it is the service: its certificate is not trusted. Retrying does
+    /// not help; adding the root certificate of an organisation's proxy does.
     Untrusted,
     /// No answer within the time allowed.
     Timeout,
     /// The service failed (5xx). Retrying later helps.
     Server,
-    /// The service refused the request as wrong (other 4xx).
+    /// The service rejected the request (other 4xx).
     Rejected,
-    /// The application, or a later command, withdrew the operation.
+    /// The application, or a later command, cancelled the operation.
     Cancelled,
     /// The operation is not possible in the present state, or its object is gone.
     InvalidState,
@@ -67,7 +67,7 @@ pub enum ErrorKind {
     /// The authorization server refused the application itself: its client id, secret, redirect URI
     /// or scopes. The user's sign-in is not at fault.
     ClientRefused,
-    /// The user has as many devices as allowed. Give one up, or allow taking its place.
+    /// The user has as many devices as allowed. Remove one, or allow it to be replaced.
     DeviceLimit,
 }
 
@@ -97,8 +97,8 @@ impl ErrorKind {
     }
 }
 
-/// A request that did not bring a usable answer. Cheap to clone, so that everyone who waited for
-/// the same request gets the real cause.
+/// A request without a usable answer. Cheap to clone, so that every caller that waited for the same
+/// request gets the real cause.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum HttpError {
@@ -110,19 +110,19 @@ pub enum HttpError {
     Network {
         /// The host that was asked.
         host: String,
-        /// What the network said, innermost cause.
+        /// The innermost cause.
         reason: String,
     },
     /// This machine has no network.
     #[error("{host} cannot be reached, for there is no network: {reason}")]
     NoNetwork {
-        /// The host that was to be asked.
+        /// The host of the request.
         host: String,
-        /// What the operating system said.
+        /// The error of the operating system.
         reason: String,
     },
-    /// The certificate of whoever answers is not trusted. The reason names its issuer, which is
-    /// whom to ask for the root certificate.
+    /// The certificate of the host is not trusted. The reason names its issuer, from whom the root
+    /// certificate can be obtained.
     #[error(
         "{host} is not trusted: {reason}; where an organisation inspects connections, or for a sandbox, \
          add the root certificate (`--ca FILE`, `extra_roots_pem`)"
@@ -130,29 +130,29 @@ pub enum HttpError {
     Certificate {
         /// The host that was asked.
         host: String,
-        /// Who issued the certificate, and what is wrong with it.
+        /// The issuer of the certificate, and what is wrong with it.
         reason: String,
     },
-    /// The proxy before the service cannot be used: it is down, or refuses to go there.
+    /// The proxy in front of the service cannot be used: it is down, or refuses the connection.
     #[error("the proxy {proxy} cannot be used: {reason}")]
     Proxy {
         /// The proxy, as `host:port`.
         proxy: String,
-        /// What the network or the proxy said.
+        /// The error of the network or the proxy.
         reason: String,
     },
-    /// The proxy before the service wants a user name and password, or other ones.
+    /// The proxy in front of the service requires a user name and password, or different ones.
     #[error("the proxy {proxy} does not accept the user name and password, or wants some")]
     ProxyAuthentication {
         /// The proxy, as `host:port`.
         proxy: String,
     },
-    /// Not sent: an identity service has asked to be left alone for a while (HTTP 429).
+    /// Not sent: an identity service has asked to wait (HTTP 429).
     #[error("{host} asked to be left alone for another {} s", retry_after.as_secs_f32().ceil())]
     Paused {
         /// The host.
         host: String,
-        /// What is left of that time.
+        /// The remaining wait.
         retry_after: Duration,
     },
     /// No complete answer within the time allowed.
@@ -174,7 +174,7 @@ pub enum HttpError {
         /// Why there is none.
         reason: String,
     },
-    /// The answer is not what the protocol says.
+    /// The answer does not follow the protocol.
     #[error("{host} sent an answer that is not understood: {reason}")]
     Body {
         /// The host that answered.
@@ -182,27 +182,27 @@ pub enum HttpError {
         /// What is wrong with the answer.
         reason: String,
     },
-    /// Not sent: the address is none of this cloud, whoever named it.
+    /// Not sent: the address does not belong to this cloud, whoever named it.
     #[error("{address} does not belong to this cloud; nothing was sent there")]
     NotAllowed {
         /// Scheme, host and port.
         address: String,
     },
-    /// Not sent: the request cannot be one.
+    /// Not sent: the request is invalid.
     #[error("the request cannot be sent: {reason}")]
     Request {
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The answer is longer than any that the service has reason to give.
+    /// The answer is longer than the limit.
     #[error("{host} sends an answer of more than {limit} bytes")]
     TooLarge {
         /// The host that answered.
         host: String,
-        /// How many bytes are read.
+        /// The limit in bytes.
         limit: usize,
     },
-    /// The service redirected in a circle, or to where no request may go.
+    /// The service redirected in a circle, or to an address that is not allowed.
     #[error("{host} redirected to an address that is not followed: {reason}")]
     Redirect {
         /// The host that redirected.
@@ -253,7 +253,7 @@ impl HttpError {
     }
 }
 
-/// What to do about a missing token: only some of the reasons call for a new sign-in.
+/// What to do about a missing token: only some of the reasons require a new sign-in.
 pub(crate) fn token_kind(error: &TokenError) -> ErrorKind {
     match error {
         TokenError::Unavailable { .. } => ErrorKind::Network,
@@ -275,8 +275,8 @@ pub struct ServiceError {
     pub host: String,
     /// The HTTP status.
     pub status: StatusCode,
-    /// What the service says, taken from whichever field it uses for that, without what it quotes of
-    /// the request's secrets.
+    /// The message of the service, from whichever field it uses, with the request's secrets
+    /// removed.
     pub message: Option<ServerText>,
     /// The service's own code (`errorCode`), such as Mobius' 101.
     pub error_code: Option<i64>,
@@ -284,8 +284,8 @@ pub struct ServiceError {
     pub tracking_id: Option<ServerText>,
     /// How long the service asked to wait.
     pub retry_after: Option<Duration>,
-    /// The body as received, at most 64 KiB of it. Not shown by `Debug`: it is the service's, and may
-    /// hold anything.
+    /// The body as received, cut off after 64 KiB. Not shown by `Debug`, because it may hold
+    /// anything.
     pub body: Bytes,
 }
 
@@ -325,7 +325,7 @@ impl ServiceError {
             404 | 410 => ErrorKind::NotFound,
             408 => ErrorKind::Timeout,
             429 => ErrorKind::RateLimited { retry_after: self.retry_after },
-            // "Network authentication required": no service says that, but a network before it.
+            // "Network authentication required": sent by a captive portal, never by a service.
             511 => ErrorKind::Network,
             500..=599 => ErrorKind::Server,
             _ => ErrorKind::Rejected,
@@ -351,8 +351,8 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The fields of an error that are looked at; all others are passed over without being kept. Messages
-/// are in the order of the reference client.
+/// The fields of an error that are read; all others are skipped. Messages are in the order of the
+/// reference client.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ErrorBody<'a> {
@@ -375,7 +375,7 @@ struct ErrorBody<'a> {
 }
 
 impl<'a> ErrorBody<'a> {
-    /// The first message there is, at most so deep.
+    /// The first message, searched up to this depth.
     fn message(&self, depth: usize) -> Option<Cow<'a, str>> {
         let fields = [
             self.error,
@@ -393,19 +393,19 @@ impl<'a> ErrorBody<'a> {
     }
 }
 
-/// How deep a message may be nested: enough for every known service, and an end for the unknown.
+/// How deep a message may be nested: enough for every known service.
 const MESSAGE_DEPTH: usize = 3;
 
-/// What is said of a page where an answer of a service was due.
+/// The error text for a web page instead of a service's answer.
 pub(crate) const PAGE: &str = "an HTML page came; a sign-in page or a proxy is likely";
 
-/// Whether a body is a page for people: of a hotel's network, of a proxy.
+/// Whether a body is a web page: of a captive portal or a proxy.
 pub(crate) fn is_page(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body).trim_ascii_start();
     body.first() == Some(&b'<')
 }
 
-/// The message of a JSON body, or a body that is plain text itself.
+/// The message of a JSON body, or a body that is plain text.
 fn message_of<'a>(json: Option<&ErrorBody<'a>>, body: &'a [u8]) -> Option<Cow<'a, str>> {
     if let Some(json) = json {
         return json.message(MESSAGE_DEPTH);
@@ -418,7 +418,7 @@ fn message_of<'a>(json: Option<&ErrorBody<'a>>, body: &'a [u8]) -> Option<Cow<'a
     plain.then_some(text)
 }
 
-/// What a `Retry-After` header asks for.
+/// The wait that a `Retry-After` header asks for.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let (value, date) = (header(headers, RETRY_AFTER.as_str())?, header(headers, DATE.as_str()));
     retry_after::parse(value, date, SystemTime::now())
@@ -487,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_service_says_controls_nothing_and_holds_no_secret() {
+    fn a_service_text_has_no_control_characters_and_no_secret() {
         let odd = r#"{"message":"\u001b[2J\u202e s3cret-value, s3cret%2Dvalue","trackingId":"\u0007 s3cret-value"}"#;
         let status = StatusCode::BAD_REQUEST;
         let body = Bytes::copy_from_slice(odd.as_bytes());
@@ -502,7 +502,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_counts_from_the_clock_of_who_says_it() {
+    fn a_date_counts_from_the_clock_of_the_sender() {
         let mut headers = HeaderMap::new();
         let date = HeaderValue::from_static;
         headers.insert("date", date("Sun, 06 Nov 1994 08:49:37 GMT"));
@@ -515,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_that_asks_to_sign_in_is_the_networks() {
+    fn a_captive_portal_is_a_network_failure() {
         let error = read(511, "<html>Welcome to the hotel");
         assert_eq!(error.kind(), ErrorKind::Network);
         assert!(error.to_string().contains("sign-in page"), "{error}");

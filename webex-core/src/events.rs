@@ -1,9 +1,10 @@
-//! Events for any number of listeners: nothing is missed, nobody is blocked.
+//! Events for any number of listeners: nobody misses an event, nobody blocks another.
 //!
-//! A [`Hub`] hands each event to every [`Subscription`]. A subscription holds at most
-//! [`CAPACITY`] unread events, of at most [`CAPACITY_BYTES`] together; when its reader is slower than that, the oldest are dropped and the
-//! reader is told how many ([`Lossy::lost`]). A hub without subscribers costs a few words, which
-//! matters in a process with thousands of clients: a ring buffer made ahead would cost kilobytes.
+//! A [`Hub`] passes each event to every [`Subscription`]. A subscription holds at most [`CAPACITY`]
+//! unread events of at most [`CAPACITY_BYTES`] in total. When its reader is too slow, the oldest
+//! are dropped and the reader gets their number ([`Lossy::lost`]). A hub without subscribers costs
+//! a few words, which matters in a process with thousands of clients: a preallocated ring buffer
+//! would cost kilobytes.
 
 use std::{
     collections::VecDeque,
@@ -19,26 +20,26 @@ use parking_lot::Mutex;
 
 /// Unread events a subscription holds before it drops the oldest.
 ///
-/// A registration produces about five events, a failing one a few per minute: this is minutes of
-/// not reading.
+/// A registration produces about five events, a failing one a few per minute, so this allows for
+/// minutes without reading.
 pub const CAPACITY: usize = 256;
 
-/// Bytes of payload a subscription holds before it drops the oldest: a few of the largest events, or
-/// more than [`CAPACITY`] usual ones.
+/// Bytes of payload a subscription holds before it drops the oldest: a few of the largest events,
+/// or more than [`CAPACITY`] ordinary ones.
 pub const CAPACITY_BYTES: usize = 8 * 1024 * 1024;
 
-/// An event type that can say "you missed some".
+/// An event type that can report lost events.
 pub trait Lossy: Clone {
-    /// The event that stands for `count` events which were dropped, because the reader was slow.
+    /// The event that reports `count` events dropped because the reader was slow.
     fn lost(count: u64) -> Self;
 
-    /// How many bytes of payload the event holds, if that can be many.
+    /// Size of the payload in bytes, for events whose payload can be large.
     fn size(&self) -> usize {
         0
     }
 }
 
-/// The sending end: gives each event to all subscriptions.
+/// The sending end: passes each event to all subscriptions.
 #[derive(Debug)]
 pub struct Hub<E> {
     queues: Mutex<Vec<Weak<Queue<E>>>>,
@@ -51,13 +52,13 @@ impl<E> Default for Hub<E> {
 }
 
 impl<E: Lossy> Hub<E> {
-    /// A listener for every event from now on.
+    /// Subscribes to every event from now on.
     pub fn subscribe(&self) -> Subscription<E> {
         self.listen(Filter(None))
     }
 
-    /// A listener for those events from now on of which `wanted` says so. It is told how many of
-    /// those it lost, and costs nothing for the others.
+    /// Subscribes to the events from now on that `wanted` accepts. The subscription reports how
+    /// many of those it lost; other events cost it nothing.
     pub fn subscribe_if(
         &self,
         wanted: impl Fn(&E) -> bool + Send + Sync + 'static,
@@ -73,7 +74,7 @@ impl<E: Lossy> Hub<E> {
         Subscription { queue }
     }
 
-    /// Gives the event to all present subscriptions. Never blocks.
+    /// Passes the event to all present subscriptions. Never blocks.
     pub fn emit(&self, event: &E) {
         for queue in self.queues.lock().iter().filter_map(Weak::upgrade) {
             if queue.filter.wants(event) {
@@ -83,7 +84,7 @@ impl<E: Lossy> Hub<E> {
     }
 }
 
-/// When the hub goes, its listeners see the end after what is still unread.
+/// When the hub is dropped, its listeners see the end after their unread events.
 impl<E> Drop for Hub<E> {
     fn drop(&mut self) {
         for queue in self.queues.get_mut().iter().filter_map(Weak::upgrade) {
@@ -95,21 +96,21 @@ impl<E> Drop for Hub<E> {
 
 /// The receiving end: the events since it was made, in order.
 ///
-/// It is also a [`Stream`], which ends when the object that sends the events is gone.
+/// It is also a [`Stream`], which ends when the sender of the events is gone.
 #[derive(Debug)]
 pub struct Subscription<E> {
     queue: Arc<Queue<E>>,
 }
 
 impl<E: Lossy> Subscription<E> {
-    /// The next event; `None` once the object that sends them is gone and all have been read.
+    /// Returns the next event; `None` once the sender is gone and all events have been read.
     ///
-    /// Dropping the future loses nothing: the event stays for the next call.
+    /// Cancel safe: dropping the future leaves the event for the next call.
     pub async fn next(&mut self) -> Option<E> {
         poll_fn(|cx| self.queue.poll(cx)).await
     }
 
-    /// The next event if there is one already.
+    /// Returns the next event, if there is one.
     pub fn try_next(&mut self) -> Option<E> {
         self.queue.state.lock().pop()
     }
@@ -127,11 +128,11 @@ impl<E: Lossy> Stream for Subscription<E> {
 struct Queue<E> {
     filter: Filter<E>,
     state: Mutex<State<E>>,
-    /// A subscription is not cloned, so that there is one reader at most.
+    /// A subscription cannot be cloned, so there is at most one reader.
     reader: AtomicWaker,
 }
 
-/// Which events a queue takes; `None` for all.
+/// Which events a queue accepts; `None` means all.
 struct Filter<E>(Option<Wanted<E>>);
 
 type Wanted<E> = Box<dyn Fn(&E) -> bool + Send + Sync>;
@@ -151,7 +152,7 @@ impl<E> fmt::Debug for Filter<E> {
 #[derive(Debug)]
 struct State<E> {
     events: VecDeque<E>,
-    /// The sizes of the events, together.
+    /// The total size of the events.
     bytes: usize,
     lost: u64,
     closed: bool,
@@ -165,7 +166,7 @@ impl<E> Default for State<E> {
 
 impl<E: Lossy> Queue<E> {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<Option<E>> {
-        // Before looking, so that an event between look and wait wakes the reader.
+        // Registered before the check, so that an event between check and wait wakes the reader.
         self.reader.register(cx.waker());
         let mut state = self.state.lock();
         match state.pop() {
@@ -197,7 +198,7 @@ impl<E: Lossy> State<E> {
                 self.bytes -= event.size();
                 Some(event)
             }
-            // The gap comes before what is left, where it happened.
+            // The gap comes before the remaining events, where it happened.
             lost => Some(E::lost(lost)),
         }
     }
@@ -247,7 +248,7 @@ mod tests {
         hub.emit(&big);
         assert_eq!(slow.try_next(), Some(Event::Lost(1)));
         assert_eq!(slow.try_next(), Some(Event::Number(1)));
-        // One alone is delivered, however large.
+        // A single event is delivered, however large.
         hub.emit(&Event::Big(2 * CAPACITY_BYTES));
         assert_eq!(slow.try_next(), Some(Event::Lost(2)));
         assert_eq!(slow.try_next(), Some(Event::Big(2 * CAPACITY_BYTES)));
@@ -256,7 +257,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn everyone_gets_everything_since_subscribing() {
+    async fn every_subscriber_gets_every_event_since_subscribing() {
         let hub = Hub::default();
         let mut first = hub.subscribe();
         hub.emit(&Event::Number(1));
@@ -271,7 +272,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_slow_reader_is_told_how_many_it_lost() {
+    async fn a_slow_reader_gets_the_number_of_lost_events() {
         let hub = Hub::default();
         let mut slow = hub.subscribe();
         for number in 0..CAPACITY + 3 {

@@ -1,4 +1,4 @@
-//! A value that is asked for once, however many need it.
+//! A value that is fetched once and shared.
 
 use std::{
     fmt,
@@ -11,8 +11,8 @@ use std::{
 
 use tokio::sync::Mutex;
 
-/// A value of the service that all of a user's products share. One request is made at a time; its
-/// success is kept, and after a failure the next one who asks tries again.
+/// A value of the service that all of a user's products share. One request is made at a time. A
+/// success is kept; after a failure the next caller tries again.
 pub(crate) struct Fetched<T> {
     held: Mutex<Option<(u64, Arc<T>)>>,
     /// Counts how often the value was forgotten.
@@ -32,12 +32,12 @@ impl<T> fmt::Debug for Fetched<T> {
 }
 
 impl<T> Fetched<T> {
-    /// The value; asks for it with `fetch` when it is not at hand.
+    /// Returns the value; requests it with `fetch` when it is missing.
     pub(crate) async fn get<E, F>(&self, fetch: impl FnOnce() -> F) -> Result<Arc<T>, E>
     where
         F: Future<Output = Result<T, E>>,
     {
-        // Held during the request: whoever comes meanwhile waits for its outcome.
+        // Held during the request, so that later callers wait for its outcome.
         let mut held = self.held.lock().await;
         let forgotten = self.forgotten.load(Ordering::Acquire);
         if let Some((since, value)) = &*held
@@ -50,7 +50,7 @@ impl<T> Fetched<T> {
         Ok(value)
     }
 
-    /// Has the value asked for anew by the next one who needs it.
+    /// Drops the value, so that the next caller requests it again.
     pub(crate) fn forget(&self) {
         self.forgotten.fetch_add(1, Ordering::AcqRel);
     }

@@ -1,7 +1,7 @@
-//! What the fuzz targets of `fuzz/` run. The tests below run the same on their corpus.
+//! The fuzz targets of `fuzz/`. The tests below run them on the committed corpus.
 //!
-//! A target takes any bytes. It fails by a panic: one of the code under test, or of a rule that must
-//! hold whatever a server sends.
+//! A target takes any bytes. It fails by a panic, either in the code under test or in an assertion
+//! of a rule that must hold whatever a server sends.
 
 use std::time::{Duration, Instant};
 
@@ -40,7 +40,7 @@ pub const TARGETS: &[Target] = &[
     ("wdm_device", wdm_device),
 ];
 
-/// A Mercury frame: parsed, and its payload read.
+/// Parses a Mercury frame and reads its payload.
 pub fn mercury_frame(data: &[u8]) {
     let text = String::from_utf8_lossy(data).into_owned();
     let Ok(frame) = ServerFrame::parse(text) else { return };
@@ -56,7 +56,7 @@ fn read_event(event: &MercuryEvent) {
     let _ = format!("{event:?}");
 }
 
-/// A catalog in either of its forms.
+/// A catalog in either format.
 pub fn catalog(data: &[u8]) {
     let Ok(catalog) = serde_json::from_slice::<Catalog>(data) else { return };
     let names: Vec<_> = catalog.services().map(str::to_owned).collect();
@@ -68,14 +68,14 @@ pub fn catalog(data: &[u8]) {
     let _ = catalog.mobius_clusters();
 }
 
-/// A WDM device: a first answer, and one to a refresh of what the first half says.
+/// A WDM device: the first half is a registration's answer, the second a refresh's.
 pub fn wdm_device(data: &[u8]) {
     let Ok(first) = Device::read(data, Some("\"1\""), true, None) else { return };
     let again = Device::read(data, Some("\"1\""), false, Some(&first));
     assert!(again.is_ok(), "the same bytes are read again");
 }
 
-/// A device as it is saved.
+/// A device in the saved state.
 pub fn saved_device(data: &[u8]) {
     let environment = Url::parse("https://u2c.wbx2.com/u2c/api/v1").expect("a URL");
     let Ok(saved) = serde_json::from_slice::<Saved>(data) else { return };
@@ -95,7 +95,7 @@ pub fn close_frame(data: &[u8]) {
     let _ = close::upgrade_reaction(code, authorized & 2 == 2);
 }
 
-/// Frames that matter to the machine.
+/// Frames that the machine reacts to.
 const FRAMES: [&str; 8] = [
     r#"{"id":"f1","data":{"eventType":"mercury.buffer_state"},"sequenceNumber":1}"#,
     r#"{"id":"f2","data":{"eventType":"mercury.registration_status"}}"#,
@@ -110,7 +110,7 @@ const FRAMES: [&str; 8] = [
 /// Close codes with rules of their own, and some without.
 const CODES: [u16; 12] = [1000, 1001, 1005, 1006, 1008, 1011, 3050, 4000, 4001, 4400, 4401, 4404];
 
-/// A script for the Mercury machine: each byte is something that happens, to one of its sockets.
+/// A script for the Mercury machine: each byte is an input for one of its sockets.
 pub fn mercury_machine(data: &[u8]) {
     let mut machine = Machine::new(7);
     let mut now = Instant::now();
@@ -156,7 +156,7 @@ pub fn mercury_machine(data: &[u8]) {
                 machine.handle_closed(now, conn, &close);
             }
             (11, _) => now += Duration::from_millis(u64::from(which) * 100),
-            // Time goes to the next deadline; that is what drivers do.
+            // Time advances to the next deadline, as in a driver.
             _ => {
                 if let Some(at) = machine.poll_timeout() {
                     now = now.max(at);
@@ -180,7 +180,7 @@ pub fn mercury_machine(data: &[u8]) {
                 _ => {}
             }
         }
-        // Whoever is on the way somewhere has a deadline, or would wait for ever.
+        // A machine in transition has a deadline, or it would wait for ever.
         let status = machine.status();
         let rests = matches!(status, Status::Offline | Status::Stopped(_));
         assert!(rests || machine.poll_timeout().is_some(), "{status:?} without a deadline");

@@ -1,8 +1,8 @@
-//! Equal values once per process: what many users have in common is held once.
+//! Holds equal values once per process.
 //!
 //! The users of an organisation have the same catalog and mostly the same features; a process with
-//! thousands of them holds one of each. Values are immutable and found by their content, so nothing
-//! of one user can reach another through here but what both were told anyway.
+//! thousands of them holds one of each. Values are immutable and found by their content, so no user
+//! gets anything here that the service did not send to that user as well.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -26,7 +26,7 @@ impl<T> Default for Interner<T> {
 }
 
 impl<T: Eq + Hash> Interner<T> {
-    /// The value in use that equals this one, or this one.
+    /// Returns the equal value that is already in use, or this one.
     pub(crate) fn intern(&self, value: T) -> Arc<T> {
         let hash = self.hasher.hash_one(&value);
         let mut known = self.known.lock();
@@ -34,7 +34,7 @@ impl<T: Eq + Hash> Interner<T> {
         if let Some(known) = known.get(&hash).and_then(|list| list.iter().find_map(equal)) {
             return known;
         }
-        // A new value is rare: the time to forget those that nobody uses any more.
+        // New values are rare, so this is a good time to drop unused ones.
         known.retain(|_, list| {
             list.retain(|weak| weak.strong_count() > 0);
             !list.is_empty()

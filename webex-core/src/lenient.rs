@@ -1,8 +1,8 @@
-//! Fields of answers that cost nothing but themselves when they are not what they should be.
+//! Lenient deserialization: a field of a wrong kind only affects itself.
 //!
-//! A service adds, leaves out and mistypes fields; an answer fails only for what cannot be done
-//! without. With `#[serde(default, deserialize_with = "…")]` a field that is null or of a wrong kind
-//! counts as absent, and an entry of a list that cannot be read is left out.
+//! A service adds, leaves out and mistypes fields; an answer fails only without what is
+//! indispensable. With `#[serde(default, deserialize_with = "…")]` a field that is null or of a
+//! wrong kind counts as absent, and an unreadable entry of a list is left out.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tracing::debug;
 
-/// A field that is `T::default()` when it is null or no `T`.
+/// Reads a field; `T::default()` when it is null or not a `T`.
 ///
 /// # Errors
-/// When the text is no JSON.
+/// When the text is not JSON.
 pub fn field<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -23,10 +23,10 @@ where
     Ok(read(&text).unwrap_or_default())
 }
 
-/// The entries of a list that are a `T`; none when the field is no list.
+/// Reads the entries of a list that are a `T`; none when the field is not a list.
 ///
 /// # Errors
-/// When the text is no JSON.
+/// When the text is not JSON.
 pub fn list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -42,7 +42,7 @@ where
     Ok(read)
 }
 
-/// The entries of an object whose values are a `T`; none when the field is no object.
+/// Reads the entries of an object whose values are a `T`; none when the field is not an object.
 pub(crate) fn map<'de, D, T>(deserializer: D) -> Result<BTreeMap<String, T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_as_it_should_be_counts_as_absent() {
+    fn malformed_fields_count_as_absent() {
         let answer = |json: &str| serde_json::from_str::<Answer>(json).unwrap();
         let by_name = BTreeMap::default();
         let full = Answer { name: Some("n".to_owned()), numbers: vec![1, 2], by_name };
@@ -89,7 +89,7 @@ mod tests {
         ] {
             assert_eq!(answer(json), none, "{json}");
         }
-        // A value that was parsed before reads the same.
+        // An already parsed value reads the same.
         let value = serde_json::json!({"name": "n", "numbers": [1, 2]});
         assert_eq!(serde_json::from_value::<Answer>(value).unwrap(), full);
     }

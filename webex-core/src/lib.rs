@@ -1,17 +1,17 @@
-//! Where Webex services are and how to talk to them.
+//! Where Webex services are, and how to talk to them.
 //!
-//! In the order a program meets it:
+//! In the order in which a program uses it:
 //!
 //! 1. [`Webex`] is one user's client; it is built from [`Credentials`] without any I/O.
-//! 2. [`Webex::ready`] brings the service [`Catalog`]: every other address comes from it.
+//! 2. [`Webex::ready`] fetches the service [`Catalog`]: every other address comes from it.
 //! 3. [`Webex::link`] is the user's presence: a registered WDM [`Device`] and a [`mercury`] socket,
 //!    kept up while somebody holds a [`Lease`].
 //! 4. [`Http`] sends every request: tracking id, token only to hosts that may have it, one replay
 //!    after a refreshed token, deadlines, typed errors.
 //!
-//! The products (`webex-meetings`, `webex-calling`) are built on these and do not know each other.
+//! The products (`webex-meetings`, `webex-calling`) are built on these and are independent of each other.
 //!
-//! Everything with timers or retries is a machine without I/O and a task that drives it.
+//! Everything with timers or retries is a state machine without I/O, driven by a task.
 
 pub mod catalog;
 mod clock;

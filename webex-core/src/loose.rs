@@ -1,7 +1,7 @@
-//! Reading JSON of which a part may be odd: what cannot be read is passed over, the rest counts.
+//! Reads JSON that may be odd in parts: unreadable parts are skipped, the rest is used.
 //!
-//! Nothing is kept on the way but what the reader keeps, so that neither a wide nor a deep value costs
-//! memory; readers count, and end with [`TooMany`].
+//! Nothing is stored except by the reader, so that neither a wide nor a deep value costs memory.
+//! Readers count, and stop with [`TooMany`].
 
 use std::{borrow::Cow, fmt};
 
@@ -11,27 +11,27 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// There are more entries than are read.
+/// There are more entries than the reader accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TooMany;
 
-/// How the error of a value with [`TooMany`] entries begins.
+/// Start of the error for a value with [`TooMany`] entries.
 const TOO_MANY: &str = "too many entries";
 
-/// Whether a value was not read because of [`TooMany`] entries.
+/// Whether a value was rejected because of [`TooMany`] entries.
 pub(crate) fn is_too_many(error: &serde_json::Error) -> bool {
     error.is_data() && error.to_string().starts_with(TOO_MANY)
 }
 
-/// The error of a value with too many entries.
+/// The error for a value with too many entries.
 pub(crate) fn too_many(_: TooMany) -> serde_json::Error {
     serde_json::Error::custom(TOO_MANY)
 }
 
-/// Hands out the members of an object, in their order.
+/// Passes the members of an object to the reader, in order.
 ///
 /// # Errors
-/// When the text is no JSON object, or the reader has had enough ([`is_too_many`]).
+/// When the text is not a JSON object, or the reader stops ([`is_too_many`]).
 pub(crate) fn members<'a>(
     json: &'a str,
     each: impl FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), TooMany>,
@@ -41,7 +41,7 @@ pub(crate) fn members<'a>(
     from.end()
 }
 
-/// Hands out the members of an object; of anything else, none.
+/// Passes the members of an object to the reader; ignores any other value.
 pub(crate) fn members_of<'a>(
     json: &'a RawValue,
     each: impl FnMut(Cow<'a, str>, &'a RawValue) -> Result<(), TooMany>,
@@ -49,7 +49,7 @@ pub(crate) fn members_of<'a>(
     only_too_many(members(json.get(), each))
 }
 
-/// Hands out the items of an array; of anything else, none.
+/// Passes the items of an array to the reader; ignores any other value.
 pub(crate) fn items_of<'a>(
     json: &'a RawValue,
     each: impl FnMut(&'a RawValue) -> Result<(), TooMany>,
@@ -58,12 +58,12 @@ pub(crate) fn items_of<'a>(
     only_too_many(Items(each).deserialize(&mut from))
 }
 
-/// A text; `None` for anything else.
+/// Reads a text; `None` for anything else.
 pub(crate) fn text(json: &RawValue) -> Option<Cow<'_, str>> {
     serde_json::from_str::<Text<'_>>(json.get()).ok().map(|Text(text)| text)
 }
 
-/// A whole number, also one that is written as a text; `None` for anything else.
+/// Reads a whole number, possibly written as text; `None` for anything else.
 pub(crate) fn integer(json: &RawValue) -> Option<i64> {
     let text = text(json);
     text.as_deref().unwrap_or(json.get()).trim().parse().ok()
@@ -146,7 +146,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_text_and_no_number_is_neither() {
+    fn other_values_are_neither_text_nor_number() {
         let raw = |json: &str| serde_json::from_str::<Box<RawValue>>(json).unwrap();
         for (json, as_text, as_integer) in [
             (r#""a\u0062""#, Some("ab"), None),
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_has_had_enough_ends_it() {
+    fn a_reader_that_stops_ends_the_parsing() {
         let json = r#"{"a": [1, 2, 3], "a": {}, "b\n": null}"#;
         let mut seen = Vec::new();
         members(json, |key, value| {

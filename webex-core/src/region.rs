@@ -1,4 +1,4 @@
-//! Where the user is, as region discovery tells from the address of this machine.
+//! Region discovery: where the user is, according to this machine's address.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 /// How long region discovery may take (reference client: 5,000 ms).
 pub const REGION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the user is. A field that the service leaves out is empty.
+/// Where the user is. Fields that the service leaves out are empty.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
@@ -36,11 +36,11 @@ pub struct Region {
     pub timezone: String,
 }
 
-/// The largest answer that is read, in bytes; it takes some hundred.
+/// The largest answer that is read, in bytes; some hundred are usual.
 const ANSWER_LIMIT: usize = 64 * 1024;
 
 impl Region {
-    /// Asks the service, which wants neither a token nor to know the client.
+    /// Asks the service, which needs neither a token nor the client's headers.
     pub(crate) async fn fetch(http: &Http, endpoints: &Endpoints) -> Result<Self, HttpError> {
         let request = Request::get(endpoints.region.clone())
             .auth(Auth::None)

@@ -1,9 +1,10 @@
-//! What survives a restart: the device, the catalog, where the services were, where a line was.
+//! The state that survives a restart: the device, the catalog, the hosts of services, the server of
+//! a line.
 //!
 //! With a store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)) each part of the
-//! SDK keeps one JSON value under a key of its own; the store sees the user's name and the key,
-//! joined by a colon, which no name of a program's own has. Nothing here is needed to work: a value that cannot be read counts as absent,
-//! and one that cannot be written is logged and forgotten.
+//! SDK saves one JSON value under its own key. The name in the store is the user's name and the
+//! key, joined by a colon, which application names cannot contain. The saved state is optional: an
+//! unreadable value counts as absent, and a failed write is logged and ignored.
 
 use std::{fmt, sync::Arc};
 
@@ -12,57 +13,57 @@ use serde::{Serialize, de::DeserializeOwned};
 use tracing::warn;
 use webex_auth::{Store, StoreError};
 
-/// The kept state of one user. Clones are the same; without a store it keeps nothing.
+/// The saved state of one user. Clones share it. Without a store nothing is saved.
 #[derive(Clone, Default)]
 pub struct SavedState(Option<(Arc<dyn Store>, Arc<str>)>);
 
 impl SavedState {
-    /// Keeps values in `store`, under names that begin with `name` and a colon.
+    /// Saves values in `store`, under names that begin with `name` and a colon.
     pub fn new(store: Arc<dyn Store>, name: &str) -> Self {
         Self(Some((store, name.into())))
     }
 
-    /// Whether anything is kept at all.
+    /// Whether there is a store.
     pub fn is_kept(&self) -> bool {
         self.0.is_some()
     }
 
-    /// The value of `key`: `None` when there is none, or none that can be read as a `T`.
+    /// Loads the value of `key`; `None` when it is missing, or not a `T`.
     pub async fn load<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
         let (store, name) = self.0.as_ref()?;
-        let text = told("read", key, store.load(&format!("{name}:{key}")).await)??;
+        let text = logged("read", key, store.load(&format!("{name}:{key}")).await)??;
         let value = serde_json::from_str(text.expose_secret());
         // The error would quote the value.
         value.inspect_err(|_| warn!(key, "saved state is not understood, and not used")).ok()
     }
 
-    /// Keeps `value` under `key`. Does nothing without a store.
+    /// Saves `value` under `key`. Does nothing without a store.
     pub async fn save<T: Serialize>(&self, key: &str, value: &T) {
         let Some((store, name)) = &self.0 else { return };
         match serde_json::to_string(value) {
             Ok(text) => {
                 let text = SecretString::from(text);
-                told("written", key, store.save(&format!("{name}:{key}"), text).await);
+                logged("written", key, store.save(&format!("{name}:{key}"), text).await);
             }
             Err(error) => warn!(key, error = ?error.classify(), "state cannot be saved"),
         }
     }
 
-    /// Forgets the value of `key`.
+    /// Removes the value of `key`.
     pub async fn forget(&self, key: &str) {
         let Some((store, name)) = &self.0 else { return };
-        told("removed", key, store.delete(&format!("{name}:{key}")).await);
+        logged("removed", key, store.delete(&format!("{name}:{key}")).await);
     }
 }
 
-/// Names no value: what is kept may hold what only the user may see.
+/// Shows no value: saved state may hold private data of the user.
 impl fmt::Debug for SavedState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("SavedState").field(&self.0.as_ref().map(|(_, name)| name)).finish()
     }
 }
 
-fn told<T>(what: &str, key: &str, outcome: Result<T, StoreError>) -> Option<T> {
+fn logged<T>(what: &str, key: &str, outcome: Result<T, StoreError>) -> Option<T> {
     outcome.inspect_err(|error| warn!(key, %error, "saved state could not be {what}")).ok()
 }
 

@@ -1,4 +1,4 @@
-//! The user's own record: who the token belongs to.
+//! The user's own record: whom the token belongs to.
 
 use std::fmt;
 
@@ -11,8 +11,8 @@ use crate::{
     lenient,
 };
 
-/// The user, as `people/me` tells. A field that the service leaves out, or that the token may not
-/// see, is `None` or empty.
+/// The user, from `people/me`. A field that the service leaves out, or that the token may not see,
+/// is `None` or empty.
 #[derive(Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 #[non_exhaustive]
@@ -53,11 +53,11 @@ pub struct PhoneNumber {
     pub value: Option<String>,
 }
 
-/// The largest record that is read, in bytes; it takes a few thousand.
+/// The largest record that is read, in bytes; a few thousand are usual.
 const RECORD_LIMIT: usize = 256 * 1024;
 
 impl User {
-    /// The number of the user's line: the one of type `work`; others are mobile and fax.
+    /// The number of the user's line: the one of type `work`. Others are mobile and fax.
     pub fn work_number(&self) -> Option<&str> {
         let work = |number: &&PhoneNumber| number.kind.as_deref() == Some("work");
         let value = self.phone_numbers.iter().find(work)?.value.as_deref();
@@ -69,16 +69,16 @@ impl User {
         self.kind.as_deref() == Some("appuser")
     }
 
-    /// Asks the service.
+    /// Requests the record.
     pub(crate) async fn fetch(http: &Http, endpoints: &Endpoints) -> Result<Self, HttpError> {
         let mut url = join(&endpoints.webexapis, "people/me");
-        // Without it the answer leaves out what belongs to Webex Calling.
+        // Without it the answer leaves out the fields of Webex Calling.
         url.query_pairs_mut().append_pair("callingData", "true");
         http.send(Request::get(url).answer_limit(RECORD_LIMIT)).await?.json()
     }
 }
 
-/// Shows no name, address or number: logs are passed on.
+/// Shows no name, address or number, because logs are passed on.
 impl fmt::Debug for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("User").field("kind", &self.kind).finish_non_exhaustive()

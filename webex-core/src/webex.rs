@@ -1,4 +1,4 @@
-//! The client of one user: what the products are made with.
+//! The client of one user, which the products are built on.
 
 use std::{
     any::{Any, TypeId},
@@ -29,8 +29,8 @@ use crate::{
 
 /// One user of the Webex cloud.
 ///
-/// Cheap to clone; clones are the same user. Any number of users live in one process: nothing is
-/// global but the connection pool, which carries no user's state.
+/// Cheap to clone; clones are the same user. Any number of users can live in one process: only the
+/// connection pool is global, and it holds no state of a user.
 ///
 /// ```no_run
 /// use webex_core::{Credentials, Webex};
@@ -47,18 +47,18 @@ pub struct Webex(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     link: OnceLock<Link>,
-    /// What the objects of each product share, while one of them is there.
+    /// State that the objects of a product share, while one of them exists.
     shared: Mutex<Vec<(TypeId, Weak<dyn Any + Send + Sync>)>>,
 }
 
 impl Webex {
-    /// Begins a client.
+    /// Builds a client.
     pub fn builder() -> WebexBuilder {
         WebexBuilder::default()
     }
 
-    /// Waits until the service catalog is at hand, which every other operation needs (and fetches
-    /// by itself): what the documentation calls `meetings:ready`.
+    /// Waits for the service catalog, which every other operation needs (and fetches if necessary):
+    /// what the documentation calls `meetings:ready`.
     ///
     /// Any number of tasks may wait; one request is made. After a failure the next call tries again.
     ///
@@ -68,8 +68,8 @@ impl Webex {
         self.0.core.catalog().await
     }
 
-    /// The URL to use for a service now: on its best host of those that have not failed lately.
-    /// Fetches the catalog if need be.
+    /// The URL to use for a service now: on the best host that has not failed lately. Fetches the
+    /// catalog if necessary.
     ///
     /// # Errors
     /// [`CatalogError::Fetch`] without a catalog, [`CatalogError::NoService`] when it does not list
@@ -78,12 +78,11 @@ impl Webex {
         self.0.core.services.service_url(service).await
     }
 
-    /// What the catalog tells without a token, for finding out where a user belongs before anybody
-    /// has signed in. Everything else needs the full catalog ([`ready`](Self::ready)) and never
-    /// this one.
+    /// Fetches what the catalog shows without a token, to find out where a user belongs before
+    /// sign-in. Everything else uses the full catalog ([`ready`](Self::ready)) and never this one.
     ///
     /// # Errors
-    /// [`CatalogError::Fetch`] with the cause; a wrong selector is a refused request like any other.
+    /// [`CatalogError::Fetch`] with the cause; a wrong selector gives the error of a refused request.
     pub async fn limited_catalog(
         &self,
         selector: &CatalogSelector,
@@ -91,10 +90,11 @@ impl Webex {
         self.0.core.services.limited(selector).await
     }
 
-    /// The user's own record: id, name, e-mail, organisation, numbers. Asked for once, however many
-    /// ask; a failure is not kept.
+    /// The user's own record: id, name, e-mail, organisation, numbers. Requested once and shared by
+    /// all callers; a failure is not kept.
     ///
-    /// What the token's scopes do not show is left out, phone numbers and extension above all.
+    /// Fields that the token's scopes do not allow are left out, above all phone numbers and
+    /// extension.
     ///
     /// # Errors
     /// [`HttpError`] with the cause.
@@ -103,9 +103,9 @@ impl Webex {
         core.user.get(|| User::fetch(&core.http, &core.endpoints)).await
     }
 
-    /// Where the user is, as the service tells from the address of this machine. Asked for once,
-    /// and again after [`network_changed`](Self::network_changed) or [`resumed`](Self::resumed);
-    /// a failure is not kept.
+    /// Where the user is, according to this machine's address. Requested once, and again after
+    /// [`network_changed`](Self::network_changed) or [`resumed`](Self::resumed); a failure is not
+    /// kept.
     ///
     /// # Errors
     /// [`HttpError`] with the cause.
@@ -114,14 +114,14 @@ impl Webex {
         core.region.get(|| Region::fetch(&core.http, &core.endpoints)).await
     }
 
-    /// Tells that requests to a service of the catalog will follow soon: its hosts are dialled as
-    /// soon as they are known, and remembered for the next start. Does nothing by itself, and
-    /// nothing the second time. Products call it for what they use.
+    /// Announces that requests to a service of the catalog will follow soon: its hosts are dialled
+    /// as soon as they are known, and remembered for the next start. Sends no request; repeated
+    /// calls do nothing. Products call it for the services they use.
     pub fn expect_service(&self, service: &'static str) {
         self.0.core.services.expect(service);
     }
 
-    /// The HTTP client of this user: for services that this SDK does not know.
+    /// The HTTP client of this user: for services that this SDK does not cover.
     pub fn http(&self) -> &Http {
         &self.0.core.http
     }
@@ -131,17 +131,17 @@ impl Webex {
         self.0.core.http.tokens()
     }
 
-    /// Where discovery starts.
+    /// The URLs where discovery starts.
     pub fn endpoints(&self) -> &Endpoints {
         &self.0.core.endpoints
     }
 
-    /// What this user keeps across restarts.
+    /// The state of this user that is saved across restarts.
     pub fn saved_state(&self) -> &SavedState {
         &self.0.core.saved
     }
 
-    /// Events of Webex services from now on, by name or namespace, such as
+    /// Subscribes to events of Webex services from now on, by name or namespace, such as
     /// `event:conversation.activity`: see [`Link::subscribe_to`].
     ///
     /// # Panics
@@ -151,49 +151,51 @@ impl Webex {
     }
 
     /// By how many milliseconds this machine's clock is ahead of the service's (negative: behind),
-    /// as the latest message on the socket shows; the time that message took is in it. `None` before
-    /// the first one.
+    /// according to the latest message on the socket, including its transit time. `None` before the
+    /// first message.
     pub fn clock_offset_ms(&self) -> Option<i64> {
         self.0.core.clock.ms()
     }
 
-    /// Tells that the network may have changed: another interface, another address, back after it was
-    /// away. Call it from the operating system's notification; calling it too often does no harm.
+    /// Reports that the network may have changed: another interface, another address, or back after
+    /// an outage. Call it from the operating system's notification; calling it too often does no
+    /// harm.
     ///
-    /// The socket is asked for a sign of life within
-    /// [`CHECK_TIMEOUT`](crate::mercury::timings::CHECK_TIMEOUT) and opened anew without one; a wait
-    /// before the next attempt ends; a failed renewal of the token is tried again soon. A service's
-    /// `Retry-After` is kept. Products hear of it by [`LinkEvent::NetworkChanged`].
+    /// The socket has to prove that it is alive within
+    /// [`CHECK_TIMEOUT`](crate::mercury::timings::CHECK_TIMEOUT), or it is reopened; a wait before
+    /// the next attempt ends; a failed renewal of the token is tried again soon. A service's
+    /// `Retry-After` still applies. Products are notified by [`LinkEvent::NetworkChanged`].
     ///
     /// [`LinkEvent::NetworkChanged`]: crate::LinkEvent::NetworkChanged
     pub fn network_changed(&self) {
         self.hint(Hint::NetworkChanged);
     }
 
-    /// Tells that the machine has slept, or that the operating system had suspended the program.
+    /// Reports that the machine has slept, or that the operating system had suspended the program.
     ///
-    /// The same as [`network_changed`](Self::network_changed), but [`LinkEvent::Resumed`] tells of
-    /// it. A program that runs again notices by itself within
-    /// [`SLEEP_CHECK_INTERVAL`](crate::link::timings::SLEEP_CHECK_INTERVAL); this makes it at once.
+    /// The same as [`network_changed`](Self::network_changed), but reported by
+    /// [`LinkEvent::Resumed`]. A running program notices by itself within
+    /// [`SLEEP_CHECK_INTERVAL`](crate::link::timings::SLEEP_CHECK_INTERVAL); this call makes it
+    /// immediate.
     ///
     /// [`LinkEvent::Resumed`]: crate::LinkEvent::Resumed
     pub fn resumed(&self) {
         self.hint(Hint::Resumed);
     }
 
-    /// Closes the event socket, because the application goes to the background; returns when it is
-    /// closed, within two seconds. Device and registrations stay, and are not refreshed by a program
-    /// that does not run: what should not stay is given up before. [`resumed`](Self::resumed) opens
-    /// the socket again at once. `docs/mobile.md` has the whole pattern.
+    /// Closes the event socket because the application goes to the background. Returns when it is
+    /// closed, within two seconds. Device and registrations stay, but a suspended program does not
+    /// refresh them: unregister first what should not stay. [`resumed`](Self::resumed) reopens the
+    /// socket at once. `docs/mobile.md` describes the whole pattern.
     pub async fn suspend(&self) {
         if let Some(link) = self.0.link.get() {
             link.suspend().await;
         }
     }
 
-    /// Waits until everything that nobody holds any more is given up: device and socket of a start
-    /// that failed or was dropped, and of objects that were. Call it before the program ends. What
-    /// is still held, such as a registered Meetings device, is not waited for.
+    /// Waits until everything that is no longer held has been given up: device and socket of a
+    /// failed or dropped start, and of dropped objects. Call it before the program ends. What is
+    /// still held, such as a registered Meetings device, is not waited for.
     ///
     /// # Errors
     /// [`LinkError`] when the service did not confirm that the device is gone.
@@ -206,15 +208,15 @@ impl Webex {
 
     fn hint(&self, hint: Hint) {
         self.tokens().network_changed();
-        self.http().hosts().forgive();
+        self.http().hosts().forget_failures();
         self.0.core.region.forget();
         if let Some(link) = self.0.link.get() {
             link.hint(hint);
         }
     }
 
-    /// What all objects of a product share about this user, of the product's own type `T`: made by
-    /// the first who asks, kept as long as somebody holds it.
+    /// State of the product's own type `T` that all objects of a product share for this user:
+    /// created by the first caller, kept as long as somebody holds it.
     pub fn shared<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         let mut shared = self.0.shared.lock();
         shared.retain(|(_, held)| held.strong_count() > 0);
@@ -237,7 +239,7 @@ impl Webex {
     }
 }
 
-/// Makes a [`Webex`].
+/// Builds a [`Webex`].
 #[derive(Debug, Clone, Default)]
 pub struct WebexBuilder {
     identity: Option<Identity>,
@@ -253,70 +255,70 @@ pub struct WebexBuilder {
 impl WebexBuilder {
     /// Who the user is. This or [`tokens`](Self::tokens) is required.
     ///
-    /// Credentials that can be renewed are, over the same connections as everything else.
+    /// Renewable credentials are renewed, over the same connections as everything else.
     #[must_use]
     pub fn credentials(mut self, credentials: Credentials) -> Self {
         self.identity = Some(Identity::Credentials(credentials));
         self
     }
 
-    /// Tokens made elsewhere, which several clients may share.
+    /// Existing tokens, which several clients may share.
     #[must_use]
     pub fn tokens(mut self, tokens: Tokens) -> Self {
         self.identity = Some(Identity::Tokens(tokens));
         self
     }
 
-    /// Where renewed tokens are kept, and under which name. Default: in memory only. Has no effect
-    /// on [`tokens`](Self::tokens) made elsewhere.
+    /// Where renewed tokens are stored, and under which name. Default: in memory only. Has no
+    /// effect on existing [`tokens`](Self::tokens).
     #[must_use]
     pub fn token_store(mut self, store: Arc<dyn Store>, name: impl Into<String>) -> Self {
         self.store = Some((store, name.into()));
         self
     }
 
-    /// Where everything but tokens is kept across restarts, and under which name: the device, the
-    /// catalog, the servers of a line. Default: nowhere. It may be the store of the tokens.
+    /// Where everything but tokens is saved across restarts, and under which name: the device, the
+    /// catalog, the servers of a line. Default: nowhere. It may be the same store as for tokens.
     ///
     /// With it the device is durable: it has no [`DeviceConfig::ttl`], stays registered when the
-    /// program ends without unregistering, and is taken up again by the next start.
+    /// program ends without unregistering, and is used again at the next start.
     ///
-    /// Two clients that run at once need different names: they would share one device.
+    /// Two clients that run at the same time need different names; otherwise they would share one device.
     #[must_use]
     pub fn state_store(mut self, store: Arc<dyn Store>, name: &str) -> Self {
         self.saved = SavedState::new(store, name);
         self
     }
 
-    /// Which cloud. Default: [`Endpoints::production`].
+    /// The cloud to use. Default: [`Endpoints::production`].
     #[must_use]
     pub fn endpoints(mut self, endpoints: Endpoints) -> Self {
         self.endpoints = endpoints;
         self
     }
 
-    /// Whose connections to use. Default: [`Transport::shared`].
+    /// The connections to use. Default: [`Transport::shared`].
     #[must_use]
     pub fn transport(mut self, transport: Transport) -> Self {
         self.transport = Some(transport);
         self
     }
 
-    /// What to register as. Default: [`DeviceConfig::default`].
+    /// The settings of the registered device. Default: [`DeviceConfig::default`].
     #[must_use]
     pub fn device(mut self, device: DeviceConfig) -> Self {
         self.device = device;
         self
     }
 
-    /// In which form to ask for the service catalog. Default: [`CatalogFormat::HostMap`].
+    /// The format to request the service catalog in. Default: [`CatalogFormat::HostMap`].
     #[must_use]
     pub fn catalog_format(mut self, format: CatalogFormat) -> Self {
         self.catalog_format = format;
         self
     }
 
-    /// Allows a transport that checks no certificates, and plain HTTP, also for hosts that are not
+    /// Allows a transport that checks no certificates, and plain HTTP, also for hosts other than
     /// this machine. Default: no. Danger: anyone on the network path can read the token.
     #[must_use]
     pub fn danger_insecure_anywhere(mut self, allow: bool) -> Self {
@@ -324,10 +326,10 @@ impl WebexBuilder {
         self
     }
 
-    /// Makes the client. No I/O.
+    /// Builds the client. No I/O.
     ///
     /// # Errors
-    /// [`BuildError`] when credentials are missing or cannot be ones;
+    /// [`BuildError`] when credentials are missing or malformed;
     /// [`BuildError::Insecure`] when others could read the token on its way.
     pub fn build(self) -> Result<Webex, BuildError> {
         let identity = self.identity.ok_or(BuildError::NoCredentials)?;
@@ -359,7 +361,7 @@ impl WebexBuilder {
         let remembered = StartHosts::new(self.saved.clone(), &self.endpoints.u2c);
         let http = Http::new(transport, tokens, allow, TrackingIds::new(), remembered);
         let (endpoints, saved) = (self.endpoints, self.saved);
-        let device = if saved.is_kept() { self.device.kept() } else { self.device };
+        let device = if saved.is_kept() { self.device.durable() } else { self.device };
         let u2c = endpoints.u2c.clone();
         let services = Services::new(http.clone(), hosts, u2c, self.catalog_format, saved.clone());
         let clock = ClockOffset::default();
@@ -379,26 +381,26 @@ enum Identity {
     Tokens(Tokens),
 }
 
-/// Why a client cannot be made.
+/// Why a client cannot be built.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
     /// No credentials were given.
     #[error("no credentials were given to the builder")]
     NoCredentials,
-    /// The credentials cannot be ones.
+    /// The credentials are malformed.
     #[error(transparent)]
     Token(#[from] TokenError),
     /// There is no transport.
     #[error(transparent)]
     Transport(#[from] TransportError),
-    /// Others could read the token on its way, and nobody has said
-    /// [`danger_insecure_anywhere`](WebexBuilder::danger_insecure_anywhere).
+    /// Others could read the token in transit, and
+    /// [`danger_insecure_anywhere`](WebexBuilder::danger_insecure_anywhere) was not set.
     #[error(transparent)]
     Insecure(Insecurity),
 }
 
-/// How the token of a client could be read on its way.
+/// How the token of a client could be read in transit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Insecurity {
@@ -415,8 +417,8 @@ pub enum Insecurity {
 }
 
 impl Insecurity {
-    /// What is wrong with these connections to that cloud, if anything. Clients of a cloud on this
-    /// machine may do without TLS, or without checking it: a sandbox.
+    /// What is insecure about these connections to that cloud, if anything. Clients of a cloud on
+    /// this machine, such as a sandbox, may work without TLS or without checking it.
     pub fn of(transport: &Transport, endpoints: &Endpoints) -> Option<Self> {
         let host = |url: &Url| url.host_str().unwrap_or_default().to_owned();
         if let Some(url) = endpoints.plain_beyond_loopback() {

@@ -1,6 +1,6 @@
-//! Addresses that servers name: none is used that does not belong to the cloud, wherever it stands
-//! (docs/addresses.md has the whole table). A stranger here is a port of this machine, and nobody
-//! may so much as connect to it.
+//! Addresses that servers name: none outside the cloud is used, wherever it occurs
+//! (docs/addresses.md has the whole table). A foreign host here is a port of this machine that must
+//! not even get a connection.
 
 mod support;
 
@@ -13,7 +13,7 @@ use webex_auth::{MemoryStore, Store};
 use webex_core::{CatalogError, CatalogFormat, ErrorKind, HttpError, LinkError, Request, Webex};
 use webex_sandbox::{FaultHandle, Hydra, Sandbox, U2c, Wdm};
 
-/// Somebody whom nothing concerns.
+/// A host outside the cloud.
 struct Stranger(TcpListener);
 
 impl Stranger {
@@ -31,13 +31,13 @@ impl Stranger {
         format!("{scheme}://{}{path}", self.authority())
     }
 
-    /// Whether nobody has come, not even to connect.
+    /// Asserts that nobody has connected.
     fn assert_alone(&self, why: &str) {
         assert!(self.0.accept().is_err(), "somebody came: {why}");
     }
 }
 
-/// What a redirect may be made of.
+/// Every form of a redirect.
 fn redirects(sandbox: &Sandbox, target: &str) -> Vec<(&'static str, FaultHandle)> {
     let site = target.split_once("://").unwrap().1.split('/').next().unwrap();
     let fault = |status| sandbox.fail(Hydra::me()).with(status);
@@ -51,7 +51,7 @@ fn redirects(sandbox: &Sandbox, target: &str) -> Vec<(&'static str, FaultHandle)
 }
 
 #[tokio::test]
-async fn a_redirect_leads_nowhere_else() {
+async fn a_redirect_does_not_leave_the_cloud() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox, trusting(&sandbox));
     let stranger = Stranger::new();
@@ -79,9 +79,9 @@ async fn a_redirect_leads_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_catalog_behind_a_redirect_is_none() {
+async fn a_catalog_behind_a_foreign_redirect_is_refused() {
     let sandbox = Sandbox::start().await.unwrap();
-    // Another cloud, with a good catalog, that a careless client would believe.
+    // Another cloud with a valid catalog, which a careless client would accept.
     let other = Sandbox::start().await.unwrap();
     let transport = trusting(&sandbox).extra_roots_pem(other.ca_pem().unwrap().as_bytes());
     let webex = client(&sandbox, transport.unwrap());
@@ -97,7 +97,7 @@ async fn a_catalog_behind_a_redirect_is_none() {
     assert!(other.requests().is_empty());
 }
 
-/// A catalog of both forms in which one service is at a stranger's.
+/// A catalog in either format with one service at a foreign host.
 fn foreign(format: CatalogFormat, service: &str, url: &str) -> Value {
     let authority = url.split_once("://").unwrap().1.split('/').next().unwrap();
     let host = json!([{"host": authority, "priority": 1, "id": format!("urn:T:a:{service}")}]);
@@ -150,7 +150,7 @@ async fn other_hosts_of_a_service_are_asked_only_where_they_belong_to_the_cloud(
         let lease = webex.link().acquire().await.unwrap();
         lease.online().await.map(|()| lease)
     };
-    // Nothing is left of the service, or it stays where its link is; it is never elsewhere.
+    // The service is removed, or it stays at its own URL; it is never at the foreign host.
     if let Ok(lease) = up(&webex).await {
         lease.release("done").await.unwrap();
     }
@@ -158,7 +158,7 @@ async fn other_hosts_of_a_service_are_asked_only_where_they_belong_to_the_cloud(
 }
 
 #[tokio::test]
-async fn a_device_elsewhere_is_none() {
+async fn a_device_at_a_foreign_address_is_refused() {
     let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
     for scheme in ["https", "http"] {
         let device = json!({"url": stranger.url(scheme, "/wdm/api/v1/devices/1")});
@@ -178,7 +178,7 @@ async fn a_device_elsewhere_is_none() {
 }
 
 #[tokio::test]
-async fn a_socket_elsewhere_is_not_opened() {
+async fn a_socket_at_a_foreign_address_is_not_opened() {
     let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
     for scheme in ["wss", "ws"] {
         let device = json!({"webSocketUrl": stranger.url(scheme, "/v1/registrations/1")});
@@ -194,7 +194,7 @@ async fn a_socket_elsewhere_is_not_opened() {
 }
 
 #[tokio::test]
-async fn devices_elsewhere_are_not_deleted_to_make_room() {
+async fn devices_at_foreign_addresses_are_not_deleted_to_make_room() {
     let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
     let body = json!({"message": "User has excessive device registrations"});
     let full = sandbox.fail(Wdm::register()).with(403).body(body).always();
@@ -209,7 +209,7 @@ async fn devices_elsewhere_are_not_deleted_to_make_room() {
 }
 
 #[tokio::test]
-async fn what_was_kept_is_asked_about_like_what_comes() {
+async fn saved_addresses_are_checked_like_received_ones() {
     let sandbox = Sandbox::start().await.unwrap();
     let store: Arc<dyn Store> = Arc::new(MemoryStore::default());
     let make = || builder(&sandbox).state_store(Arc::clone(&store), "me").build().unwrap();
@@ -221,7 +221,7 @@ async fn what_was_kept_is_asked_about_like_what_comes() {
             tokio::task::yield_now().await;
         }
     }
-    // Given up without a word, so that all of it stays.
+    // Dropped without a release, so that the saved state stays.
     drop((lease, first));
     let stranger = Stranger::new();
     for key in ["catalog", "device", "hosts"] {
@@ -230,7 +230,7 @@ async fn what_was_kept_is_asked_about_like_what_comes() {
         let text = secrecy::ExposeSecret::expose_secret(&text);
         let moved = text.replace(sandbox.origin().authority(), &stranger.authority());
         assert_ne!(moved, text, "{key}");
-        // The cloud that it belongs to stays the same.
+        // The cloud it belongs to does not change.
         let mut moved: Value = serde_json::from_str(&moved).unwrap();
         let kept: Value = serde_json::from_str(text).unwrap();
         moved["environment"] = kept["environment"].clone();

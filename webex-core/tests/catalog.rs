@@ -1,4 +1,4 @@
-//! The service catalog against the sandbox: both forms, several hosts, kept and renewed.
+//! The service catalog against the sandbox: both formats, several hosts, saved and refreshed.
 
 mod support;
 
@@ -44,7 +44,7 @@ fn fetched(sandbox: &Sandbox) -> usize {
     sandbox.requests().of(U2c::postauth()).answered(200).count()
 }
 
-/// What is kept for the user `me`, once something is.
+/// The saved catalog of the user `me`, once there is one.
 async fn saved(store: &Arc<dyn Store>) -> Value {
     loop {
         if let Some(text) = store.load("me:catalog").await.unwrap() {
@@ -58,7 +58,7 @@ async fn save(store: &Arc<dyn Store>, value: &Value) {
     store.save("me:catalog", SecretString::from(value.to_string())).await.unwrap();
 }
 
-/// Seconds since 1970, so many hours ago.
+/// Seconds since 1970, this many hours ago.
 fn hours_ago(hours: u64) -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() - hours * 3600
 }
@@ -72,7 +72,7 @@ fn alias(sandbox: &Sandbox) -> String {
 }
 
 #[tokio::test]
-async fn row_11_a_refused_selector_is_told_and_leaves_nothing_behind() {
+async fn row_11_a_refused_selector_is_reported_and_leaves_nothing_behind() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox);
     sandbox.fail(U2c::limited()).with(400).body(json!({"message": "unknown org"})).once();
@@ -80,7 +80,7 @@ async fn row_11_a_refused_selector_is_told_and_leaves_nothing_behind() {
     let error = webex.limited_catalog(&selector).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Rejected);
     assert!(error.to_string().contains("unknown org"), "{error}");
-    // Whoever comes next is served, with this catalog and with the other.
+    // Later requests work, for this catalog and for the other.
     for selector in [
         selector,
         CatalogSelector::Email("Ann@Example.com".to_owned()),
@@ -135,7 +135,7 @@ async fn row_12_every_waiter_gets_the_cause_and_the_next_tries_again() {
     }
     assert_eq!(sandbox.requests().of(U2c::postauth()).count(), 1);
     webex.ready().await.unwrap();
-    // And the link tells it, too.
+    // The link reports it, too.
     let other = client(&sandbox);
     sandbox.fail(U2c::postauth()).with(503).once();
     let lease = other.link().acquire().await.unwrap();
@@ -155,7 +155,7 @@ async fn row_13_the_catalog_is_renewed_when_the_service_says_so() {
             assert_eq!(sandbox.push_event(sandbox.user(), &event), 1);
         };
         if format == CatalogFormat::U2cV2 {
-            // Older than the catalog at hand: nothing new.
+            // Older than the current catalog: nothing new.
             push(1_700_000_000_000);
             let read = |s: &Sandbox| s.sockets()[0].unacknowledged.is_empty();
             sandbox.wait_for(read).await.unwrap();
@@ -202,7 +202,7 @@ async fn row_13_the_catalog_is_renewed_when_hosts_keep_failing() {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), moved).await.unwrap();
-    // Not for ever: what fails may be the network.
+    // But not too often: the network may be what fails.
     let dead = webex_core::join(&format!("https://{DEAD}").parse().unwrap(), "x");
     for _ in 0..6 {
         assert!(webex.http().send(Request::get(dead.clone())).await.is_err());
@@ -212,7 +212,7 @@ async fn row_13_the_catalog_is_renewed_when_hosts_keep_failing() {
 }
 
 #[tokio::test]
-async fn row_14_a_failed_host_makes_place_for_the_next_and_comes_back_in_both_forms() {
+async fn row_14_a_failed_host_is_replaced_by_the_next_and_comes_back_in_both_formats() {
     for format in [CatalogFormat::HostMap, CatalogFormat::U2cV2] {
         let sandbox = Sandbox::start().await.unwrap();
         let own = sandbox.origin().authority().to_owned();
@@ -248,7 +248,7 @@ async fn row_14_a_failed_host_makes_place_for_the_next_and_comes_back_in_both_fo
 }
 
 #[tokio::test]
-async fn a_kept_catalog_spares_the_request() {
+async fn a_saved_catalog_saves_the_request() {
     for format in [CatalogFormat::HostMap, CatalogFormat::U2cV2] {
         let sandbox = Sandbox::start().await.unwrap();
         let store = store();
@@ -281,7 +281,7 @@ async fn an_old_catalog_is_used_at_once_and_renewed_and_one_past_its_day_is_not_
         save(&store, &aged(hours)).await;
         sandbox.clear_requests();
         let webex = kept(&sandbox, &store);
-        // A catalog that does not come is waited for only where there is none.
+        // A client waits for a catalog only when it has none.
         let fault = sandbox.fail(U2c::postauth()).hang().always();
         let ready = tokio::time::timeout(Duration::from_millis(300), webex.ready());
         assert_eq!(ready.await.is_err(), waits, "{hours} h");
@@ -293,7 +293,7 @@ async fn an_old_catalog_is_used_at_once_and_renewed_and_one_past_its_day_is_not_
         }
         fault.clear();
     }
-    // A clock that was set back makes a catalog of the future, whose age is not known.
+    // After the clock was set back, a catalog seems to be from the future, and its age is unknown.
     let mut future = fresh.clone();
     future["fetched"] = (hours_ago(0) + 7200).into();
     save(&store, &future).await;
@@ -312,7 +312,7 @@ async fn a_kept_catalog_is_for_one_organisation_and_one_cloud() {
     kept(&other, &store).ready().await.unwrap();
     assert_eq!(fetched(&other), 1);
 
-    // The same name, a user of another organisation; and one whose token does not tell.
+    // The same name, a user of another organisation; and one whose token does not name it.
     kept(&sandbox, &store).ready().await.unwrap();
     sandbox.clear_requests();
     for token in ["abc_P0A1_another-organisation", "abc"] {
@@ -327,7 +327,7 @@ async fn a_kept_catalog_is_for_one_organisation_and_one_cloud() {
 }
 
 #[tokio::test]
-async fn a_service_that_a_kept_catalog_lacks_is_looked_for_anew() {
+async fn a_service_missing_in_a_saved_catalog_is_requested_again() {
     let sandbox = Sandbox::start().await.unwrap();
     let store = store();
     sandbox.fail(U2c::postauth()).merge(json!({"serviceLinks": {"wdm": null}})).once();
@@ -347,7 +347,7 @@ async fn the_users_of_an_organisation_hold_one_catalog() {
     for number in 0..20 {
         let user = sandbox.add_user(NewUser::from(format!("user{number}@example.com").as_str()));
         let mut cloud = support::cloud(&sandbox);
-        // What makes the catalog large are hosts of the Webex domains.
+        // The large catalog lists hosts of the Webex domains.
         cloud.domains = WebexDomains::Commercial;
         let webex = builder(&sandbox)
             .endpoints(cloud)
@@ -362,7 +362,7 @@ async fn the_users_of_an_organisation_hold_one_catalog() {
 }
 
 #[tokio::test]
-async fn clusters_that_are_known_are_switched_to_and_others_looked_for() {
+async fn known_clusters_become_active_and_unknown_ones_cause_a_refresh() {
     let sandbox = Sandbox::start().await.unwrap();
     let there = format!("https://{}/wdm/api/v1", alias(&sandbox));
     let second = json!({"id": "urn:TEAM:eu_a:wdm", "serviceName": "wdm",

@@ -1,4 +1,4 @@
-//! The WDM device against the sandbox: how it is registered, kept, taken up again and given up.
+//! The WDM device against the sandbox: registering, saving, restoring and deleting it.
 
 mod support;
 
@@ -10,10 +10,10 @@ use webex_auth::{MemoryStore, Store};
 use webex_core::{DeviceConfig, ErrorKind, LinkError, Phase, Webex};
 use webex_sandbox::{Mercury, Operation, Request, Sandbox, Service, U2c, Wdm};
 
-/// What a refusal says when there are too many devices.
+/// The text of a refusal because of too many devices.
 const EXCESSIVE: &str = "User has excessive device registrations";
 
-/// Older than any program leaves its device.
+/// Longer than a running program goes without a refresh.
 const LONG_AGO: Duration = Duration::from_secs(2 * 24 * 60 * 60);
 
 fn store() -> Arc<dyn Store> {
@@ -51,7 +51,7 @@ fn left(sandbox: &Sandbox) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_durable_device_is_taken_up_by_the_next_start() {
+async fn a_durable_device_is_used_again_by_the_next_start() {
     let sandbox = Sandbox::start().await.unwrap();
     let store = store();
     // An unknown field of the record, which only the service understands.
@@ -85,7 +85,7 @@ async fn a_durable_device_is_taken_up_by_the_next_start() {
     assert!(sandbox.requests().of(Wdm::register()).is_empty());
     assert_eq!(sandbox.counts().devices, 1);
 
-    // Only unregistering deletes it, and forgets it.
+    // Only unregistering deletes it, and its saved state.
     lease.release("done").await.unwrap();
     assert_eq!(sandbox.counts().devices, 0);
     let third = kept(&sandbox, &store);
@@ -122,7 +122,7 @@ async fn a_kept_device_that_is_gone_is_registered_anew() {
     let second = kept(&sandbox, &store);
     let lease = second.link().acquire().await.unwrap();
     lease.online().await.unwrap();
-    // The socket ends up at the new device, and nothing is left of the old one.
+    // The socket moves to the new device, and nothing is left of the old one.
     let at_the_new = |s: &Sandbox| {
         let devices = s.devices();
         let [socket] = &s.sockets()[..] else { return false };
@@ -140,7 +140,7 @@ async fn a_kept_device_that_is_gone_is_registered_anew() {
 async fn a_wrong_remembered_socket_address_recovers_at_once() {
     let sandbox = Sandbox::start().await.unwrap();
     let store = store();
-    // Nobody listens there; the sandbox's own address is told by every later answer.
+    // Nobody listens there; every later answer has the sandbox's own address.
     let wrong = json!({"webSocketUrl": format!("wss{}", &sandbox.url("/nobody/here").as_str()["https".len()..])});
     let first = kept(&sandbox, &store);
     sandbox.fail(Wdm::register()).merge(wrong).once();
@@ -161,7 +161,7 @@ async fn a_wrong_remembered_socket_address_recovers_at_once() {
 }
 
 #[tokio::test]
-async fn what_is_kept_for_another_cloud_is_not_used() {
+async fn a_device_saved_for_another_cloud_is_not_used() {
     let [here, there] = [Sandbox::start().await.unwrap(), Sandbox::start().await.unwrap()];
     let store = store();
     for sandbox in [&here, &there] {
@@ -188,7 +188,7 @@ async fn row_15_an_ephemeral_device_is_refreshed_and_replaced_when_that_fails_un
     sandbox.wait_for(|s| s.requests().of(Wdm::refresh()).answered(200).count() == 1).await.unwrap();
     assert_eq!(sandbox.counts().devices, 1);
 
-    // It is not refreshed any more, and ends.
+    // It is no longer refreshed, and expires.
     sandbox.fail(Wdm::refresh()).with(503).always();
     let moved = |s: &Sandbox| match &s.devices()[..] {
         [device] if device.url != first.url.as_str() => {
@@ -219,8 +219,8 @@ async fn row_16_room_is_made_among_the_own_stale_devices_only() {
 
     let webex = client(&sandbox);
     let lease = webex.link().acquire().await.unwrap();
-    // One of the two deletions said that the device is gone already, which is as good; the sandbox
-    // had not deleted it, so that the other one makes the room.
+    // One of the two deletions gets 404, which counts as deleted; the sandbox had not deleted that
+    // device, so the other deletion makes the room.
     lease.online().await.unwrap();
     let deleted: Vec<_> = sandbox
         .requests()
@@ -239,7 +239,7 @@ async fn row_16_room_is_made_among_the_own_stale_devices_only() {
 }
 
 #[tokio::test]
-async fn row_16_when_nobody_can_make_room_the_error_says_how_many_there_are() {
+async fn row_16_the_error_without_room_has_the_number_of_devices() {
     let sandbox = Sandbox::start().await.unwrap();
     let own = others(&sandbox, 2, "webex-native").await;
     let strangers = others(&sandbox, 1, "browser").await;
@@ -264,7 +264,7 @@ async fn row_16_making_room_ends() {
     for url in others(&sandbox, 9, "webex-native").await {
         assert!(sandbox.age_device(id(&url), LONG_AGO));
     }
-    // However many go, the service says no: with another status this time.
+    // However many are deleted, the service refuses, this time with another status.
     sandbox.fail(Wdm::register()).with(409).body(json!({"message": EXCESSIVE})).always();
     let webex = client(&sandbox);
     let lease = webex.link().acquire().await.unwrap();
@@ -273,12 +273,12 @@ async fn row_16_making_room_ends() {
         panic!("{error:?}");
     };
     let count = |operation| sandbox.requests().of(operation).count();
-    // 9 devices: 3 go, then 2, then 2.
+    // 9 devices: 3 are deleted, then 2, then 2.
     assert_eq!((count(Wdm::register()), count(Wdm::list()), count(Wdm::unregister())), (4, 3, 7));
 }
 
 #[tokio::test]
-async fn row_16_a_list_that_fails_is_told() {
+async fn row_16_a_failed_list_is_reported() {
     let sandbox = Sandbox::start().await.unwrap();
     others(&sandbox, 1, "webex-native").await;
     sandbox.wdm_policy(|policy| policy.device_limit = 1);
@@ -322,7 +322,7 @@ async fn an_answer_without_a_body_confirms_the_device() {
 }
 
 #[tokio::test]
-async fn row_17_unregistering_what_is_gone_succeeds() {
+async fn row_17_unregistering_a_device_that_is_gone_succeeds() {
     let sandbox = Sandbox::start().await.unwrap();
     for status in [404, 410] {
         let webex = client(&sandbox);
@@ -335,7 +335,7 @@ async fn row_17_unregistering_what_is_gone_succeeds() {
 }
 
 #[tokio::test]
-async fn a_start_with_all_that_is_kept_asks_for_device_and_socket_side_by_side() {
+async fn a_start_with_saved_state_requests_device_and_socket_in_parallel() {
     let sandbox = Sandbox::start().await.unwrap();
     let store = store();
     let first = kept(&sandbox, &store);
@@ -345,13 +345,13 @@ async fn a_start_with_all_that_is_kept_asks_for_device_and_socket_side_by_side()
     sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
     sandbox.clear_requests();
 
-    // The socket is there though the device's refresh is not answered.
+    // The socket is open although the device's refresh is not answered.
     let hang = sandbox.fail(Wdm::refresh()).hang().once();
     let webex = kept(&sandbox, &store);
     let lease = webex.link().acquire().await.unwrap();
     lease.online().await.unwrap();
     assert_eq!(hang.fired(), 1);
-    // The refresh went beside the socket.
+    // The refresh was sent in parallel with the socket.
     let count = |operation: Operation| sandbox.requests().of(operation).count();
     assert_eq!((count(Wdm::refresh()), count(Mercury::connect())), (1, 1));
     assert_eq!((count(Wdm::register()), count(U2c::postauth())), (0, 0));

@@ -51,7 +51,7 @@ async fn row_04_an_embargo_drops_tokens_device_and_socket() {
     assert!(sandbox.requests().of(Wdm::unregister()).is_empty());
     assert_eq!(saved.load::<serde_json::Value>("device").await, None, "nor is it kept");
 
-    // Elsewhere, after a new sign-in, everything begins anew.
+    // After a new sign-in elsewhere, everything works again.
     let token = sandbox.issue_token(sandbox.user(), None).unwrap();
     let token = TokenSet::new(AccessToken::parse(&token).unwrap());
     webex.tokens().supply(token).await.unwrap();

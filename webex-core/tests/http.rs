@@ -61,7 +61,7 @@ async fn the_token_is_not_sent_where_it_is_not_asked_for_and_nothing_where_it_is
     assert_eq!(anonymous.kind(), ErrorKind::Unauthorized);
     assert_eq!(header(&sandbox), None);
 
-    // Another port is another origin: a cloud that the user has nothing to do with.
+    // Another port is another origin: a cloud that is not the user's.
     for request in [people(&other), people(&other).auth(Auth::None)] {
         let stranger = webex.http().send(request).await.unwrap_err();
         assert!(matches!(&stranger, HttpError::NotAllowed { .. }), "{stranger:?}");
@@ -70,7 +70,7 @@ async fn the_token_is_not_sent_where_it_is_not_asked_for_and_nothing_where_it_is
     }
     assert!(other.requests().is_empty());
 
-    // An address of the application's own is asked, without the token, and stays where it is.
+    // An unlisted address of the application gets the request, without the token, and cannot redirect it elsewhere.
     let own = webex.http().send(people(&other).auth(Auth::Bearer).unlisted()).await.unwrap_err();
     assert_eq!((own.status(), header(&other)), (Some(401), None));
     let here = sandbox.url("/v1/people/me");
@@ -91,7 +91,7 @@ async fn redirects_of_both_kinds_are_followed_and_counted() {
     sandbox.fail(Hydra::me()).with(200).header("cisco-location", &me).once();
     let answer = webex.http().send(people(&sandbox)).await.unwrap();
     assert!(answer.json::<serde_json::Value>().unwrap()["id"].is_string());
-    // One request to whoever reads the logs, however often it was sent.
+    // In the logs it is one request, however often it was sent.
     let requests = sandbox.requests().of(Hydra::me());
     let ids: Vec<_> = requests.iter().map(|request| request.tracking_id().unwrap()).collect();
     assert_eq!((ids[0], ids[2]), (ids[1], ids[3]));
@@ -108,7 +108,7 @@ async fn redirects_of_both_kinds_are_followed_and_counted() {
 }
 
 #[tokio::test]
-async fn what_goes_wrong_is_told_with_its_kind() {
+async fn failures_are_reported_with_their_kind() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox);
     let wait = Some(Duration::from_secs(17));
@@ -128,7 +128,7 @@ async fn what_goes_wrong_is_told_with_its_kind() {
         assert!(error.tracking_id().is_some());
     }
 
-    // A connection that ends without an answer costs no request that may be repeated, once.
+    // When a connection ends without an answer, a repeatable request is sent once more.
     let reset = sandbox.fail(Hydra::me()).reset().once();
     webex.http().send(people(&sandbox)).await.unwrap();
     assert_eq!(reset.fired(), 1);

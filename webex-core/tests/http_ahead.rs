@@ -1,4 +1,4 @@
-//! Hosts that are dialled before they are needed: which, how often, and what is sent to them.
+//! Hosts that are dialled before they are needed: which ones, how often, and what is sent to them.
 
 mod support;
 
@@ -66,11 +66,11 @@ async fn up_and_down(webex: &Webex) {
 }
 
 #[tokio::test]
-async fn what_the_catalog_tells_is_dialled_while_the_device_is_registered() {
+async fn hosts_of_the_catalog_are_dialled_while_the_device_is_registered() {
     let cloud = Cloud::start().await;
     let transport = trusting(&cloud.sandbox).build().unwrap();
     let webex = cloud.builder().transport(transport).build().unwrap();
-    // The device's answer is held back: by then the socket's connection stands.
+    // The device's answer is delayed; by then the socket's connection is open.
     let register = cloud.sandbox.fail(webex_sandbox::Wdm::register());
     register.delay(Duration::from_millis(300)).once();
     let lease = webex.link().acquire().await.unwrap();
@@ -79,12 +79,12 @@ async fn what_the_catalog_tells_is_dialled_while_the_device_is_registered() {
     lease.online().await.unwrap();
     assert_eq!(cloud.connections(), (1, 1), "each once, and used");
     lease.release("done").await.unwrap();
-    // Nothing was asked but what had to be.
+    // Only the necessary requests were sent.
     assert!(cloud.sandbox.requests().of(webex_sandbox::Service::Other).is_empty());
 }
 
 #[tokio::test]
-async fn the_hosts_of_the_last_start_are_dialled_at_time_zero_without_a_word() {
+async fn the_hosts_of_the_last_start_are_dialled_at_time_zero_without_a_request() {
     let cloud = Cloud::start().await;
     let store = Arc::new(MemoryStore::default());
     let first = trusting(&cloud.sandbox).build().unwrap();
@@ -103,7 +103,7 @@ async fn the_hosts_of_the_last_start_are_dialled_at_time_zero_without_a_word() {
     assert!(hosts.contains(&format!("wss://{mercury}")), "{hosts}");
     assert!(!hosts.contains("/wdm") && !hosts.contains("devices"), "origins only: {hosts}");
 
-    // Another process, as far as connections go, whose catalog does not come for a while.
+    // Another process, as far as connections are concerned, whose catalog is late.
     saved.forget("catalog").await;
     let before = cloud.connections();
     cloud.sandbox.clear_requests();
@@ -145,7 +145,7 @@ async fn what_is_not_allowed_or_not_protected_is_not_dialled() {
     let cloud = Cloud::start().await;
     let [stranger, plain] = [(); 2].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
     let store = Arc::new(MemoryStore::default());
-    // The last start may have had another idea of whom to trust.
+    // The last start may have trusted other hosts.
     let endpoints = cloud.endpoints();
     let origins = [
         format!("https://{}", stranger.local_addr().unwrap()),
@@ -171,7 +171,7 @@ async fn what_is_not_allowed_or_not_protected_is_not_dialled() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_gone_does_not_matter_and_gets_nothing_but_a_handshake() {
+async fn a_dead_host_does_no_harm_and_gets_only_a_handshake() {
     let cloud = Cloud::start().await;
     let store = Arc::new(MemoryStore::default());
     up_and_down(&cloud.client(&store, &trusting(&cloud.sandbox).build().unwrap())).await;
@@ -197,13 +197,13 @@ async fn a_host_that_is_gone_does_not_matter_and_gets_nothing_but_a_handshake() 
 }
 
 #[tokio::test]
-async fn a_connection_that_was_closed_while_nobody_looked_costs_no_request() {
+async fn a_connection_that_was_closed_while_idle_costs_no_request() {
     let cloud = Cloud::start().await;
     let webex = cloud.builder().build().unwrap();
     webex.expect_service("wdm");
     webex.ready().await.unwrap();
     // Dialled ahead, and closed before it carried anything. The first request over it is a POST,
-    // which is not repeated for its own sake.
+    // which is normally not repeated.
     until(|| cloud.wdm.heard() >= 2).await;
     let url = join(&webex.service_url("wdm").await.unwrap(), "devices");
     cloud.wdm.hang_up();
@@ -211,7 +211,7 @@ async fn a_connection_that_was_closed_while_nobody_looked_costs_no_request() {
         "localizedModel": "m", "systemName": "s", "systemVersion": "1"});
     webex.http().send(Request::post(url.clone()).json(&device)).await.unwrap();
     assert_eq!(cloud.sandbox.devices().len(), 1, "once");
-    // Kept alive after use, and closed: requests that may be repeated are.
+    // Kept alive after use, and closed: repeatable requests are repeated.
     for _ in 0..3 {
         cloud.wdm.hang_up();
         webex.http().send(Request::get(url.clone())).await.unwrap();

@@ -1,5 +1,5 @@
-//! What is logged of requests: enough to find one again, and no secret. The socket's frames are
-//! looked at from another process (`webex-cli/tests/leak.rs`): here the sandbox's end would log them.
+//! The log of requests has enough to find a request, and no secret. The socket's frames are checked
+//! from another process (`webex-cli/tests/leak.rs`), because the sandbox would log them here.
 
 mod support;
 
@@ -12,7 +12,7 @@ use webex_core::{Proxy, Request};
 use webex_sandbox::Sandbox;
 use webex_tests::leak::LeakCheck;
 
-/// Every crate of the process is listened to at trace level, and panics when it logs a secret.
+/// Captures every crate's log at trace level, and panics on a secret.
 #[tokio::test]
 async fn no_query_no_token_and_no_password_is_logged() {
     let sandbox = Sandbox::start().await.unwrap();
@@ -31,7 +31,7 @@ async fn no_query_no_token_and_no_password_is_logged() {
     webex.http().send(request).await.unwrap();
     webex.ready().await.unwrap();
 
-    // What fails is logged as well.
+    // Failures are logged as well.
     let mut nowhere = url.clone();
     nowhere.set_port(Some(free_port())).unwrap();
     let failed = webex.http().send(Request::get(nowhere).unlisted()).await.unwrap_err();

@@ -1,4 +1,4 @@
-//! HTTP and socket through a real proxy, and what is told when it does not let them.
+//! HTTP and socket through a real proxy, and the errors when it blocks them.
 
 mod support;
 
@@ -25,7 +25,7 @@ async fn requests_and_socket_go_through_the_proxy() {
     assert_eq!(sandbox.sockets().len(), 1);
     lease.release("done").await.unwrap();
 
-    // Each connection that the sandbox saw is one that the proxy was asked for.
+    // Every connection at the sandbox was requested from the proxy.
     let seen = sandbox.requests();
     let connections: BTreeSet<_> = seen.iter().map(webex_sandbox::Request::connection).collect();
     let asked = proxy.stop();
@@ -68,7 +68,7 @@ async fn a_proxy_that_is_down_is_named() {
     let address = format!("127.0.0.1:{}", free_port());
     let given = Proxy::new(&format!("http://{USER}:{PASSWORD}@{address}")).unwrap();
     let webex = client(&sandbox, trusting(&sandbox).proxy(given));
-    // What the link says, and whoever registers with it.
+    // The link and its callers get the same error.
     let lease = webex.link().acquire().await.unwrap();
     let error = lease.device().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Network);
@@ -94,7 +94,7 @@ async fn a_proxy_that_cannot_reach_the_service_says_so() {
 #[tokio::test]
 async fn excepted_hosts_are_reached_directly() {
     let sandbox = Sandbox::start().await.unwrap();
-    // Nothing listens there: whatever arrives has gone around it.
+    // Nothing listens there, so whatever arrives has bypassed it.
     let dead = Proxy::new(&format!("127.0.0.1:{}", free_port())).unwrap();
     let port = sandbox.origin().port().unwrap();
     for list in ["127.0.0.0/8".to_owned(), format!("10.0.0.1,127.0.0.1:{port}"), "*".to_owned()] {

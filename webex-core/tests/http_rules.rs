@@ -1,6 +1,6 @@
-//! The rules of the one HTTP client that the reference client lacks, on the wire. Each test begins
-//! with the row of the reference's list of weaknesses that it answers; row 4's embargo has a file of
-//! its own (`embargo.rs`).
+//! The rules of the HTTP client that the reference client lacks, on the wire. The name of each test
+//! starts with its row in the list of the reference's weaknesses; row 4's embargo has a file of its
+//! own (`embargo.rs`).
 
 mod support;
 
@@ -25,7 +25,7 @@ use webex_sandbox::{Hydra, Sandbox, Service};
 // --- row 3: what happens after a 401 -------------------------------------------------------------
 
 #[tokio::test]
-async fn row_03_one_renewal_and_one_replay_and_the_second_401_is_told_as_it_is() {
+async fn row_03_one_renewal_and_one_replay_and_the_second_401_is_reported_unchanged() {
     let sandbox = Arc::new(Sandbox::start().await.unwrap());
     let (credentials, renewed) = renewable(&sandbox);
     let webex = client_of(&sandbox, credentials, trusting(&sandbox));
@@ -48,7 +48,7 @@ async fn row_03_one_renewal_and_one_replay_and_the_second_401_is_told_as_it_is()
 }
 
 #[tokio::test]
-async fn row_03_a_401_without_a_way_to_renew_is_told_as_it_is() {
+async fn row_03_a_401_without_a_way_to_renew_is_reported_unchanged() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox, trusting(&sandbox));
     sandbox.fail(Hydra::me()).with(401).body(json!({"message": "not you"})).once();
@@ -88,7 +88,7 @@ async fn row_03_an_authorization_of_the_requests_own_is_not_the_users_to_renew()
 // --- row 4: identity services that answer 429 ----------------------------------------------------
 
 #[tokio::test]
-async fn row_04_an_identity_service_that_answers_429_is_left_alone() {
+async fn row_04_an_identity_service_that_answers_429_is_not_asked_for_a_while() {
     let sandbox = Sandbox::start().await.unwrap();
     let hosts = Proxy::new(&any_host(&sandbox).address()).unwrap();
     let webex = builder(&sandbox)
@@ -113,7 +113,7 @@ async fn row_04_an_identity_service_that_answers_429_is_left_alone() {
     assert!(left <= Duration::from_secs(7) && left > Duration::from_secs(1), "{left:?}");
     assert_eq!(sandbox.requests().count(), 1, "not sent");
 
-    // Other APIs of the host, and services that are not the identity's, are asked.
+    // Other APIs of the host, and services other than identity, still get requests.
     for url in [
         "https://idbroker.webex.com/others/x",
         "https://limits.wbx2.com/limits/x",
@@ -124,7 +124,7 @@ async fn row_04_an_identity_service_that_answers_429_is_left_alone() {
     assert_eq!(all.fired(), 4);
 }
 
-// --- row 5: who may have the token ---------------------------------------------------------------
+// --- row 5: where the token may go ---------------------------------------------------------------
 
 #[tokio::test]
 async fn row_05_the_token_goes_to_whole_labels_over_tls_only() {
@@ -138,9 +138,9 @@ async fn row_05_the_token_goes_to_whole_labels_over_tls_only() {
         .danger_insecure_anywhere(true)
         .build()
         .unwrap();
-    // How the sandbox' log shows the user's token.
+    // The user's token as the sandbox's log shows it.
     let token = Sandbox::fingerprint(sandbox.token());
-    // Whether it came there, and it never comes without having been allowed to.
+    // Whether a host got the token; it must never get a request that is not allowed.
     let came = |host: &str| {
         let requests = sandbox.requests();
         let there: Vec<_> = requests.iter().filter(|request| request.host() == host).collect();
@@ -166,7 +166,7 @@ async fn row_05_the_token_goes_to_whole_labels_over_tls_only() {
         sandbox.clear_requests();
         let _ = webex.http().send(Request::get(url.clone())).await;
         assert_eq!(came(&host), may, "{origin}");
-        // Nor is a redirect a way there.
+        // A redirect does not get there either.
         sandbox.clear_requests();
         sandbox.fail(Hydra::me()).with(200).header("cisco-location", url.as_str()).once();
         let here = "https://hydra.wbx2.com/v1/people/me".parse().unwrap();
@@ -202,7 +202,7 @@ async fn row_05_an_authorization_of_its_own_does_not_follow_to_another_origin() 
 
 #[tokio::test]
 async fn row_09_a_connection_has_a_deadline() {
-    // It accepts, and never says anything: no TLS.
+    // It accepts connections, and never sends anything, not even TLS.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("https://{}/", silent.local_addr().unwrap());
     let sandbox = Sandbox::start().await.unwrap();
@@ -211,7 +211,7 @@ async fn row_09_a_connection_has_a_deadline() {
     let error = webex.http().send(Request::get(url.parse().unwrap()).unlisted()).await.unwrap_err();
     assert!(matches!(&error, HttpError::Network { reason, .. } if reason.contains("0.2 s")));
     assert_eq!(error.kind(), ErrorKind::Network);
-    // The same through a proxy that hangs: it is the one to blame.
+    // Through a proxy that hangs, the error names the proxy.
     let address = silent.local_addr().unwrap().to_string();
     let hanging = trusting(&sandbox).connect_timeout(limit).proxy(Proxy::new(&address).unwrap());
     let error = client(&sandbox, hanging).http().send(people(&sandbox)).await.unwrap_err();
@@ -242,20 +242,20 @@ async fn row_09_the_whole_has_a_deadline_over_replays_and_redirects() {
     let webex = client(&sandbox, trusting(&sandbox));
     let me = sandbox.url("/v1/people/me");
     let slow = Duration::from_millis(80);
-    // Each attempt is in time; together they are not.
+    // Each attempt is in time, but not all of them together.
     sandbox.fail(Hydra::me()).with(307).header("location", &me).delay(slow).always();
     let limit = Duration::from_millis(200);
     let request = people(&sandbox).attempt_timeout(Duration::from_secs(5)).timeout(limit);
     let error = webex.http().send(request).await.unwrap_err();
     assert!(matches!(error, HttpError::Timeout { after, .. } if after == limit), "{error:?}");
-    // And the other way around: the attempt is what takes too long.
+    // And the other way around: a single attempt takes too long.
     let short = Duration::from_millis(20);
     let request = people(&sandbox).attempt_timeout(short);
     let error = webex.http().send(request).await.unwrap_err();
     assert!(matches!(error, HttpError::Timeout { after, .. } if after == short), "{error:?}");
 }
 
-// --- what is not a row of its own ----------------------------------------------------------------
+// --- rules without a row ----------------------------------------------------------------
 
 #[tokio::test]
 async fn redirects_by_body_are_followed_and_have_a_cap_of_their_own() {
@@ -278,7 +278,7 @@ async fn redirects_by_body_are_followed_and_have_a_cap_of_their_own() {
     assert_eq!(circle.fired(), 1 + 5);
     circle.clear();
 
-    // What is asked before joining goes to the site without the token.
+    // Requests before joining go to the site without the token.
     sandbox.fail(Service::Other).with(404).body(site).once();
     let join = Request::get(sandbox.url("/wbxappapi/v1/preJoin"));
     let _ = webex.http().send(join).await;
@@ -287,7 +287,7 @@ async fn redirects_by_body_are_followed_and_have_a_cap_of_their_own() {
     assert!(first.header("authorization").is_some());
     assert_eq!(second.header("authorization"), None);
 
-    // A 404 that only looks like one is a 404.
+    // A 404 that only looks like a redirect is a 404.
     for body in [json!({"errorCode": 2_000_002}), json!({"code": 404_100}), json!([])] {
         sandbox.fail(Hydra::me()).with(404).body(body).once();
         assert_eq!(webex.http().send(people(&sandbox)).await.unwrap_err().status(), Some(404));

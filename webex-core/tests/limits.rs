@@ -1,4 +1,4 @@
-//! What a server says, against its limits: how much of it is read, and how it is shown.
+//! Limits on a server's answers: how much of them is read, and how they are shown.
 
 mod support;
 
@@ -21,7 +21,7 @@ use webex_sandbox::{Hydra, Sandbox};
 
 const MIB: usize = 1024 * 1024;
 
-/// A server of plain HTTP that answers everything with a head and then says one thing for ever.
+/// A plain HTTP server that answers everything with a head and then the same text without end.
 struct Chatterbox {
     origin: String,
     said: Arc<AtomicUsize>,
@@ -66,7 +66,7 @@ fn talk(mut stream: TcpStream, head: &str, word: &str, said: &AtomicUsize) {
     }
 }
 
-/// What the operating system may take on top of what is read.
+/// How much the operating system may buffer beyond what is read.
 const BUFFERS: usize = 16 * MIB;
 
 #[tokio::test]
@@ -80,7 +80,7 @@ async fn an_answer_without_end_is_an_error_after_its_limit() {
         let HttpError::TooLarge { limit, .. } = &error else { panic!("{error:?}") };
         assert_eq!((*limit, error.kind()), (expected, ErrorKind::Protocol));
     }
-    // Nobody asked for what this one says: its beginning is enough.
+    // For an unused answer the beginning is enough.
     let answer = webex.http().send(request.ignore_body()).await.unwrap();
     assert!(answer.body().is_empty());
     assert!(server.said() < 8 * MIB + 3 * BUFFERS, "{}", server.said());
@@ -99,7 +99,7 @@ async fn an_error_without_end_is_the_error_that_it_begins_as() {
 }
 
 #[tokio::test]
-async fn what_announces_too_much_is_not_read() {
+async fn an_answer_that_announces_too_much_is_not_read() {
     let head = "HTTP/1.1 200 OK\r\nContent-Length: 99999999999999\r\n\r\n";
     let server = Chatterbox::start(head, "x");
     let (webex, request) = server.client();
@@ -159,7 +159,7 @@ async fn what_a_service_quotes_of_the_request_is_not_shown() {
 }
 
 #[tokio::test]
-async fn a_page_where_an_answer_was_due_is_named() {
+async fn a_web_page_instead_of_an_answer_is_named() {
     const PAGE: &str = "<!doctype html><title>Welcome to the hotel</title>";
     for (head, kind) in [
         ("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 50\r\n\r\n", ErrorKind::Protocol),

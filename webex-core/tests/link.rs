@@ -1,5 +1,5 @@
-//! The link against the sandbox: hints from outside, refusals for good, and what is asked of the
-//! service when a socket cannot be had.
+//! The link against the sandbox: hints from outside, final refusals, and the requests made while a
+//! socket cannot be opened.
 
 mod common;
 
@@ -62,7 +62,7 @@ async fn a_connection_that_does_not_answer_a_hint_is_replaced_at_once() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_told_and_can_be_overcome_by_asking_anew() {
+async fn a_final_refusal_is_reported_and_ended_by_acquiring_again() {
     for (code, reason, stop, kind) in [
         (4000, "Replaced", Stop::Replaced, ErrorKind::Cancelled),
         (4403, "not entitled", Stop::NotEntitled, ErrorKind::Forbidden),
@@ -71,7 +71,7 @@ async fn a_refusal_for_good_is_told_and_can_be_overcome_by_asking_anew() {
         let mut t = Linked::start().await;
         t.close(code, reason);
         t.until(|event| matches!(event, LinkEvent::Offline)).await;
-        // The state already says so when the event comes.
+        // The state already shows it when the event comes.
         let failed = t.until(|event| matches!(event, LinkEvent::Failed(_))).await;
         let LinkEvent::Failed(LinkError::Refused(why)) = failed else { panic!("{failed:?}") };
         assert_eq!(why, stop);
@@ -92,7 +92,7 @@ async fn a_refusal_for_good_is_told_and_can_be_overcome_by_asking_anew() {
 }
 
 #[tokio::test]
-async fn too_many_requests_are_answered_by_waiting_as_long_as_asked() {
+async fn the_client_waits_as_long_as_retry_after_asks() {
     let sandbox = Sandbox::start().await.unwrap();
     let wait = Duration::from_secs(2);
     sandbox.fail(Mercury::connect()).with(429).header("Retry-After", wait.as_secs()).once();
@@ -146,7 +146,7 @@ async fn row_19_the_end_of_an_old_socket_does_not_touch_the_new_one() {
     }
     assert_eq!(told, [Switchover::Announced, Switchover::Complete]);
     t.sandbox.wait_for(|s| s.sockets().iter().all(|socket| socket.id != old)).await.unwrap();
-    // The new one is the link's: an event arrives on it, and nobody was offline.
+    // The link uses the new one: an event arrives on it, and the link was never offline.
     t.sandbox.push_event(t.sandbox.user(), &json!({"eventType": "test.after"}));
     let arrived = |event: &LinkEvent| match event {
         LinkEvent::Event(event) => event.event_type == "test.after",
@@ -194,7 +194,7 @@ async fn row_25_a_refused_token_is_renewed_once_and_the_socket_comes_back_with_i
         |event: &LinkEvent| matches!(event, LinkEvent::Event(it) if it.event_type == "test.still");
     common::until(&mut events, still).await;
     assert_eq!(minted.load(Ordering::Relaxed), 1);
-    // Where the server minds, it says so.
+    // A server that does not accept it closes the socket.
     assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4401, "token expired"));
     common::until(&mut events, |event| matches!(event, LinkEvent::Offline)).await;
     common::until(&mut events, |event| matches!(event, LinkEvent::Online)).await;
@@ -217,7 +217,7 @@ async fn a_new_sign_in_brings_back_a_link_that_lost_its_token() {
     let failed = t.until(|event| matches!(event, LinkEvent::Failed(_))).await;
     let LinkEvent::Failed(error) = failed else { unreachable!() };
     assert_eq!((error.kind(), error.will_retry()), (ErrorKind::Unauthorized, true));
-    // Nobody has to ask for it anew.
+    // It comes back without a new acquire.
     t.webex.tokens().supply(another_token(&t.sandbox)).await.unwrap();
     t.until(|event| matches!(event, LinkEvent::TokenAvailable)).await;
     t.online().await;
@@ -238,14 +238,14 @@ async fn a_link_that_never_had_a_good_token_comes_up_with_one() {
     webex.tokens().supply(another_token(&sandbox)).await.unwrap();
     common::until(&mut events, |event| matches!(event, LinkEvent::Online)).await;
     lease.release("done").await.unwrap();
-    // What nobody wants does not come back.
+    // A link without leases does not come back.
     webex.tokens().supply(another_token(&sandbox)).await.unwrap();
     common::until(&mut events, |event| matches!(event, LinkEvent::TokenAvailable)).await;
     assert_eq!((webex.link().state().phase, sandbox.counts().devices), (Phase::Down, 0));
 }
 
 #[tokio::test]
-async fn a_socket_that_cannot_be_had_is_told_with_its_reason() {
+async fn a_socket_that_cannot_be_opened_is_reported_with_its_reason() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.fail(Mercury::connect()).with(400).always();
     let webex = client(&sandbox);
@@ -267,7 +267,7 @@ async fn a_socket_that_cannot_be_had_is_told_with_its_reason() {
 }
 
 #[tokio::test]
-async fn an_address_that_the_service_stands_by_and_refuses_leads_to_another_device() {
+async fn a_confirmed_address_that_is_refused_leads_to_another_device() {
     let mut t = Linked::start().await;
     let old = t.lease.device().await.unwrap();
     let wrong = format!("wss{}", &t.sandbox.url("/nobody/here").as_str()["https".len()..]);
@@ -295,7 +295,7 @@ async fn the_background_closes_the_socket_and_the_foreground_opens_it_at_once() 
     assert!(t.sandbox.requests().is_empty(), "nothing goes out in the background");
     t.webex.resumed();
     t.online().await;
-    // One request: the upgrade itself.
+    // Only one request: the upgrade itself.
     let requests = || t.sandbox.requests();
     assert_eq!(requests().of(Mercury::connect()).count(), 1);
     assert!(requests().of(Wdm::refresh()).is_empty() && requests().of(Wdm::register()).is_empty());
@@ -303,11 +303,11 @@ async fn the_background_closes_the_socket_and_the_foreground_opens_it_at_once() 
 }
 
 #[tokio::test]
-async fn what_was_begun_and_dropped_is_waited_for() {
+async fn dropped_starts_are_waited_for() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox);
     webex.shutdown().await.unwrap();
-    // Dropped while the request is under way, and while the device is there.
+    // Dropped while the request is in flight, and while the device is registered.
     sandbox.fail(Wdm::register()).delay(Duration::from_millis(200)).always();
     let lease = webex.link().acquire().await.unwrap();
     sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
@@ -321,7 +321,7 @@ async fn what_was_begun_and_dropped_is_waited_for() {
     drop(lease);
     webex.shutdown().await.unwrap();
     assert_eq!((sandbox.counts().devices, sandbox.counts().sockets), (0, 0));
-    // One that the service does not confirm is no success.
+    // A deletion that the service does not confirm is an error.
     let lease = webex.link().acquire().await.unwrap();
     lease.online().await.unwrap();
     sandbox.fail(Wdm::unregister()).with(503).once();
@@ -332,7 +332,7 @@ async fn what_was_begun_and_dropped_is_waited_for() {
 }
 
 #[tokio::test]
-async fn a_device_that_is_made_anew_is_told() {
+async fn a_replaced_device_is_reported() {
     let mut t = Linked::start().await;
     let old = t.lease.device().await.unwrap();
     assert!(t.sandbox.expire_device(&t.sandbox.devices()[0].id));
@@ -356,7 +356,7 @@ async fn row_22_a_wait_can_be_cancelled() {
         .wait_for(|s| s.requests().of(Mercury::connect()).answered(429).count() == 1)
         .await
         .unwrap();
-    // Whoever has no time to wait has a deadline of its own.
+    // A caller that cannot wait sets its own deadline.
     let limit = Duration::from_millis(50);
     assert!(tokio::time::timeout(limit, lease.online()).await.is_err());
     let started = Instant::now();
@@ -402,7 +402,7 @@ async fn row_23_frames_without_id_are_delivered_and_overrides_applied() {
     let bare = event(events.next().await);
     assert_eq!(bare.id, None);
     assert_eq!(bare.data_as::<serde_json::Value>().unwrap()["seen"], "yes");
-    // What has an id is acknowledged, what has none is not.
+    // A frame with an id is acknowledged, one without is not.
     t.sandbox.push_event(t.sandbox.user(), &json!({"eventType": "test.named"}));
     assert!(event(events.next().await).id.is_some());
     t.sandbox.wait_for(|s| s.sockets()[0].acks > acks).await.unwrap();
@@ -411,7 +411,7 @@ async fn row_23_frames_without_id_are_delivered_and_overrides_applied() {
 }
 
 #[tokio::test]
-async fn row_24_a_gap_in_the_numbers_is_told_to_whoever_follows_events() {
+async fn row_24_a_gap_in_the_numbers_is_reported_to_subscribers() {
     let mut t = Linked::start().await;
     let mut events = t.webex.subscribe_to("test.after");
     // The first pong is the second frame.
@@ -427,7 +427,7 @@ async fn row_24_a_gap_in_the_numbers_is_told_to_whoever_follows_events() {
 }
 
 #[tokio::test]
-async fn what_comes_twice_is_delivered_once() {
+async fn a_repeated_event_is_delivered_once() {
     let t = Linked::start().await;
     let mut events = t.webex.subscribe_to("test");
     t.sandbox.mutate(Mutation::DuplicateEvents, true);

@@ -1,4 +1,4 @@
-//! What all products share about their user: asked for once.
+//! Data of the user that all products share, requested once.
 
 mod common;
 
@@ -36,7 +36,7 @@ async fn the_region_is_asked_for_once_in_each_network() {
     assert_eq!(webex.region().await.unwrap().country_code, "US");
     assert_eq!(sandbox.requests().of(Region::lookup()).count(), 1);
     webex.network_changed();
-    // An odd field costs itself.
+    // An odd field only affects itself.
     let odd = json!({"clientRegion": 7, "countryCode": "DE", "timezone": null});
     sandbox.fail(Region::lookup()).with(200).body(odd).once();
     let moved = webex.region().await.unwrap();

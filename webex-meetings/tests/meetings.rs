@@ -440,7 +440,7 @@ async fn a_cleanup_that_is_not_confirmed_is_no_clean_end() {
 }
 
 #[tokio::test]
-async fn a_socket_that_cannot_be_had_is_told_with_its_reason() {
+async fn a_socket_that_cannot_be_opened_is_reported_with_its_reason() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     sandbox.fail(Mercury::connect()).with(400).always();

@@ -12,8 +12,8 @@ pub(super) fn authority(url: &Url) -> String {
     }
 }
 
-/// The URL on another host; keeps the port unless the new host names one. `None` when the text is no
-/// host.
+/// The URL on another host. Keeps the port unless the new host has one. `None` when the text is not
+/// a host.
 pub(super) fn with_host(url: &Url, host: &str) -> Option<Url> {
     let mut moved = with_authority(url, host)?;
     if !names_port(host) {

@@ -1,4 +1,4 @@
-//! Answers that have been read already, by their bytes.
+//! Answers that have already been parsed, found by their bytes.
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -11,10 +11,10 @@ use parking_lot::Mutex;
 
 use super::{model::Catalog, wire};
 
-/// Two hashes with random keys, and the length: 128 bits that nobody can aim at.
+/// Two hashes with random keys, and the length: 128 bits that no attacker can predict.
 type Key = (u64, u64, usize);
 
-/// A catalog, and when the service made it.
+/// A catalog and its timestamp.
 type Read = (Weak<Catalog>, Option<u64>);
 
 static ANSWERS: Lazy<Answers> = Lazy::new(Answers::default);
@@ -32,18 +32,18 @@ impl Answers {
     }
 }
 
-/// A list by which catalogs are read.
+/// The allow list that catalogs are read with.
 pub(super) struct Reader<'a> {
-    /// Tells one list from another.
+    /// Identifies the list.
     pub(super) cloud: &'a str,
-    /// Takes out of a catalog what the list does not allow.
+    /// Removes what the list does not allow from a catalog.
     pub(super) restrict: &'a dyn Fn(Arc<Catalog>) -> Arc<Catalog>,
 }
 
 impl Reader<'_> {
-    /// Reads an answer, and says when the service made it, where its form does. An answer that
-    /// somebody else has had is not even parsed: a fleet of thousands that starts would make and drop
-    /// as many catalogs, which leaves memory in pieces.
+    /// Reads an answer. Also returns when the service made it, if the format says so. An answer
+    /// that another client has already parsed is not parsed again: a fleet of thousands of clients
+    /// that starts at once would otherwise build and drop as many catalogs and fragment the memory.
     pub(super) fn read(
         &self,
         body: &[u8],
@@ -61,7 +61,7 @@ impl Reader<'_> {
     }
 }
 
-/// The catalog of an answer, if it is in use, and when the service made it.
+/// The catalog and timestamp of an answer, if a client still uses it.
 fn known(key: &Key) -> Option<(Arc<Catalog>, Option<u64>)> {
     let known = ANSWERS.known.lock();
     let (catalog, timestamp) = known.get(key)?;

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Catalog, Hosts, model::KeptCatalog, timings::FAILED_FOR, wire};
+use super::{Catalog, Hosts, model::SerializedCatalog, timings::FAILED_FOR, wire};
 use crate::{
     error::{ErrorKind, HttpError},
     http::HostPolicy,
@@ -103,7 +103,7 @@ fn a_service_is_on_its_best_host() {
     assert_eq!(url(example(), "sandbox"), "https://127.0.0.1:9443/s/");
     assert_eq!(url(example(), "mobius"), "https://mobius-eu.example/api/v1");
     assert_eq!(url(example(), "mercuryConnectionPartition0"), "wss://mercury-a.example/v1");
-    // Without a host that may be used there is the default.
+    // Without a usable host, the default is used.
     assert_eq!(url(example(), "never"), "https://never.example/n");
     assert_eq!(url(second(), "wdm"), "https://wdm-1.example/wdm/api/v1");
     assert_eq!(url(second(), "u2c"), "https://u2c.example/u2c");
@@ -168,14 +168,14 @@ fn row_14_one_rule_for_services_and_urls_with_priorities_and_failed_hosts() {
     let service = || hosts.service_url(&catalog, "wdm").unwrap().host_str().unwrap().to_owned();
     let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1?includeUpstreamServices=all");
     let place = || hosts.place(&device);
-    // What a service handed out stays there while its host is well.
+    // A URL from a service stays on its host while that host works.
     assert_eq!((service().as_str(), place()), ("wdm-b.example", device.clone()));
 
     hosts.mark_failed(&device);
     let moved = device.as_str().replace("wdm-a", "wdm-b");
     assert_eq!((service().as_str(), place().as_str()), ("wdm-b.example", &*moved));
 
-    // When all have failed they are all good again, and the best is the best.
+    // When all have failed, all count as good again, and the best one is used.
     hosts.mark_failed(&parsed("https://wdm-b.example/wdm/api/v1"));
     assert_eq!(service(), "wdm-b.example");
     assert_eq!(place(), device);
@@ -186,13 +186,13 @@ fn a_url_of_a_host_that_is_not_in_its_own_list_goes_where_the_list_says() {
     let hosts = hosts(example());
     let url = |host| format!("https://{host}/s/x?y=z");
     assert_eq!(hosts.place(&parsed(&url("127.0.0.1:8443"))).as_str(), url("127.0.0.1:9443"));
-    // Hosts that the catalog says nothing about stay what they are.
+    // Hosts that are not in the catalog do not change.
     let stranger = parsed("https://stranger.example/s/x");
     assert_eq!(hosts.place(&stranger), stranger);
 }
 
 #[test]
-fn the_second_form_moves_a_url_by_its_service() {
+fn the_u2cv2_format_moves_a_url_by_its_service() {
     let hosts = hosts(second());
     let device = parsed("https://wdm-1.example/wdm/api/v1/devices/1?a=b");
     assert_eq!(hosts.place(&device), device);
@@ -208,7 +208,7 @@ fn sockets_move_like_requests_and_servers_of_lines_do_not() {
     let socket = parsed("wss://mercury-a.example/v1/apps/wx2/registrations/1/messages");
     hosts.mark_failed(&socket);
     assert_eq!(hosts.place(&socket).host_str(), Some("mercury-b.example"));
-    // Which server a line is registered with, its machine decides.
+    // The line's own machine decides which server it registers with.
     for catalog in [example(), second()] {
         let hosts = self::hosts(catalog);
         let server = parsed("https://mobius-us.example/api/v1/calling/web/device");
@@ -218,7 +218,7 @@ fn sockets_move_like_requests_and_servers_of_lines_do_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_host_is_left_alone_for_a_while() {
+async fn a_failed_host_is_avoided_for_a_while() {
     let hosts = hosts(example());
     let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
     hosts.mark_failed(&device);
@@ -230,17 +230,17 @@ async fn a_failed_host_is_left_alone_for_a_while() {
 }
 
 #[test]
-fn another_network_is_another_chance() {
+fn a_network_change_resets_failed_hosts() {
     let hosts = hosts(example());
     let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
     hosts.mark_failed(&device);
     assert_ne!(hosts.place(&device), device);
-    hosts.forgive();
+    hosts.forget_failures();
     assert_eq!(hosts.place(&device), device);
 }
 
 #[test]
-fn only_what_speaks_against_a_host_counts() {
+fn only_host_failures_count() {
     let device = parsed("https://wdm-a.example/wdm/api/v1/devices/1");
     let network = |host: &str| HttpError::Network { host: host.to_owned(), reason: String::new() };
     let timeout = |seconds| HttpError::Timeout {
@@ -275,7 +275,7 @@ fn clusters_change_when_all_are_known() {
 }
 
 #[test]
-fn what_may_not_be_listed_is_left_out() {
+fn addresses_that_may_not_be_listed_are_removed() {
     for catalog in [example(), second()] {
         let whole = catalog.shared();
         let same = Arc::clone(&whole).restricted("https", |_| true);
@@ -302,17 +302,17 @@ fn what_may_not_be_listed_is_left_out() {
 }
 
 #[test]
-fn equal_catalogs_are_held_once_also_when_one_was_kept() {
+fn equal_catalogs_are_held_once_also_when_one_was_saved() {
     for catalog in [example(), second()] {
         let kept = serde_json::to_string(&catalog).unwrap();
-        let kept: KeptCatalog = serde_json::from_str(&kept).unwrap();
+        let kept: SerializedCatalog = serde_json::from_str(&kept).unwrap();
         let first = catalog.shared();
         assert!(Arc::ptr_eq(&first, &Catalog::from(kept).shared()));
     }
 }
 
 #[test]
-fn the_second_form_tells_its_age() {
+fn the_u2cv2_format_has_a_timestamp() {
     assert_eq!(wire::read(SECOND.as_bytes()).unwrap().1, Some(1_700_000_000_000));
     assert_eq!(wire::read(EXAMPLE.as_bytes()).unwrap().1, None);
     let number = SECOND.replace("\"1700000000000\"", "1700000000000");
@@ -334,7 +334,7 @@ fn an_empty_or_strange_answer_is_no_panic() {
 }
 
 #[test]
-fn one_odd_entry_costs_no_other() {
+fn one_odd_entry_does_not_affect_others() {
     let odd = r#"{"serviceLinks": {"wdm": "https://wdm.example/w", "a": 7, "b": ["x"], "c": {}, "d": ""},
         "hostCatalog": {"wdm.example": [null, 7, [], {}, {"host": 1}, {"host": "x/y", "priority": 1,
             "id": "u:t:c:wdm"}, {"host": "other.example", "priority": "3", "id": "u:t:c:wdm", "id": "u:t:c:wdm"},
@@ -382,7 +382,7 @@ fn places(value: &Value, at: &str, places: &mut Vec<String>) {
 }
 
 proptest! {
-    /// Whatever stands in one field, the services that it does not belong to are where they were.
+    /// Whatever one field holds, services that it does not belong to keep their URLs.
     #[test]
     fn one_field_never_destroys_the_rest(at in any::<prop::sample::Index>(), odd in odd_values()) {
         for (text, whole) in [(EXAMPLE, example()), (SECOND, second())] {
@@ -394,7 +394,7 @@ proptest! {
             let (catalog, _) = wire::read(value.to_string().as_bytes()).unwrap();
             let top_level = place.matches('/').count() == 1;
             for name in ["wdm", "sandbox", "u2c", "mercuryConnectionPartition0"] {
-                // What stands beside it may say something about others: which, it names.
+                // A neighbouring field may describe other services, which it names.
                 let may_change = top_level || place.contains(name)
                     || place.contains(&*host_of(&whole, name))
                     || place.starts_with("/services/") || place.starts_with("/activeServices");
@@ -412,7 +412,7 @@ proptest! {
 fn host_of(catalog: &Catalog, service: &str) -> String {
     let url = catalog.service_url(service);
     let host = url.ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
-    // `wdm-b.example` is in the list of `wdm-a.example`, as `127.0.0.1:9443` in that of its neighbour.
+    // `wdm-b.example` is in the list of `wdm-a.example`, and `127.0.0.1:9443` in that of its neighbour.
     match host.rsplit_once('-') {
         Some((name, _)) => format!("{name}-a"),
         None => host,
@@ -458,7 +458,7 @@ fn a_large_catalog_is_read_in_linear_time_and_a_huge_one_is_refused() {
     ] {
         assert!(is_too_many(&wire::read(&huge).unwrap_err()));
     }
-    // Deep and wide where nobody looks is neither kept nor counted.
+    // Deep or wide values in unused fields are neither kept nor counted.
     let deep = format!(
         r#"{{"unheard": {}{}, "serviceLinks": {{"a": "https://a.example"}}}}"#,
         "[".repeat(100_000),

@@ -1,4 +1,4 @@
-//! What Mercury says about the catalog: that it is out of date, or which clusters are in use.
+//! Mercury events about the catalog: it is out of date, or other clusters are active.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::mercury::MercuryEvent;
 
-/// The catalog has changed: `data.timestamp` says as of when.
+/// The catalog has changed; `data.timestamp` is the time of the change.
 const INVALIDATION: &str = "u2c.cache-invalidation";
 
-/// Services moved to other clusters: `data.activeClusters` has them by name.
+/// Services moved to other clusters: `data.activeClusters` lists them by service name.
 const ACTIVE_CLUSTERS: &str = "ActiveClusterStatusEvent";
 
 #[derive(Deserialize)]
@@ -31,7 +31,7 @@ struct ActiveClusters {
 }
 
 impl Services {
-    /// Looks whether an event concerns the catalog.
+    /// Handles an event, if it is about the catalog.
     pub(crate) fn handle_event(self: &Arc<Self>, event: &MercuryEvent) {
         match event.event_type.as_str() {
             INVALIDATION => self.invalidated(event),
@@ -43,7 +43,7 @@ impl Services {
     fn invalidated(self: &Arc<Self>, event: &MercuryEvent) {
         let Some(held) = self.held() else { return };
         let said = event.data_as::<Invalidation>().ok().and_then(|it| timestamp(&it.timestamp?));
-        // The hostmap form does not say when it was made: then every such event counts.
+        // The hostmap format has no timestamp; every invalidation then counts.
         if let (Some(said), Some(known)) = (said, held.timestamp)
             && said <= known
         {
@@ -64,7 +64,7 @@ impl Services {
                 debug!("other clusters are in use now");
                 self.replace(held.with(catalog));
             }
-            // A cluster that this catalog does not know, or a form that knows no clusters.
+            // A cluster that is not in this catalog, or a format without clusters.
             None => self.refresh_soon(SPREAD.mul_f64(fastrand::f64())),
         }
     }

@@ -1,14 +1,14 @@
-//! Which hosts of the catalog will be needed soon: they are dialled when it arrives.
+//! The services that will be needed soon: their hosts are dialled when the catalog arrives.
 
 use url::Url;
 
 use super::model::{Catalog, MOBIUS};
 use crate::endpoints::parse_authority;
 
-/// Clusters of Mobius dialled at most; production has four.
+/// Limit of Mobius clusters to dial; production has four.
 const MOST_CLUSTERS: usize = 4;
 
-/// What products have said that they will need.
+/// The services that products have announced.
 #[derive(Debug, Default)]
 pub(super) struct Expected {
     services: Vec<&'static str>,
@@ -16,7 +16,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Adds a service; true when it is new.
+    /// Adds a service; returns true when it is new.
     pub(super) fn add(&mut self, service: &'static str) -> bool {
         let new = !self.services.contains(&service);
         if new {
@@ -25,19 +25,19 @@ impl Expected {
         new
     }
 
-    /// Adds the socket; true when it is new.
+    /// Adds the socket; returns true when it is new.
     pub(super) fn add_socket(&mut self) -> bool {
         !std::mem::replace(&mut self.socket, true)
     }
 
-    /// Where all of it is.
+    /// The hosts of everything that was added.
     pub(super) fn hosts(&self, catalog: &Catalog) -> Vec<Url> {
         let services = self.services.iter().flat_map(|service| hosts_of(service, catalog));
         services.chain(self.socket.then(|| socket_of(catalog)).flatten()).collect()
     }
 }
 
-/// Where a service is. The service whose clusters are listed by host is at several.
+/// The hosts of a service. Mobius has several, one per cluster.
 pub(super) fn hosts_of(service: &str, catalog: &Catalog) -> Vec<Url> {
     let Ok(url) = catalog.service_url(service) else { return Vec::new() };
     let clusters = if service == MOBIUS { catalog.mobius_clusters() } else { Vec::new() };
@@ -48,7 +48,7 @@ pub(super) fn hosts_of(service: &str, catalog: &Catalog) -> Vec<Url> {
     hosts
 }
 
-/// Where the socket is, as far as the catalog tells.
+/// The host of the socket, if the catalog has it.
 pub(super) fn socket_of(catalog: &Catalog) -> Option<Url> {
     let mut urls = catalog.services().filter_map(|name| catalog.service_url(name).ok());
     urls.find(|url| url.scheme() == "wss")

@@ -1,9 +1,9 @@
-//! Which hosts there are, and which have failed lately: what the HTTP client asks before a request
-//! and tells after it.
+//! The hosts of the catalog and which of them have failed lately. The HTTP client asks before a
+//! request and reports after it.
 //!
-//! A URL that a service handed out stays on its host while that host is well, so that what belongs
-//! to one server (a device, a line) is not spread. When its host has failed, or the catalog says
-//! that its place is elsewhere, it goes where [the one rule](super) says.
+//! A URL that a service handed out stays on its host while that host works, so that what belongs to
+//! one server (a device, a line) is not spread over several. When the host has failed, or the
+//! catalog lists the URL elsewhere, [the one rule](super) decides where it goes.
 
 use std::{
     fmt,
@@ -24,25 +24,25 @@ use super::{
     address::authority,
     error::CatalogError,
     model::Catalog,
-    timings::{FAILED_FOR, PATIENT},
+    timings::{FAILED_FOR, HOST_TIMEOUT},
 };
 use crate::{error::HttpError, http::HostPolicy};
 
-/// So many failures of hosts since the catalog was fetched, and it may be out of date.
+/// After this many host failures since it was fetched, the catalog may be out of date.
 pub(super) const FAILURES: u32 = 3;
 
 /// The hosts of one client.
 #[derive(Debug, Default)]
 pub(crate) struct Hosts {
     catalog: RwLock<Option<Arc<Catalog>>>,
-    /// Authorities, and until when they are left alone.
+    /// Failed authorities, and until when they are avoided.
     failed: Mutex<Vec<(Box<str>, Instant)>>,
     failures: AtomicU32,
     /// Called when hosts keep failing.
     failing: OnceCell<Failing>,
 }
 
-/// What is called when hosts keep failing.
+/// Callback for hosts that keep failing.
 struct Failing(Box<dyn Fn() + Send + Sync>);
 
 impl fmt::Debug for Failing {
@@ -58,8 +58,8 @@ impl Hosts {
         self.failures.store(0, Ordering::Relaxed);
     }
 
-    /// Calls this when so many hosts have failed that the catalog may be out of date. Once set, it
-    /// stays.
+    /// Sets the callback for when so many hosts have failed that the catalog may be out of date. It
+    /// can be set once.
     pub(super) fn when_failing(&self, call: impl Fn() + Send + Sync + 'static) {
         let _ = self.failing.set(Failing(Box::new(call)));
     }
@@ -82,7 +82,7 @@ impl Hosts {
         self.catalog.read().as_ref().map_or_else(Vec::new, |catalog| catalog.alternatives(url))
     }
 
-    /// The first that has not failed. When all have, they are all good again, and it is the first.
+    /// Returns the first that has not failed. When all have failed, all count as good again.
     fn best(&self, candidates: &[Url]) -> Option<Url> {
         let works = |url: &&Url| !self.is_failed(&authority(url));
         if let Some(url) = candidates.iter().find(works) {
@@ -120,19 +120,19 @@ impl HostPolicy for Hosts {
         self.best(&alternatives).unwrap_or_else(|| url.clone())
     }
 
-    fn forgive(&self) {
+    fn forget_failures(&self) {
         self.failed.lock().clear();
         self.failures.store(0, Ordering::Relaxed);
     }
 
     fn observe(&self, url: &Url, failure: Option<&HttpError>) {
         let failed = match failure {
-            // A failure of another host, behind a redirect, is not this one's.
+            // A failure of another host, after a redirect, does not count against this one.
             Some(HttpError::Network { host, .. } | HttpError::Certificate { host, .. }) => {
                 url.host_str() == Some(host)
             }
             Some(HttpError::Timeout { host, after }) => {
-                url.host_str() == Some(host) && *after >= PATIENT
+                url.host_str() == Some(host) && *after >= HOST_TIMEOUT
             }
             Some(error) => {
                 let answered = error.service().is_some_and(|it| url.host_str() == Some(&*it.host));

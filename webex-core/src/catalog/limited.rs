@@ -1,4 +1,4 @@
-//! What is asked of U2C: in which form, and without a token for whom (the limited catalog).
+//! Requests to U2C: the catalog formats, and the limited catalog, which needs no token.
 
 use std::fmt::Write;
 
@@ -11,14 +11,14 @@ use crate::{
     http::{Auth, Http, Request, Response},
 };
 
-/// In which form the catalog is asked for. Either is understood whatever was asked for.
+/// The format to request the catalog in. Answers in either format are understood.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum CatalogFormat {
     /// `hostmap`, the default of the reference client.
     #[default]
     HostMap,
-    /// `U2CV2`, the second generation: it tells its age and the clusters of each service.
+    /// `U2CV2`, the second generation, with a timestamp and the clusters of each service.
     U2cV2,
 }
 
@@ -31,18 +31,17 @@ impl CatalogFormat {
     }
 }
 
-/// For whom a limited catalog is asked.
+/// Whom a limited catalog is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CatalogSelector {
     /// An organisation, by its id.
     Org(String),
-    /// A user, by e-mail address. Only its hash leaves this program: SHA-256 of the address in
-    /// lower case.
+    /// A user, by e-mail address. Only its hash is sent: SHA-256 of the address in lower case.
     Email(String),
     /// A user, by id.
     User(String),
-    /// Nobody: the nearest data centre answers for itself.
+    /// Nobody in particular: the nearest data centre answers for itself.
     Nearest,
 }
 
@@ -63,7 +62,7 @@ impl CatalogSelector {
     }
 }
 
-/// Asks for a limited catalog; without a token.
+/// Requests a limited catalog, without a token.
 pub(super) async fn ask(
     http: &Http,
     u2c: &Url,
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn of_an_address_only_the_hash_is_told() {
+    fn only_the_hash_of_an_address_is_sent() {
         let parameter = |address: &str| CatalogSelector::Email(address.to_owned()).parameter();
         let (name, hash) = parameter("Ann@Example.com ");
         assert_eq!((name, &hash), ("emailhash", &parameter("ann@example.com").1));

@@ -1,6 +1,6 @@
-//! The service catalog (U2C): which services the user's organisation has, and where.
+//! The service catalog (U2C): which services the user's organisation has, and their URLs.
 //!
-//! One request brings the whole map; after it every other address is known.
+//! One request returns the whole map. Every other address comes from it.
 //!
 //! ```text
 //!   saved state ─┐                         ┌─► service_url, mobius_clusters
@@ -10,16 +10,16 @@
 //!       └── invalidation events, hosts that keep failing
 //! ```
 //!
-//! The answer is parsed straight into what is used, and equal catalogs are held once per process:
-//! one is tens of kilobytes, and a process may have thousands of users of one organisation.
+//! The answer is parsed straight into the fields in use. Equal catalogs are held once per process:
+//! one takes tens of kilobytes, and a process may have thousands of users of one organisation.
 //!
-//! There is one rule for choosing a host, whoever asks ([`Catalog::service_url`], a request to a URL
-//! that a service handed out, the event socket): among the hosts listed for the service, those with
-//! a priority above zero that have not failed lately; of these the smallest priority; if all have
-//! failed, all are good again.
+//! One rule chooses a host for every caller ([`Catalog::service_url`], a request to a URL that a
+//! service handed out, the event socket): of the hosts listed for the service with a priority above
+//! zero that have not failed lately, the one with the smallest priority. If all have failed, all
+//! count as good again.
 //!
-//! A catalog names addresses like any other answer: what the allow list does not let it name is left
-//! out of it (ADR 0007).
+//! A catalog names addresses like any other answer: those that the allow list rejects are removed
+//! (ADR 0007).
 
 mod address;
 mod answers;

@@ -1,4 +1,4 @@
-//! A service catalog: what is listed, and what is chosen from it.
+//! A service catalog: its entries, and how a URL is chosen from them.
 
 use std::sync::Arc;
 
@@ -23,15 +23,15 @@ pub(super) const MOBIUS: &str = "mobius";
 /// Name of the service whose host is the domain of the contact center.
 const CONTACT_CENTER: &str = "wcc-calling-rtms-domain";
 
-/// A service catalog as last received. Immutable; a refresh brings a new one.
+/// A service catalog. Immutable; a refresh makes a new one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Catalog {
     services: Vec<Service>,
-    /// Alternatives by host, sorted by key; only the hostmap form has them.
+    /// Alternatives by host, sorted by key; only the hostmap format has them.
     lists: Vec<HostList>,
     clusters: Vec<Box<str>>,
-    /// The domain of the contact center. It is passed on as a text and never asked, so that it may
-    /// lie outside the user's cloud.
+    /// The domain of the contact center. It is passed on as text and never contacted, so it may be
+    /// outside the user's cloud.
     contact_center_domain: Option<Box<str>>,
     /// Every host and port that occurs, sorted.
     #[serde(skip)]
@@ -42,9 +42,9 @@ pub struct Catalog {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Service {
     pub(super) name: Box<str>,
-    /// Id of service and cluster; the name where the form tells none.
+    /// Id of service and cluster; the name if the format has no id.
     pub(super) id: Box<str>,
-    /// Where it is, best first; without what must never be used.
+    /// Its URLs, best first, without those that must never be used.
     pub(super) urls: Vec<Candidate>,
     /// Whether this is the cluster to use for the service.
     pub(super) active: bool,
@@ -62,7 +62,7 @@ pub(super) struct Candidate {
 pub(super) struct HostList {
     /// Host, with a port only where URLs have one.
     pub(super) key: Box<str>,
-    /// Whether others choose among these hosts, and requests stay where they are sent.
+    /// Whether the caller chooses among these hosts, so that requests stay where they are sent.
     pub(super) chooses_itself: bool,
     pub(super) hosts: Vec<Box<str>>,
 }
@@ -90,8 +90,8 @@ impl Catalog {
         Self { services, lists, clusters, contact_center_domain, places }
     }
 
-    /// The same without the addresses that may not be listed: this, when there is none. `may_list`
-    /// answers for a URL; `scheme` is the one that hosts without one are asked by.
+    /// A copy without the addresses that may not be listed; `self` when there are none. `may_list`
+    /// decides about a URL; `scheme` is used for hosts that are listed without one.
     pub(super) fn restricted(
         self: Arc<Self>,
         scheme: &str,
@@ -121,13 +121,13 @@ impl Catalog {
         Self { contact_center_domain, ..Self::new(services, lists, clusters) }.shared()
     }
 
-    /// The catalog in use that equals this one, or this one.
+    /// Returns the equal catalog that is already in use, or this one.
     pub(super) fn shared(self) -> Arc<Self> {
         CATALOGS.intern(self)
     }
 
-    /// The URL to use for a service while all its hosts are well. What has failed lately is known
-    /// to the client: [`Webex::service_url`](crate::Webex::service_url).
+    /// The URL to use for a service while all its hosts work. The client knows which have failed
+    /// lately: [`Webex::service_url`](crate::Webex::service_url).
     ///
     /// # Errors
     /// [`CatalogError::NoService`] when the catalog does not list it.
@@ -135,14 +135,14 @@ impl Catalog {
         self.candidates(service).next().ok_or_else(|| CatalogError::NoService(service.to_owned()))
     }
 
-    /// The hosts of Mobius clusters, in the catalog's order, each once: whom to ask for the user's
-    /// calling servers.
+    /// The hosts of Mobius clusters, in the catalog's order and without duplicates: where to ask
+    /// for the user's calling servers.
     pub fn mobius_clusters(&self) -> Vec<&str> {
         self.clusters.iter().map(|host| &**host).collect()
     }
 
-    /// The domain of the contact center, for the calling service, where the catalog names one. It
-    /// is a name, not an address to ask.
+    /// The domain of the contact center, for the calling service, if the catalog has one. It is a
+    /// name, not an address to send requests to.
     pub fn contact_center_domain(&self) -> Option<&str> {
         self.contact_center_domain.as_deref()
     }
@@ -152,7 +152,7 @@ impl Catalog {
         self.services.iter().filter(|service| service.active).map(|service| &*service.name)
     }
 
-    /// The service that a URL belongs to: the one whose address is the longest beginning of it.
+    /// The service that a URL belongs to: the one whose URL is its longest prefix.
     ///
     /// ```
     /// # use webex_core::Catalog;
@@ -180,15 +180,15 @@ impl Catalog {
         urls.filter_map(|candidate| Url::parse(&candidate.url).ok())
     }
 
-    /// Whether nothing has to be chosen for this URL while all hosts are well. Quick: it is asked
-    /// before every request.
+    /// Whether there is nothing to choose for this URL while all hosts work. Fast, because it is
+    /// called before every request.
     pub(super) fn is_settled(&self, url: &Url) -> bool {
         let home = || authority(url).into_boxed_str();
         self.list(url).is_none_or(|list| list.chooses_itself || list.hosts.contains(&home()))
     }
 
-    /// The same place on each host that may serve it, best first: empty when the catalog says
-    /// nothing about its host, or others choose it.
+    /// The same URL on each host that may serve it, best first. Empty when its host is not in the
+    /// catalog, or the caller chooses the host.
     pub(super) fn alternatives(&self, url: &Url) -> Vec<Url> {
         let Some((service, prefix)) = self.find(url) else {
             let list = self.list(url).filter(|list| !list.chooses_itself);
@@ -215,7 +215,7 @@ impl Catalog {
         Some(&self.lists[at])
     }
 
-    /// The service whose address is the longest beginning of the URL, and how much of its path.
+    /// The service whose URL is the longest prefix of this URL, and the length of the prefix.
     fn find(&self, url: &Url) -> Option<(&Service, usize)> {
         let mut found = None;
         for service in &self.services {
@@ -231,7 +231,7 @@ impl Catalog {
         found
     }
 
-    /// The catalog with other clusters in use: `None` when one of them is not known.
+    /// Returns the catalog with other active clusters. `None` when one of them is unknown.
     pub(super) fn with_active(&self, active: &[(String, String)]) -> Option<Self> {
         let mut catalog = self.clone();
         for (name, id) in active {
@@ -245,9 +245,9 @@ impl Catalog {
     }
 }
 
-/// A catalog as it is kept: what [`Serialize`] writes, not the wire form.
+/// The saved form of a catalog: what [`Serialize`] writes, not the wire format.
 #[derive(Deserialize)]
-pub(super) struct KeptCatalog {
+pub(super) struct SerializedCatalog {
     services: Vec<Service>,
     lists: Vec<HostList>,
     clusters: Vec<Box<str>>,
@@ -255,9 +255,9 @@ pub(super) struct KeptCatalog {
     contact_center_domain: Option<Box<str>>,
 }
 
-impl From<KeptCatalog> for Catalog {
-    fn from(kept: KeptCatalog) -> Self {
-        let KeptCatalog { services, lists, clusters, contact_center_domain } = kept;
+impl From<SerializedCatalog> for Catalog {
+    fn from(kept: SerializedCatalog) -> Self {
+        let SerializedCatalog { services, lists, clusters, contact_center_domain } = kept;
         Self { contact_center_domain, ..Self::new(services, lists, clusters) }
     }
 }

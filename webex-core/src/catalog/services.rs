@@ -1,8 +1,8 @@
-//! The catalog of one client: fetched when it is first needed, kept across restarts, renewed when
-//! it is said to be out of date.
+//! The catalog of one client: fetched when first needed, saved across restarts, refreshed when it
+//! is out of date.
 //!
-//! However many wait for it, one request is made, and each of them gets its outcome. Nothing
-//! remembers a failure: the next who asks tries again.
+//! Concurrent callers share one request and its outcome. A failure is not remembered: the next
+//! caller tries again.
 
 use std::{
     sync::Arc,
@@ -25,7 +25,7 @@ use super::{
     expected::{self, Expected},
     hosts::Hosts,
     limited::{self, CatalogFormat, CatalogSelector},
-    model::{Catalog, KeptCatalog},
+    model::{Catalog, SerializedCatalog},
     timings::{KEPT_FOR, OLD, REFRESH_PAUSE},
 };
 use crate::{
@@ -35,7 +35,7 @@ use crate::{
     saved::SavedState,
 };
 
-/// Where the catalog is in the saved state.
+/// Key of the catalog in the saved state.
 const SAVED: &str = "catalog";
 
 /// The catalog of one client.
@@ -56,19 +56,19 @@ type Fetching = Shared<BoxFuture<'static, Outcome>>;
 #[derive(Debug, Default)]
 struct State {
     held: Option<Held>,
-    /// The request under way. It ends when nobody waits for it any more.
+    /// The request in flight. It is dropped when no caller waits for it.
     fetching: Option<WeakShared<BoxFuture<'static, Outcome>>>,
-    /// When the catalog was last fetched beside its use.
+    /// When the catalog was last refreshed in the background.
     refreshed: Option<Instant>,
-    /// Whether a refresh is about to begin, for an event.
+    /// Whether an event has scheduled a refresh.
     announced: bool,
 }
 
-/// A catalog and where it is from.
+/// A catalog and its origin.
 #[derive(Debug, Clone)]
 pub(super) struct Held {
     pub(super) catalog: Arc<Catalog>,
-    /// When the service made it, in milliseconds since 1970, where the form tells.
+    /// When the service made it, in milliseconds since 1970, if the format says so.
     pub(super) timestamp: Option<u64>,
     /// When it was fetched, in seconds since 1970.
     fetched: u64,
@@ -77,7 +77,7 @@ pub(super) struct Held {
 }
 
 impl Services {
-    /// `hosts` is what `http` asks about hosts.
+    /// `hosts` is the host policy of `http`.
     pub(crate) fn new(
         http: Http,
         hosts: Arc<Hosts>,
@@ -96,8 +96,8 @@ impl Services {
         services
     }
 
-    /// Something will need this service soon: its hosts are dialled as soon as the catalog tells
-    /// which they are.
+    /// Announces that this service will be needed soon. Its hosts are dialled as soon as the
+    /// catalog is known.
     pub(crate) fn expect(&self, service: &'static str) {
         if self.expected.lock().add(service)
             && let Some(catalog) = self.at_hand()
@@ -108,7 +108,7 @@ impl Services {
         }
     }
 
-    /// The socket will be opened soon.
+    /// Announces that the socket will be opened soon.
     pub(crate) fn expect_socket(&self) {
         if self.expected.lock().add_socket()
             && let Some(catalog) = self.at_hand()
@@ -118,11 +118,11 @@ impl Services {
         }
     }
 
-    /// The catalog. One that is at hand is given at once, and fetched anew beside its use when it
-    /// is old.
+    /// Returns the catalog. A catalog at hand is returned at once, and refreshed in the background
+    /// when it is old.
     ///
     /// # Errors
-    /// Why it could not be fetched, for everyone who waited for it.
+    /// Why it could not be fetched; all waiting callers get the same error.
     pub(crate) async fn catalog(self: &Arc<Self>) -> Result<Arc<Catalog>, CatalogError> {
         self.http.begin();
         let fetching = {
@@ -148,7 +148,7 @@ impl Services {
     pub(crate) async fn service_url(self: &Arc<Self>, service: &str) -> Result<Url, CatalogError> {
         let catalog = self.catalog().await?;
         match self.hosts.service_url(&catalog, service) {
-            // What was kept may be from before the user had the service.
+            // The saved catalog may be older than the user's access to the service.
             Err(CatalogError::NoService(_)) if self.is_kept() => {
                 let fresh = self.refresh().await?;
                 self.hosts.service_url(&fresh.catalog, service)
@@ -157,7 +157,7 @@ impl Services {
         }
     }
 
-    /// A limited catalog. It is given to the caller and not used otherwise.
+    /// Fetches a limited catalog. Only the caller uses it.
     pub(crate) async fn limited(
         &self,
         selector: &CatalogSelector,
@@ -166,14 +166,14 @@ impl Services {
         Ok(self.read(&answer)?.0)
     }
 
-    /// Hosts keep failing: the catalog may be out of date.
+    /// Refreshes the catalog, because hosts keep failing.
     fn refresh_after_failures(self: &Arc<Self>) {
         if self.state.lock().held.is_some() {
             self.refresh_beside();
         }
     }
 
-    /// Fetches the catalog anew after a while, unless that is about to happen already.
+    /// Schedules a refresh of the catalog, unless one is scheduled already.
     pub(super) fn refresh_soon(self: &Arc<Self>, wait: Duration) {
         if std::mem::replace(&mut self.state.lock().announced, true) {
             return;
@@ -189,7 +189,7 @@ impl Services {
         });
     }
 
-    /// The catalog, if it need not be fetched.
+    /// Returns the catalog, if it does not have to be fetched.
     pub(crate) fn at_hand(&self) -> Option<Arc<Catalog>> {
         self.held().map(|held| held.catalog)
     }
@@ -198,7 +198,7 @@ impl Services {
         self.state.lock().held.clone()
     }
 
-    /// Uses this catalog from now on, and keeps it for the next start.
+    /// Uses this catalog from now on, and saves it for the next start.
     pub(super) fn replace(self: &Arc<Self>, held: Held) {
         self.accept(held.clone());
         if self.saved.is_kept() {
@@ -207,7 +207,7 @@ impl Services {
         }
     }
 
-    /// Fetches the catalog anew, beside its use, unless that was done a short time ago.
+    /// Refreshes the catalog in the background, unless it was refreshed a short time ago.
     fn refresh_beside(self: &Arc<Self>) {
         let now = now();
         let mut state = self.state.lock();
@@ -223,7 +223,7 @@ impl Services {
         self.fetching(&mut self.state.lock(), true)
     }
 
-    /// The request under way, or a new one. A forced one does not look at what is kept.
+    /// Returns the request in flight, or a new one. A forced one ignores the saved catalog.
     fn fetching(self: &Arc<Self>, state: &mut State, forced: bool) -> Fetching {
         if let Some(fetching) = state.fetching.as_ref().and_then(WeakShared::upgrade) {
             return fetching;
@@ -252,7 +252,7 @@ impl Services {
         let mut url = join(&self.u2c, "catalog");
         url.query_pairs_mut().append_pair("format", self.format.name());
         if forced {
-            // Past any cache on the way, as the reference client does it.
+            // Bypasses any cache on the way, as the reference client does.
             let millis = since_1970().as_millis().to_string();
             url.query_pairs_mut().append_pair("timestamp", &millis);
         }
@@ -268,7 +268,7 @@ impl Services {
         answer.read(|body| reader.read(body))
     }
 
-    /// The catalog without the addresses that it may not name, whoever made it.
+    /// Removes the addresses that the catalog may not name, whatever its origin.
     fn restricted(&self, catalog: &Arc<Catalog>) -> Arc<Catalog> {
         let allow = self.http.allow();
         let restricted =
@@ -293,13 +293,13 @@ impl Services {
         self.state.lock().held.as_ref().is_some_and(|held| held.kept)
     }
 
-    /// The catalog of an earlier run, while it may be used: of the same cloud and organisation.
+    /// Loads the catalog of an earlier run, if it is recent and of the same cloud and organisation.
     async fn restore(&self, forced: bool) -> Option<Held> {
         if forced || !self.saved.is_kept() {
             return None;
         }
         let org_id = self.org_id().await?;
-        let kept = self.saved.load::<Kept<KeptCatalog>>(SAVED).await?;
+        let kept = self.saved.load::<SavedCatalog<SerializedCatalog>>(SAVED).await?;
         if kept.org_id != org_id || kept.environment != self.u2c {
             return None;
         }
@@ -310,25 +310,25 @@ impl Services {
 
     async fn keep(&self, held: &Held) {
         let Some(org_id) = self.org_id().await else { return };
-        let kept = Kept {
+        let saved = SavedCatalog {
             environment: self.u2c.clone(),
             org_id,
             timestamp: held.timestamp,
             fetched: held.fetched,
             catalog: &*held.catalog,
         };
-        self.saved.save(SAVED, &kept).await;
+        self.saved.save(SAVED, &saved).await;
     }
 
-    /// The user's organisation, by the token. Without one a catalog is not kept: it could not be
-    /// told from another organisation's.
+    /// The user's organisation, from the token. Without one a catalog is not saved, because it
+    /// could be mistaken for another organisation's.
     async fn org_id(&self) -> Option<String> {
         self.http.tokens().token().await.ok()?.org_id().ok()
     }
 }
 
 impl Held {
-    /// The same, with another catalog in it.
+    /// A copy with another catalog.
     pub(super) fn with(&self, catalog: Catalog) -> Self {
         Self { catalog: catalog.shared(), ..self.clone() }
     }
@@ -337,7 +337,7 @@ impl Held {
         self.age().is_none_or(|age| age >= OLD)
     }
 
-    /// Since when it was fetched; `None` when the clock was set back meanwhile.
+    /// Time since it was fetched; `None` when the clock was set back in between.
     fn age(&self) -> Option<Duration> {
         since_1970().checked_sub(Duration::from_secs(self.fetched))
     }
@@ -345,7 +345,7 @@ impl Held {
 
 /// A catalog in the saved state.
 #[derive(Serialize, Deserialize)]
-struct Kept<C> {
+struct SavedCatalog<C> {
     environment: Url,
     org_id: String,
     timestamp: Option<u64>,

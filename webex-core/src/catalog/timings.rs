@@ -4,24 +4,24 @@
 
 use std::time::Duration;
 
-/// How long a kept catalog may be used (the reference client's limit).
+/// How long a saved catalog may be used (the reference client's limit).
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// From this age on a catalog is fetched anew beside its use: half of [`KEPT_FOR`], so that a program
-/// that runs daily never waits for one.
+/// From this age on a catalog is refreshed in the background: half of [`KEPT_FOR`], so that a
+/// program that runs daily never waits for one.
 pub(super) const OLD: Duration = Duration::from_secs(12 * 60 * 60);
 
-/// How often hosts that fail, or age, may lead to a request. What fails may be the network.
+/// Minimum time between refreshes because of failing hosts or age. The network may be what fails.
 pub(super) const REFRESH_PAUSE: Duration = Duration::from_secs(5 * 60);
 
-/// How long a host that failed is left alone while there are others. The reference client waits
-/// until all have failed; a host that was restarted is back within minutes.
+/// How long a failed host is avoided while there are others. The reference client waits until all
+/// have failed; a host that restarts is back within minutes.
 pub(super) const FAILED_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// A request that waited so long and got no answer says something about the host, and not only about
-/// the patience of who sent it.
-pub(super) const PATIENT: Duration = Duration::from_secs(10);
+/// A request without an answer after this time counts against the host. A shorter one may only have
+/// had a short deadline.
+pub(super) const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Within this time after an event the catalog is fetched, at a random moment: the same event goes
+/// After an event the catalog is fetched within this time, at a random moment: the same event goes
 /// to every client of an organisation, and several may come at once.
 pub(super) const SPREAD: Duration = Duration::from_secs(2);

@@ -1,9 +1,10 @@
-//! The wire forms of the catalog: `format=hostmap` and `format=U2CV2`, told apart by their fields.
+//! The wire formats of the catalog: `format=hostmap` and `format=U2CV2`, distinguished by their
+//! fields.
 //!
-//! Both are read straight from the bytes and made into the same [`Catalog`]. Maps keep the order of
-//! the text: the reference client takes Mobius clusters in it. An entry that cannot be read is passed
-//! over; one that nobody needs is not looked at. How many entries there may be is limited, and each is
-//! looked at once.
+//! Both are read straight from the bytes into the same [`Catalog`]. Maps keep the order of the
+//! text, because the reference client uses Mobius clusters in that order. Unreadable entries are
+//! skipped, and unused ones are not parsed. The number of entries is limited, and each is visited
+//! once.
 
 use std::{
     borrow::Cow,
@@ -20,19 +21,19 @@ use super::{
 };
 use crate::loose::{TooMany, integer, items_of, members, members_of, text, too_many};
 
-/// Services of a catalog, in all clusters. The largest known has some hundreds.
+/// Limit of services in a catalog, over all clusters. The largest known has some hundreds.
 pub(super) const MOST_SERVICES: usize = 10_000;
 
-/// Hosts and URLs of a catalog.
+/// Limit of hosts and URLs in a catalog.
 const MOST_HOSTS: usize = 20_000;
 
-/// Hosts of one service that are taken; a service has two or three.
+/// Limit of hosts of one service; a service has two or three.
 const MOST_ALTERNATIVES: usize = 32;
 
-/// Reads an answer of either form; also says when it was made, where the form does.
+/// Reads an answer in either format. Also returns when it was made, if the format says so.
 ///
 /// # Errors
-/// When it is no JSON object, or has more entries than are read.
+/// When it is not a JSON object, or has too many entries.
 pub(super) fn read(body: &[u8]) -> Result<(Catalog, Option<u64>), Error> {
     let body = std::str::from_utf8(body).map_err(Error::custom)?;
     let mut answer = Answer::default();
@@ -40,7 +41,7 @@ pub(super) fn read(body: &[u8]) -> Result<(Catalog, Option<u64>), Error> {
     answer.into_parts().map_err(too_many)
 }
 
-/// Reads the wire form, either of them, from JSON.
+/// Reads either wire format from JSON.
 impl<'de> Deserialize<'de> for Catalog {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
@@ -48,7 +49,7 @@ impl<'de> Deserialize<'de> for Catalog {
     }
 }
 
-/// A catalog answer of either form.
+/// A catalog answer in either format.
 #[derive(Default)]
 struct Answer<'a> {
     links: Vec<(Cow<'a, str>, Cow<'a, str>)>,
@@ -59,11 +60,11 @@ struct Answer<'a> {
     counted: usize,
 }
 
-/// One host that serves something.
+/// One host of a service.
 struct HostEntry<'a> {
     host: Cow<'a, str>,
     priority: i64,
-    /// Of the entry's id, `urn:{federation}:{cluster}:{service}`.
+    /// From the entry's id, `urn:{federation}:{cluster}:{service}`.
     service: Box<str>,
 }
 
@@ -101,7 +102,7 @@ impl<'a> Answer<'a> {
         }
     }
 
-    /// The catalog, and when it was made where the form tells that.
+    /// The catalog, and when it was made, if the format says so.
     fn into_parts(self) -> Result<(Catalog, Option<u64>), TooMany> {
         let catalog = if self.services.is_empty() {
             from_hostmap(&self.links, &self.hosts)?
@@ -181,19 +182,19 @@ fn from_hostmap(
             clusters.add(&entry.host);
         }
     }
-    // The first list of a host counts.
+    // The first list of a host is used.
     let lists: HashMap<&str, &[HostEntry<'_>]> =
         hosts.iter().rev().map(|(key, list)| (&**key, &**list)).collect();
     let linked: HashSet<&str> = links.iter().map(|(name, _)| &**name).collect();
     let mut services = Vec::with_capacity(links.len());
     let mut counted = 0;
     for (name, link) in links {
-        // A link that is no URL is as good as none: the service is missing when asked for.
+        // A link that is not a URL counts as missing.
         let Ok(url) = Url::parse(link) else { continue };
         let list = lists.get(&*authority(&url)).copied().unwrap_or_default();
         let list = &list[..list.len().min(MOST_ALTERNATIVES)];
-        // The service is in the hosts' ids. Where that is another word, the first entry tells it,
-        // unless it speaks of another service on the same host.
+        // The service is part of the hosts' ids. If the name there differs, the first entry
+        // decides, unless it belongs to another service on the same host.
         let first = list.first().map_or("", |entry| &*entry.service);
         let named = list.iter().any(|entry| *entry.service == **name);
         let word = if named || linked.contains(first) { name } else { first };
@@ -250,10 +251,10 @@ fn from_v2(active: &[(String, String)], entries: Vec<ServiceEntry<'_>>) -> Catal
         let mut urls: Vec<_> = usable.collect();
         urls.sort_by_key(|candidate| candidate.priority);
         urls.truncate(MOST_ALTERNATIVES);
-        // An active id that no service has is ignored; a service may be known by its name alone.
+        // An active id that no service has is ignored; the name alone may identify a service.
         let by_name = id == name && !named.contains(&*name);
         let active = by_name || chosen.contains(&(&*name, &*id));
-        // Unique by id: the first counts.
+        // Ids are unique: the first one is used.
         if seen.insert(id.clone()) {
             services.push(Service { name: name.into(), id: id.into(), urls, active });
         }
@@ -261,7 +262,7 @@ fn from_v2(active: &[(String, String)], entries: Vec<ServiceEntry<'_>>) -> Catal
     Catalog::new(services, Vec::new(), clusters.list)
 }
 
-/// Texts in the order in which they came first.
+/// Distinct texts, in order of first occurrence.
 #[derive(Default)]
 struct Unique {
     list: Vec<Box<str>>,
@@ -276,13 +277,13 @@ impl Unique {
     }
 }
 
-/// What the reference client asks for clusters: the base URL without scheme and `/api/v1`.
+/// The cluster host as the reference client writes it: the base URL without scheme and `/api/v1`.
 fn cluster_host(base: &str) -> &str {
     let rest = base.strip_prefix("https://").unwrap_or(base);
     rest.strip_suffix("/api/v1").unwrap_or(rest).trim_end_matches('/')
 }
 
-/// The priority, where the host may be used at all: above zero.
+/// The priority of a usable host: above zero.
 fn rank(priority: i64) -> Option<u16> {
     (priority > 0).then(|| u16::try_from(priority).unwrap_or(u16::MAX))
 }
@@ -292,7 +293,7 @@ pub(super) fn timestamp(json: &RawValue) -> Option<u64> {
     integer(json)?.try_into().ok()
 }
 
-/// Reads an object of texts, in its order; what is no text is passed over.
+/// Reads an object of texts, in its order. Values that are not text are skipped.
 pub(super) fn pairs(json: &RawValue) -> Result<Vec<(String, String)>, TooMany> {
     let mut pairs = Vec::new();
     members_of(json, |key, value| {

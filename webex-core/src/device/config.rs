@@ -1,4 +1,4 @@
-//! What a device is registered as.
+//! Settings of the registered device.
 
 use std::time::Duration;
 
@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::timings::{DURABLE_REFRESH, EPHEMERAL_TTL, MOBILE_TTL};
 
-/// How many devices a user may have, as the service's owners say. The service decides.
+/// How many devices a user may have, according to the service's owners. The service decides.
 pub const DEVICE_LIMIT: usize = 100;
 
-/// What a device is registered as.
+/// Settings of the registered device.
 ///
 /// ```
 /// # use webex_core::DeviceConfig;
@@ -20,10 +20,10 @@ pub const DEVICE_LIMIT: usize = 100;
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct DeviceConfig {
-    /// What administrators see. Default: `webex-native`.
+    /// The name that administrators see. Default: `webex-native`.
     pub name: String,
-    /// Kind of device. Default: `WEB`, the reference client's; services decide by it what a
-    /// device can do.
+    /// Kind of device. Default: `WEB`, as the reference client; services derive the device's
+    /// abilities from it.
     pub device_type: String,
     /// Default: `webex-native`.
     pub model: String,
@@ -33,17 +33,17 @@ pub struct DeviceConfig {
     pub system_name: String,
     /// Default: this SDK's version.
     pub system_version: String,
-    /// A stable UUID of this installation, which the application makes once and keeps; the native
-    /// SDKs send one. Default: none.
+    /// A stable UUID of this installation, which the application creates once and stores; the
+    /// native SDKs send one. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device_identifier: Option<String>,
-    /// How long the cloud keeps the device without a refresh; while running it is refreshed in
+    /// How long the cloud keeps the device without a refresh; a running client refreshes it in
     /// time. Default: [`EPHEMERAL_TTL`]. `None` keeps it until it is deleted or, after days,
     /// expires. Whole seconds. Danger: a program that crashes leaves such a device behind, and a
-    /// user may have [`DEVICE_LIMIT`].
+    /// user may have only [`DEVICE_LIMIT`].
     ///
-    /// With a state store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)) one below
-    /// a day is not used: the device has no TTL then, and the next start takes it up again.
+    /// With a state store ([`WebexBuilder::state_store`](crate::WebexBuilder::state_store)) a TTL
+    /// below a day is ignored: the device then has no TTL, and the next start uses it again.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "seconds")]
     pub ttl: Option<Duration>,
 }
@@ -66,12 +66,12 @@ impl Default for DeviceConfig {
 
 impl DeviceConfig {
     /// The device of an iOS app, as the native SDK registers it: type `TEAMS_SDK_IOS`, a TTL of
-    /// [`MOBILE_TTL`]. `identifier` is a UUID that the app makes at its first start and keeps.
+    /// [`MOBILE_TTL`]. `identifier` is a UUID that the app creates at its first start and stores.
     pub fn ios(identifier: impl Into<String>) -> Self {
         Self::mobile("TEAMS_SDK_IOS", identifier.into())
     }
 
-    /// The same for an Android app: type `TEAMS_SDK_ANDROID`.
+    /// The device of an Android app, as [`ios`](Self::ios): type `TEAMS_SDK_ANDROID`.
     pub fn android(identifier: impl Into<String>) -> Self {
         Self::mobile("TEAMS_SDK_ANDROID", identifier.into())
     }
@@ -85,14 +85,14 @@ impl DeviceConfig {
         }
     }
 
-    /// As it is registered when its record is kept across restarts.
-    pub(crate) fn kept(mut self) -> Self {
+    /// The settings of a device whose record is saved across restarts.
+    pub(crate) fn durable(mut self) -> Self {
         self.ttl = self.ttl.filter(|ttl| *ttl >= DURABLE_REFRESH);
         self
     }
 }
 
-// serde hands a reference to the field.
+// serde passes a reference to the field.
 #[allow(clippy::ref_option)]
 fn seconds<S: serde::Serializer>(ttl: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
     ttl.map(|ttl| ttl.as_secs()).serialize(to)
@@ -122,13 +122,13 @@ mod tests {
 
     #[test]
     fn a_phones_device_is_that_of_the_native_sdks() {
-        let ios = serde_json::to_value(DeviceConfig::ios("u-1").kept()).unwrap();
+        let ios = serde_json::to_value(DeviceConfig::ios("u-1").durable()).unwrap();
         assert_eq!(
             (&ios["deviceType"], &ios["ttl"]),
             (&"TEAMS_SDK_IOS".into(), &15_552_000.into())
         );
         assert_eq!(ios["deviceIdentifier"], "u-1");
         assert_eq!(DeviceConfig::android("u-1").device_type, "TEAMS_SDK_ANDROID");
-        assert_eq!(DeviceConfig::default().kept().ttl, None, "it would end between two starts");
+        assert_eq!(DeviceConfig::default().durable().ttl, None, "it would end between two starts");
     }
 }

@@ -1,7 +1,7 @@
-//! Feature toggles: what the service switched on for a user.
+//! Feature toggles: what the service has switched on for a user.
 //!
 //! A device answer lists hundreds of them. Only key and value are kept, and equal lists are held
-//! once per process: the users of an organisation mostly have the same.
+//! once per process: most users of an organisation have the same.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -16,7 +16,7 @@ static SETS: Lazy<Interner<Entries>> = Lazy::new(Interner::default);
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Features {
-    /// Switches of the developers, such as `web-high-availability`.
+    /// Toggles of the developers, such as `web-high-availability`.
     #[serde(default)]
     pub developer: FeatureSet,
     /// What the user has a licence for, such as `bc-sp-standard`.
@@ -28,8 +28,8 @@ pub struct Features {
 }
 
 impl Features {
-    /// Takes the features of a newer record. One that answers "as you have it" (the same `etag`)
-    /// may leave out the developers' list, which stays then.
+    /// Takes over the features of a newer record. When the record did not change (same `etag`), the
+    /// service may leave out the developers' list, which then stays.
     pub(super) fn updated(&self, newer: Reported, same_version: bool) -> Self {
         let developer = match newer.developer {
             None if same_version => self.developer.clone(),
@@ -43,7 +43,7 @@ impl Features {
     }
 }
 
-/// The lists as an answer has them: each may be missing.
+/// The lists of an answer; each may be missing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Reported {
@@ -76,9 +76,9 @@ type Entries = Vec<(Box<str>, Box<str>)>;
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum FeatureValue<'a> {
-    /// `true` or `false`, in any case of letters.
+    /// `true` or `false`, in upper or lower case.
     Bool(bool),
-    /// Text that reads as a number.
+    /// Text that parses as a number.
     Number(f64),
     /// Any other text.
     Text(&'a str),
@@ -119,7 +119,7 @@ impl FeatureSet {
 impl<'de> Deserialize<'de> for FeatureSet {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let items: Vec<Item> = lenient::list(deserializer)?;
-        // The last of several wins, as in the reference client.
+        // The last duplicate wins, as in the reference client.
         let entries: BTreeMap<_, _> = items.into_iter().filter_map(Item::into_entry).collect();
         if entries.is_empty() {
             return Ok(Self::default());
@@ -139,7 +139,7 @@ impl Serialize for FeatureSet {
     }
 }
 
-/// One toggle on the wire. An item that has no key or no value of a known kind is left out.
+/// One toggle on the wire. An item without a key or without a value of a known kind is left out.
 #[derive(Deserialize)]
 struct Item {
     key: Option<Box<str>>,

@@ -1,11 +1,11 @@
-//! The life of a WDM device as a state machine: no I/O, no clock.
+//! The lifecycle of a WDM device as a state machine: no I/O, no clock.
 //!
-//! Driven like every machine of this crate: tell it what happened, carry out what
-//! [`poll_action`](Machine::poll_action) hands out, sleep until
-//! [`poll_timeout`](Machine::poll_timeout). At most one request is under way at a time.
+//! Driven like every machine of this crate: pass in what happened, perform the actions that
+//! [`poll_action`](Machine::poll_action) returns, sleep until
+//! [`poll_timeout`](Machine::poll_timeout). At most one request is in flight.
 //!
 //! ```text
-//!             want                    kept one found
+//!             want                    durable one found
 //!   Absent ────┬──► Restoring ─────────────────────────┐
 //!     ▲        │        │ none (without a store: at once)
 //!     │        │        ▼                              ▼
@@ -16,9 +16,9 @@
 //!     └─────────────────────┴───────────┘
 //! ```
 //!
-//! A machine whose device outlives the process ([`Machine::kept`]) first asks for the one of an
-//! earlier run. That one is used at once, while the refresh that proves it is under way: a socket
-//! can be opened beside it. One that turns out to be gone is registered anew.
+//! A machine whose device outlives the process ([`Machine::durable`]) first looks for the device of
+//! an earlier run. That device is used at once, while the refresh that verifies it is in flight, so
+//! that a socket can be opened in parallel. If it turns out to be gone, a new one is registered.
 
 use std::{
     sync::Arc,
@@ -34,7 +34,7 @@ use super::{
     },
 };
 
-/// What the driver has to do. Each is answered once: [`Machine::handle_restored`] for
+/// What the driver has to do. Each action is answered once: [`Machine::handle_restored`] for
 /// [`Restore`](Self::Restore), [`Machine::handle_record`] for [`Register`](Self::Register) and
 /// [`Refresh`](Self::Refresh), [`Machine::handle_room`] for [`MakeRoom`](Self::MakeRoom),
 /// [`Machine::handle_deleted`] for [`Delete`](Self::Delete).
@@ -44,41 +44,41 @@ pub(crate) enum Action {
     Restore,
     /// Register a device.
     Register,
-    /// Refresh this one.
+    /// Refresh this device.
     Refresh(Arc<Device>),
-    /// Delete this program's devices that nobody uses any more: the user has too many.
+    /// Delete unused devices of this program, because the user has too many.
     MakeRoom,
-    /// Delete this one.
+    /// Delete this device.
     Delete(Arc<Device>),
 }
 
-/// Why a device request failed, as far as the machine cares.
+/// Why a device request failed, as far as the machine needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum Failure {
     /// The service does not know the device.
     NotFound,
-    /// The service will not have this request, however often it is sent.
+    /// The service refuses this request; repeating it does not help.
     Refused,
     /// The user has too many devices.
     Excessive,
-    /// The service asked to wait so long.
+    /// The service asked to wait this long.
     Wait(Duration),
-    /// There is no token, or the service refused the one there is.
+    /// There is no token, or the service refused it.
     Unauthorized,
     /// Anything else.
     Other,
 }
 
-/// What the device is at.
+/// The state of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum Status {
-    /// There is none here, and none is wanted.
+    /// There is no device, and none is wanted.
     Absent,
     /// Being registered.
     Registering,
-    /// Registered, as far as is known.
+    /// Registered, as far as the machine knows.
     Registered,
     /// Being deleted.
     Deleting,
@@ -105,12 +105,12 @@ enum State {
     Registered(Arc<Device>),
     Refreshing(Arc<Device>),
     Deleting(Arc<Device>),
-    /// With the device that could not be refreshed, which may still be there.
+    /// Holds the device that could not be refreshed, which may still exist.
     Failed(Option<Arc<Device>>),
     Left(Arc<Device>),
 }
 
-/// What becomes of the device when it is not wanted any more.
+/// What happens to the device when it is no longer wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
     Deleted,
@@ -127,13 +127,13 @@ pub(crate) struct Machine {
     state: State,
     ttl: Option<Duration>,
     /// Whether the device outlives the process.
-    kept: bool,
-    /// Whether a device has proven to work since it was wanted: then losing it is repaired by
-    /// itself.
+    durable: bool,
+    /// Whether a device has worked since it was wanted. If it is then lost, it is registered again
+    /// automatically.
     proven: bool,
     /// A device was left registered for the next start.
     left_behind: bool,
-    /// When the service forgets the device, unless it is refreshed.
+    /// When the device expires unless it is refreshed.
     ends: Option<Instant>,
     failures: u32,
     /// Why the latest request failed.
@@ -145,7 +145,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// A machine at rest, whose device ends with it. `ttl` as in
+    /// A machine at rest, whose device ends with the process. `ttl` as in
     /// [`DeviceConfig`](super::DeviceConfig); `seed` makes jitter repeatable.
     pub(crate) fn new(ttl: Option<Duration>, seed: u64) -> Self {
         Self {
@@ -153,7 +153,7 @@ impl Machine {
             end: End::Deleted,
             state: State::Absent,
             ttl,
-            kept: false,
+            durable: false,
             proven: false,
             left_behind: false,
             ends: None,
@@ -166,14 +166,14 @@ impl Machine {
         }
     }
 
-    /// A machine at rest, whose device outlives it: it has no TTL, and is looked for first.
-    pub(crate) fn kept(seed: u64) -> Self {
-        Self { kept: true, ..Self::new(None, seed) }
+    /// A machine at rest, whose device outlives the process: it has no TTL, and is restored first.
+    pub(crate) fn durable(seed: u64) -> Self {
+        Self { durable: true, ..Self::new(None, seed) }
     }
 
     // --- state ---------------------------------------------------------------------------------
 
-    /// What the device is at.
+    /// The state of the device.
     pub(crate) fn status(&self) -> Status {
         match self.state {
             State::Absent => Status::Absent,
@@ -187,7 +187,7 @@ impl Machine {
         }
     }
 
-    /// The device, while it is registered as far as is known.
+    /// The device, while it is registered as far as the machine knows.
     pub(crate) fn device(&self) -> Option<&Arc<Device>> {
         match &self.state {
             State::Registered(device) | State::Refreshing(device) => Some(device),
@@ -196,18 +196,18 @@ impl Machine {
     }
 
     /// Whether the present device is known to work: the service has answered about it, or
-    /// [`prove`](Self::prove) said so.
+    /// [`prove`](Self::prove) was called.
     pub(crate) fn is_proven(&self) -> bool {
         self.proven && self.device().is_some()
     }
 
     // --- commands ------------------------------------------------------------------------------
 
-    /// Wants a device. One that could not be deleted is taken back.
+    /// Starts to want a device. One that could not be deleted is used again.
     pub(crate) fn want(&mut self) {
         self.wanted = true;
         match &self.state {
-            State::Absent | State::Failed(_) if self.kept => {
+            State::Absent | State::Failed(_) if self.durable => {
                 self.timers.clear();
                 self.action = Some(Action::Restore);
                 self.state = State::Restoring;
@@ -221,7 +221,7 @@ impl Machine {
         }
     }
 
-    /// Whether a device was left registered for the next start, and nothing else is under way.
+    /// Whether a device was left registered for the next start, and nothing else is in progress.
     pub(crate) fn is_left_behind(&self) -> bool {
         self.left_behind && matches!(self.state, State::Absent)
     }
@@ -231,7 +231,7 @@ impl Machine {
         self.failures
     }
 
-    /// Wants none: deletes the one there is, also one that was left for the next start.
+    /// Stops wanting a device and deletes it, also one that was left for the next start.
     pub(crate) fn unwant(&mut self) {
         self.unwanted(End::Deleted);
         if self.is_left_behind() {
@@ -246,10 +246,10 @@ impl Machine {
         }
     }
 
-    /// Wants none here. One that outlives the process stays registered for the next start; others
-    /// are deleted, as by [`unwant`](Self::unwant).
+    /// Stops wanting a device. One that outlives the process stays registered for the next start;
+    /// others are deleted, as by [`unwant`](Self::unwant).
     pub(crate) fn leave(&mut self) {
-        if !self.kept {
+        if !self.durable {
             return self.unwant();
         }
         self.unwanted(End::Kept);
@@ -260,8 +260,8 @@ impl Machine {
         }
     }
 
-    /// Gives up the device without a request: the service would not answer for this user any more.
-    /// An answer that is still under way changes nothing.
+    /// Gives up the device without a request, because the service would no longer answer for this
+    /// user. A later answer to a request in flight changes nothing.
     pub(crate) fn forget(&mut self) {
         self.timers.clear();
         self.action = None;
@@ -271,7 +271,7 @@ impl Machine {
         self.state = if self.wanted { State::Failed(None) } else { State::Absent };
     }
 
-    /// Asks the service for the present record, because its socket address does not work.
+    /// Refreshes the record, because its socket address does not work.
     pub(crate) fn refresh(&mut self) {
         if let State::Registered(device) = &self.state {
             let device = Arc::clone(device);
@@ -279,8 +279,8 @@ impl Machine {
         }
     }
 
-    /// Deletes the device, and registers another one when it is gone: its socket address is refused
-    /// for good. False when something else is under way.
+    /// Deletes the device and then registers a new one, because its socket address is refused for
+    /// good. Returns false when another request is in flight.
     pub(crate) fn replace(&mut self) -> bool {
         let State::Registered(device) = &self.state else { return false };
         let device = Arc::clone(device);
@@ -288,15 +288,15 @@ impl Machine {
         true
     }
 
-    /// The device works: its socket is online.
+    /// Records that the device works: its socket is online.
     pub(crate) fn prove(&mut self) {
         if self.wanted && self.device().is_some() {
             self.proven = true;
         }
     }
 
-    /// The network may have changed, or the machine has slept: a request that failed is repeated
-    /// soon, unless the service asked to wait.
+    /// Handles a hint that the network may have changed or the machine has slept: a request that
+    /// failed is repeated soon, unless the service asked to wait.
     pub(crate) fn handle_hint(&mut self, now: Instant) {
         let timer = match self.state {
             State::Retrying => Timer::Retry,
@@ -310,7 +310,7 @@ impl Machine {
         }
     }
 
-    /// There is a token again: what failed for want of one is tried at once.
+    /// Handles a new token: a request that failed for lack of one is repeated at once.
     pub(crate) fn handle_token(&mut self, now: Instant) {
         if self.latest != Some(Failure::Unauthorized) {
             return;
@@ -323,13 +323,13 @@ impl Machine {
         }
     }
 
-    /// Whether the device failed for want of a token: another one brings it back.
+    /// Whether the device failed for lack of a token, so that a new one brings it back.
     pub(crate) fn wants_token(&self) -> bool {
         matches!(self.state, State::Failed(_)) && self.latest == Some(Failure::Unauthorized)
     }
 
-    /// The clock stood still while the machine slept, but the service's did not: what has to be
-    /// refreshed in time is due sooner by so much.
+    /// The clock stood still while the machine slept, but the service's did not: the refresh is due
+    /// sooner by that much.
     pub(crate) fn handle_slept(&mut self, now: Instant, unseen: Duration) {
         let sooner = |at: Instant| at.checked_sub(unseen).map_or(now, |at| at.max(now));
         self.ends = self.ends.map(sooner);
@@ -400,7 +400,7 @@ impl Machine {
             return;
         };
         self.left_behind = false;
-        // One that is gone already is as good as deleted.
+        // A device that is already gone counts as deleted.
         if !matches!(answer, Ok(()) | Err(Failure::NotFound)) {
             self.state = State::Left(device);
         }
@@ -425,7 +425,7 @@ impl Machine {
 
     // --- what to do ----------------------------------------------------------------------------
 
-    /// The next thing to do.
+    /// The next action.
     #[must_use = "an action that is dropped is never carried out"]
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.action.take()
@@ -458,7 +458,7 @@ impl Machine {
 
     fn unwanted(&mut self, end: End) {
         (self.wanted, self.proven, self.rooms, self.end) = (false, false, 0, end);
-        // The answer to a request under way decides: what it brings is deleted, or kept, then.
+        // A request is in flight: the device of its answer is then deleted or durable.
         if let State::Failed(None) | State::Retrying = self.state {
             self.timers.clear();
             self.state = State::Absent;
@@ -486,7 +486,7 @@ impl Machine {
     fn refresh_failed(&mut self, now: Instant, device: Arc<Device>, failure: Failure) {
         let gone = match failure {
             Failure::NotFound => true,
-            // A device of an earlier run may be another user's by now.
+            // A device of an earlier run may now belong to another user.
             Failure::Refused => !self.proven,
             _ => false,
         };
@@ -502,7 +502,7 @@ impl Machine {
                 self.state = State::Registered(device);
             }
             (false, End::Deleted) if !gone => self.delete(device),
-            // Gone, or kept: `handle_record` has left the state at `Absent`.
+            // Gone or durable: `handle_record` has set the state to `Absent`.
             (false, _) => {}
         }
     }
@@ -525,8 +525,8 @@ impl Machine {
         self.state = State::Failed(device);
     }
 
-    /// Between half and all of 1, 2, 4 … 32 s, and never less than the service asked for: a
-    /// request that failed is repeated soon, but never at once.
+    /// Between half and all of 1, 2, 4 … 32 s, and never less than the service asked for: a failed
+    /// request is repeated soon, but never at once.
     fn pause(&mut self, failure: Failure) -> Duration {
         let cap = Duration::from_secs(1 << self.failures.min(5)).min(RETRY_CAP);
         self.failures += 1;

@@ -105,7 +105,7 @@ fn a_hint_shortens_a_wait_but_not_one_that_the_service_asked_for() {
 }
 
 #[test]
-fn a_refusal_at_first_is_told_and_not_repeated_by_itself() {
+fn a_first_refusal_is_reported_and_not_repeated() {
     let now = Instant::now();
     let mut machine = Machine::new(Some(TTL), 1);
     machine.want();
@@ -117,7 +117,7 @@ fn a_refusal_at_first_is_told_and_not_repeated_by_itself() {
 }
 
 #[test]
-fn what_is_registered_after_it_was_withdrawn_is_deleted() {
+fn a_device_registered_after_unwant_is_deleted() {
     let now = Instant::now();
     let mut machine = Machine::new(None, 1);
     machine.want();
@@ -234,7 +234,7 @@ fn row_16_room_is_made_a_bounded_number_of_times() {
     assert_eq!(machine.poll_action(), Some(Action::Register));
     machine.handle_record(now, Err(Failure::Excessive));
     assert_eq!((machine.poll_action(), machine.status()), (None, Status::Failed));
-    // Asked again, it may try as often again.
+    // Wanted again, it gets as many tries again.
     machine.want();
     assert_eq!(machine.poll_action(), Some(Action::Register));
     machine.handle_record(now, Err(Failure::Excessive));
@@ -246,7 +246,7 @@ fn row_16_room_is_made_a_bounded_number_of_times() {
 }
 
 #[test]
-fn row_16_no_room_is_told_and_withdrawing_ends_it() {
+fn row_16_a_failure_to_make_room_is_reported_and_unwant_ends_it() {
     let now = Instant::now();
     for answer in [Ok(0), Err(Failure::Other)] {
         for wanted in [true, false] {
@@ -277,7 +277,7 @@ fn row_17_a_device_that_is_gone_counts_as_deleted() {
 
 /// A machine of a durable device that found one of an earlier run.
 fn restored() -> Machine {
-    let mut machine = Machine::kept(1);
+    let mut machine = Machine::durable(1);
     machine.want();
     assert_eq!(machine.poll_action(), Some(Action::Restore));
     assert_eq!(machine.status(), Status::Registering);
@@ -305,11 +305,11 @@ fn a_kept_device_that_is_gone_or_anothers_is_registered_anew() {
         machine.handle_record(now, Err(failure));
         assert_eq!(machine.poll_action(), Some(Action::Register));
         assert_eq!(machine.device(), None);
-        // It was never there for this start: a refusal is told.
+        // This start never had it: a refusal is reported.
         machine.handle_record(now, Err(Failure::Other));
         assert_eq!(machine.status(), Status::Failed);
     }
-    let mut none = Machine::kept(1);
+    let mut none = Machine::durable(1);
     none.want();
     assert_eq!(none.poll_action(), Some(Action::Restore));
     none.handle_restored(None);
@@ -317,7 +317,7 @@ fn a_kept_device_that_is_gone_or_anothers_is_registered_anew() {
 }
 
 #[test]
-fn a_kept_device_that_cannot_be_proven_is_told_unless_its_socket_works() {
+fn an_unverified_device_is_reported_unless_its_socket_works() {
     for works in [false, true] {
         let mut now = Instant::now();
         let mut machine = restored();
@@ -369,11 +369,11 @@ fn end(machine: &mut Machine, keep: bool) {
 }
 
 #[test]
-fn what_is_under_way_when_it_ends_is_kept_or_deleted_as_the_end_says() {
+fn a_device_in_progress_at_the_end_is_kept_or_deleted() {
     let now = Instant::now();
-    // While it is looked for.
+    // While it is being restored.
     for keep in [true, false] {
-        let mut machine = Machine::kept(1);
+        let mut machine = Machine::durable(1);
         machine.want();
         assert_eq!(machine.poll_action(), Some(Action::Restore));
         end(&mut machine, keep);
@@ -381,14 +381,14 @@ fn what_is_under_way_when_it_ends_is_kept_or_deleted_as_the_end_says() {
         let expected = (!keep).then(|| Action::Delete(device("old")));
         assert_eq!(machine.poll_action(), expected);
     }
-    // While it is registered, or refreshed.
+    // While it is being registered or refreshed.
     for keep in [true, false] {
         for answer in [Ok(device("new")), Err(Failure::Other), Err(Failure::NotFound)] {
             for restoring in [true, false] {
                 let mut machine = if restoring {
                     restored()
                 } else {
-                    let mut machine = Machine::kept(1);
+                    let mut machine = Machine::durable(1);
                     machine.want();
                     let _ = machine.poll_action();
                     machine.handle_restored(None);

@@ -1,4 +1,4 @@
-//! The record of a device: what an answer says, what is sent back, what is kept.
+//! The record of a device: the fields of an answer, what is sent back, what is saved.
 //!
 //! ```text
 //!   answer ──► typed fields ───────────► Device
@@ -28,7 +28,7 @@ pub struct Device {
     pub url: Url,
     /// Where its Mercury socket is.
     pub web_socket_url: Url,
-    /// Id of the user; empty where the service does not tell it.
+    /// Id of the user; empty if the service does not send it.
     pub user_id: String,
     /// Id of the user's organisation.
     pub org_id: Option<String>,
@@ -39,11 +39,11 @@ pub struct Device {
     rest: Option<Rest>,
 }
 
-/// Fields that are not kept: those the reference client discards, and what has its own place.
+/// Fields left out: those the reference client discards, and those with a field of their own.
 const NOT_KEPT: [&str; 5] = ["services", "serviceHostMap", "features", "mediaCluster", "etag"];
 
 impl Device {
-    /// Reads an answer. With `keep`, its unknown fields too, which a refresh sends back.
+    /// Reads an answer. With `keep`, also keeps its unknown fields, which a refresh sends back.
     ///
     /// `known` is the record that was refreshed, if this answers a refresh.
     pub(crate) fn read(
@@ -62,21 +62,21 @@ impl Device {
         Ok(Self { etag, features, rest, ..Self::from(answer) })
     }
 
-    /// The whole record as JSON text, without `features`, where it is kept: for fields that this
-    /// SDK gives no type. `None` without a state store: thousands of users would hold kilobytes
-    /// each that nobody reads.
+    /// The whole record as JSON text, without `features`, for fields that this SDK has no type for.
+    /// `None` without a state store: with thousands of users, kilobytes per user that nobody reads
+    /// would be a waste.
     pub fn record(&self) -> Option<&str> {
         self.rest.as_ref().map(|rest| rest.0.get())
     }
 
-    /// What a refresh sends: everything received, and the configured fields.
+    /// The body of a refresh: everything received, and the configured fields.
     pub(super) fn refresh_body(&self, config: &DeviceConfig) -> Value {
         let mut body: Map<String, Value> = self
             .rest
             .as_ref()
             .and_then(|rest| serde_json::from_str(rest.0.get()).ok())
             .unwrap_or_default();
-        // What made an earlier life of the device end by itself is no property of this one.
+        // A TTL of an earlier registration does not apply to this one.
         body.remove("ttl");
         if let Ok(Value::Object(configured)) = serde_json::to_value(config) {
             body.extend(configured);
@@ -84,7 +84,7 @@ impl Device {
         Value::Object(body)
     }
 
-    /// What is saved; `None` when the record was not kept.
+    /// The saved form; `None` when the record was not kept.
     pub(crate) fn to_saved(&self, environment: &Url) -> Option<Saved> {
         Some(Saved {
             environment: environment.clone(),
@@ -98,7 +98,7 @@ impl Device {
 /// A device in the saved state.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Saved {
-    /// The cloud that it is registered with, by its catalog's address.
+    /// The cloud that it is registered with, as the URL of its catalog.
     environment: Url,
     etag: Option<String>,
     features: Features,
@@ -119,7 +119,7 @@ impl Saved {
     }
 }
 
-/// The fields that this SDK reads.
+/// The fields of an answer that this SDK uses.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
@@ -147,7 +147,7 @@ impl From<Answer> for Device {
     }
 }
 
-/// A whole record as text, without [`NOT_KEPT`]: a tree of values would take ten times as much.
+/// A whole record as text, without [`NOT_KEPT`]: a tree of values would take ten times the memory.
 #[derive(Debug, Clone)]
 struct Rest(Box<RawValue>);
 
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_saved_comes_back_where_it_belongs() {
+    fn a_saved_device_is_loaded_only_for_its_cloud_and_organisation() {
         let [here, there] = ["https://u2c.a/", "https://u2c.b/"].map(|u| Url::parse(u).unwrap());
         let text = || serde_json::to_string(&device().to_saved(&here).unwrap()).unwrap();
         let saved = || serde_json::from_str::<Saved>(&text()).unwrap();
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_two_addresses_can_cost_the_answer() {
+    fn only_the_two_addresses_can_invalidate_an_answer() {
         let answer: Map<String, Value> = serde_json::from_str(ANSWER).unwrap();
         let read = |fields: &Map<String, Value>| {
             let body = serde_json::to_vec(fields).unwrap();

@@ -1,4 +1,4 @@
-//! The requests about a device, and what is kept of it across restarts.
+//! The requests about a device, and its saved state.
 
 use std::sync::Arc;
 
@@ -18,15 +18,15 @@ use crate::{
     saved::SavedState,
 };
 
-/// What a refusal says when the user has too many devices. Clients know it by this text alone; the
-/// status that goes with it is not told by any source.
+/// The text of the refusal when the user has too many devices. Clients recognise it by this text
+/// alone; no source documents its status.
 const EXCESSIVE: &str = "User has excessive device registrations";
 
-/// Where the device is in the saved state.
+/// Key of the device in the saved state.
 const SAVED: &str = "device";
 
 impl Device {
-    /// Registers a device. With `keep`, its whole record is held.
+    /// Registers a device. With `keep`, keeps its whole record.
     pub(crate) async fn register(
         http: &Http,
         wdm: &Url,
@@ -39,7 +39,7 @@ impl Device {
         if outcome.is_err()
             && let Ok(Made { url }) = response.json()
         {
-            // Of no use, but there: nobody else would delete it.
+            // It is useless but exists, and nobody else would delete it.
             debug!("a device without the address of its socket is given up");
             let _ = delete(http, url).await;
         }
@@ -60,7 +60,7 @@ impl Device {
         }
         let unchanged = || Ok(Arc::new(self.clone()));
         match http.send(request.answer_limit(RECORD_LIMIT)).await {
-            // "As you have it": an answer to the condition, or one without a body.
+            // Unchanged: an answer to the condition, or one without a body.
             Ok(response) if response.body().is_empty() => unchanged(),
             Ok(response) => Self::answered(http, &response, keep, Some(self)),
             Err(error) if is_not_modified(&error) => unchanged(),
@@ -68,12 +68,12 @@ impl Device {
         }
     }
 
-    /// Deletes the device. One that is gone already is as good as deleted.
+    /// Deletes the device. One that is already gone counts as deleted.
     pub(crate) async fn delete(&self, http: &Http) -> Result<(), HttpError> {
         delete(http, self.url.clone()).await
     }
 
-    /// The device of an earlier run, if one is kept for this cloud and organisation.
+    /// Loads the device of an earlier run, if one is saved for this cloud and organisation.
     pub(crate) async fn restore(
         saved: &SavedState,
         environment: &Url,
@@ -83,14 +83,14 @@ impl Device {
         Some(Arc::new(saved.into_device(environment, org_id)?))
     }
 
-    /// Keeps the device for the next start. Does nothing without a store.
+    /// Saves the device for the next start. Does nothing without a store.
     pub(crate) async fn save(&self, saved: &SavedState, environment: &Url) {
         if let Some(value) = self.to_saved(environment) {
             saved.save(SAVED, &value).await;
         }
     }
 
-    /// Forgets the device that is kept for the next start.
+    /// Removes the device that is saved for the next start.
     pub(crate) async fn forget(saved: &SavedState) {
         saved.forget(SAVED).await;
     }
@@ -103,16 +103,16 @@ impl Device {
     ) -> Result<Arc<Self>, HttpError> {
         let read = |body: &_| Self::read(body, response.header("etag"), keep, known);
         let device = response.read(read)?;
-        // It will be asked, and named to other services; its socket's address is looked at there.
+        // Requests go to it, and other services get it. The socket's address is checked when it is dialled.
         http.allow().check(&device.url)?;
         Ok(Arc::new(device))
     }
 }
 
-/// The largest record that is read, in bytes; one with all features takes some ten kilobytes.
+/// The largest record that is read, in bytes. One with all features takes tens of kilobytes.
 const RECORD_LIMIT: usize = 1024 * 1024;
 
-/// What a registration that cannot be used has made nevertheless.
+/// The device that an unusable registration has created nevertheless.
 #[derive(Deserialize)]
 struct Made {
     url: Url,
@@ -122,7 +122,7 @@ fn is_not_modified(error: &HttpError) -> bool {
     error.service().is_some_and(|error| error.status == StatusCode::NOT_MODIFIED)
 }
 
-/// Whether a refusal says that the user has too many devices.
+/// Whether the user was refused because of too many devices.
 pub(crate) fn is_excessive(error: &HttpError) -> bool {
     error
         .service()
@@ -136,7 +136,7 @@ pub(super) async fn delete(http: &Http, device: Url) -> Result<(), HttpError> {
     }
 }
 
-/// Asks for the whole record, features included.
+/// Requests the whole record, features included.
 fn with_details(mut url: Url) -> Url {
     url.query_pairs_mut().append_pair("includeUpstreamServices", "all");
     url

@@ -1,8 +1,8 @@
-//! Making room: when a user has too many devices, those of this program that nobody uses go.
+//! Makes room when a user has too many devices, by deleting unused devices of this program.
 //!
-//! The reference client deletes a third of all devices of its type, whoever's they are, and goes on
-//! once the first is gone. Here a device has to have the own name and type, and to be *stale*: its
-//! program would have refreshed it by now. All deletions are waited for.
+//! The reference client deletes a third of all devices of its type, whoever owns them, and goes on
+//! once the first is gone. Here a device must have this program's name and type and be *stale*: a
+//! running program would have refreshed it by now. All deletions are awaited.
 
 use std::time::Duration;
 
@@ -27,31 +27,31 @@ use crate::{
 /// The largest list of devices that is read, in bytes: a hundred records with all features.
 const LIST_LIMIT: usize = 4 * 1024 * 1024;
 
-/// Deletions under way at once: they share one connection, and the service is busy enough.
+/// Number of parallel deletions: they share one connection, and the service is already busy.
 const DELETIONS: usize = 8;
 
-/// What making room came to.
+/// The result of making room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Room {
-    /// Devices of the user before.
+    /// Devices that the user had before.
     pub(crate) registered: usize,
     /// How many of them are this program's, by name and type.
     pub(crate) own: usize,
-    /// How many are gone now.
+    /// How many were deleted.
     pub(crate) deleted: usize,
 }
 
-/// Deletes the oldest third of this program's stale devices, at least one, and waits for all.
+/// Deletes the oldest third of this program's stale devices, at least one, and waits for all deletions.
 ///
 /// # Errors
-/// When the devices cannot be listed, or not one of the stale ones could be deleted.
+/// When the devices cannot be listed, or none of the stale ones could be deleted.
 pub(crate) async fn make_room(
     http: &Http,
     wdm: &Url,
     config: &DeviceConfig,
 ) -> Result<Room, HttpError> {
     let response = http.send(Request::get(join(wdm, "devices")).answer_limit(LIST_LIMIT)).await?;
-    // The service's clock where it tells it: its times are compared with it.
+    // Uses the service's clock if it sends the time, because its times are compared with it.
     let told = response.header("date").and_then(|date| rfc2822::parse(date).ok());
     let now = told.map_or_else(Timestamp::now, |date| date.timestamp());
     let list: List = response.json()?;
@@ -72,7 +72,7 @@ pub(crate) async fn make_room(
     }
 }
 
-/// The oldest third of what is stale, rounded up, oldest first.
+/// The oldest third of the stale devices, rounded up, oldest first.
 fn stale(mut own: Vec<Listed>, now: Timestamp) -> Vec<Url> {
     own.retain(|device| device.is_stale(now));
     own.sort_by_key(Listed::modified);
@@ -86,7 +86,7 @@ struct List {
     devices: Vec<Listed>,
 }
 
-/// A device of the list, as far as it matters here.
+/// A device of the list, with the fields used here.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Listed {
@@ -111,8 +111,8 @@ impl Listed {
         self.modification_time.as_ref()?.parse().ok()
     }
 
-    /// Whether a program that still ran would have refreshed it. One without a readable time is
-    /// not touched.
+    /// Whether a running program would have refreshed it. A device without a readable time is not
+    /// touched.
     fn is_stale(&self, now: Timestamp) -> bool {
         let due = match self.ttl {
             Some(ttl) => refresh_after(Duration::from_secs(ttl)),

@@ -1,18 +1,18 @@
 //! Connections opened before they are needed.
 //!
-//! A new connection costs two round trips before it carries a request. Where it is known which
-//! hosts will be asked (see [`remembered`](super::remembered)), they are dialled while something else is
-//! waited for, and whoever needs such a connection takes it instead of opening one.
+//! A new connection costs two round trips before it carries a request. Where the next hosts are
+//! known (see [`remembered`](super::remembered)), they are dialled during another wait, and a
+//! request that needs such a connection takes it instead of opening one.
 //!
 //! ```text
 //!   dial_ahead ─► Ticket ─► connect ─► keep ──► slot ──► take ─► HTTP client's pool, or the socket
 //!                   └─ dropped: failed, slot gone ─┘
 //! ```
 //!
-//! The HTTP library has no "connect only". So a layer around its connector ([`AheadLayer`]) does it:
-//! a request that is sent with [`Purpose::Keep`] gets as far as the connection, which is put aside,
-//! and ends there; nothing of it is ever written. A request with [`Purpose::Use`] asks for what was
-//! put aside first. (ADR 0006 has the alternatives.)
+//! The HTTP library has no "connect only" operation. A layer around its connector ([`AheadLayer`])
+//! provides it: a request sent with [`Purpose::Keep`] ends once the connection is open and stored;
+//! nothing of it is ever written. A request with [`Purpose::Use`] looks for a stored connection
+//! first. (ADR 0006 has the alternatives.)
 
 use std::{
     any::Any,
@@ -36,31 +36,31 @@ use webex_auth::timer::now;
 
 use super::timings::{AHEAD_LIFE, POOLED};
 
-/// Hosts remembered as connected; old ones are forgotten beyond it.
+/// Number of hosts remembered as connected; beyond it old ones are dropped.
 const MOST: usize = 256;
 
-/// Scheme, host and port of a URL, as it stands in it.
+/// Scheme, host and port of a URL, as written.
 pub(super) fn origin(url: &Url) -> &str {
     url[..Position::BeforePath].trim_end_matches('/')
 }
 
-/// A connection of whatever kind.
+/// A connection of any kind.
 type Connection = Box<dyn Any + Send>;
 
-/// The connections put aside. Clones share them.
+/// The stored connections. Clones share them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Ahead(Arc<Mutex<State>>);
 
 #[derive(Debug, Default)]
 struct State {
     slots: HashMap<String, Slot>,
-    /// When a host was last asked over a connection that others can use too.
+    /// When a host last got a request over a shared connection.
     used: HashMap<String, Instant>,
 }
 
 #[derive(Debug)]
 enum Slot {
-    /// Being opened; one who needs it waits for it, others open their own.
+    /// Being opened; one caller waits for it, others open their own.
     Opening {
         ended: watch::Receiver<()>,
         claimed: bool,
@@ -71,22 +71,22 @@ enum Slot {
     },
 }
 
-/// The right and duty to open a connection: [`keep`](Self::keep) it, or drop this.
+/// Permission to open a connection: [`keep`](Self::keep) the connection, or drop the ticket.
 #[derive(Debug)]
 pub(super) struct Ticket {
     ahead: Ahead,
     key: String,
-    /// Dropping it wakes who waits.
+    /// Dropping it wakes the waiting caller.
     _ended: watch::Sender<()>,
 }
 
 impl Ahead {
-    /// Whether nothing is put aside or under way.
+    /// Whether nothing is stored or being opened.
     pub(super) fn is_empty(&self) -> bool {
         self.0.lock().slots.is_empty()
     }
 
-    /// A host was asked over a shared connection.
+    /// Records a request over a shared connection.
     pub(super) fn note_used(&self, key: &str) {
         let mut state = self.0.lock();
         if let Some(used) = state.used.get_mut(key) {
@@ -101,13 +101,13 @@ impl Ahead {
         }
     }
 
-    /// The ticket to open a connection that others can use too, unless there is one.
+    /// Returns a ticket to open a shared connection, unless there is one.
     pub(super) fn begin_shared(&self, key: &str) -> Option<Ticket> {
         let used = self.0.lock().used.get(key).is_some_and(|used| now() - *used < POOLED);
         if used { None } else { self.begin(key) }
     }
 
-    /// The ticket to open a connection, unless one is open or being opened.
+    /// Returns a ticket to open a connection, unless one is open or being opened.
     pub(super) fn begin(&self, key: &str) -> Option<Ticket> {
         let mut state = self.0.lock();
         if state.slots.contains_key(key) || state.slots.len() >= MOST {
@@ -118,7 +118,7 @@ impl Ahead {
         Some(Ticket { ahead: self.clone(), key: key.to_owned(), _ended: sender })
     }
 
-    /// The connection put aside for `key`; waits for one that is being opened.
+    /// Takes the connection stored for `key`; waits for one that is being opened.
     pub(super) async fn take<C: Any>(&self, key: &str) -> Option<C> {
         let mut ended = match self.0.lock().slots.get_mut(key) {
             Some(Slot::Opening { ended, claimed }) if !*claimed => {
@@ -129,7 +129,7 @@ impl Ahead {
             Some(Slot::Ready { .. }) => None,
         };
         if let Some(ended) = &mut ended {
-            // Nothing is ever sent: it ends with the ticket.
+            // Nothing is ever sent; the channel closes with the ticket.
             let _ = ended.changed().await;
         }
         let mut state = self.0.lock();
@@ -147,7 +147,7 @@ impl Ahead {
 }
 
 impl Ticket {
-    /// Puts the connection aside, for a while.
+    /// Stores the connection, for a limited time.
     pub(super) fn keep<C: Any + Send>(self, connection: C) {
         let since = now();
         let (ahead, key) = (self.ahead.clone(), self.key.clone());
@@ -173,23 +173,23 @@ impl Drop for Ticket {
     }
 }
 
-/// What a request is sent for, as far as its connection is concerned.
+/// What a request wants of its connection.
 pub(super) enum Purpose {
-    /// Only to open a connection and put it aside. Taken out by the connector.
+    /// Only to open a connection and store it. The connector takes the ticket.
     Keep(Mutex<Option<Ticket>>),
-    /// To be answered; by a connection put aside under this key, if there is one. Tells whether it
-    /// was.
+    /// To be answered, over a connection stored under this key if there is one. The flag reports
+    /// whether it was used.
     Use(String, Arc<AtomicBool>),
 }
 
 tokio::task_local! {
-    /// Set around the sending of a request; read where its connection is opened, in the same task.
+    /// Set while a request is sent; read where its connection is opened, in the same task.
     pub(super) static PURPOSE: Purpose;
 }
 
 type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Puts [`Ahead`] before a connector.
+/// Puts [`Ahead`] in front of a connector.
 #[derive(Debug, Clone)]
 pub(super) struct AheadLayer(pub(super) Ahead);
 
@@ -201,19 +201,19 @@ impl<S> Layer<S> for AheadLayer {
     }
 }
 
-/// A connector that uses what was put aside, and puts aside what was asked for.
+/// A connector that uses stored connections, and stores those dialled ahead.
 #[derive(Debug, Clone)]
 pub(super) struct AheadConnector<S> {
     ahead: Ahead,
     connector: S,
 }
 
-/// What a call is for.
+/// What a call has to do.
 enum Call {
     Keep(Ticket),
     Use(String, Arc<AtomicBool>),
     Plain,
-    /// The connection of a [`Purpose::Keep`] was opened already.
+    /// The connection of a [`Purpose::Keep`] has already been opened.
     Again,
 }
 
@@ -236,7 +236,7 @@ where
             Purpose::Keep(ticket) => ticket.lock().take().map_or(Call::Again, Call::Keep),
             Purpose::Use(key, taken) => Call::Use(key.clone(), Arc::clone(taken)),
         });
-        // Not polled before it is needed: until then it opens nothing.
+        // It opens nothing until it is polled.
         let connecting = self.connector.call(target);
         let ahead = self.ahead.clone();
         Box::pin(async move {
@@ -273,7 +273,7 @@ mod tests {
         assert!(ahead.begin("a").is_none(), "it is being opened");
         let waiting = ahead.take::<u8>("a");
         let (taken, second) = tokio::join!(waiting, async {
-            // Whoever comes second opens its own.
+            // A second caller opens its own.
             let second = ahead.take::<u8>("a").await;
             ticket.keep(7_u8);
             second
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_fails_is_not_waited_for() {
+    async fn a_failed_connection_is_not_waited_for() {
         let ahead = Ahead::default();
         let ticket = ahead.begin("a").unwrap();
         let (taken, ()) = tokio::join!(ahead.take::<u8>("a"), async { drop(ticket) });
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_nobody_takes_is_closed() {
+    async fn an_unused_connection_is_closed() {
         let ahead = Ahead::default();
         let kept = Arc::new(());
         ahead.begin("a").unwrap().keep(Arc::clone(&kept));

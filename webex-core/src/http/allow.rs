@@ -1,8 +1,8 @@
-//! Which addresses a request may go to, and which of them may receive the bearer token.
+//! Which addresses requests may go to, and which may receive the bearer token.
 //!
 //! Servers name addresses: in the catalog, in redirects, in answers about devices and servers. None
-//! of them is used unless this list allows it, and only the list makes the [`AllowedUrl`] without
-//! which nothing is written to the network (ADR 0007).
+//! is used unless this list allows it. Only the list creates an [`AllowedUrl`], without which
+//! nothing is written to the network (ADR 0007).
 //!
 //! | Cloud | Allowed | A catalog may add |
 //! |---|---|---|
@@ -38,8 +38,8 @@ const WEBEX_DOMAINS: [&str; 8] = [
 /// The port of `https` and `wss`.
 const TLS_PORT: u16 = 443;
 
-/// An address that may be asked. Only [`AllowList`] makes one, and everything that opens a
-/// connection or writes to one wants one.
+/// An address that requests may go to. Only [`AllowList`] creates one, and everything that opens a
+/// connection or writes to one requires it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AllowedUrl {
     url: Url,
@@ -52,7 +52,7 @@ impl AllowedUrl {
         &self.url
     }
 
-    /// Whether the user's token may go there.
+    /// Whether the user's token may be sent there.
     pub(crate) fn may_have_token(&self) -> bool {
         self.bearer
     }
@@ -64,15 +64,15 @@ pub(crate) struct AllowList {
     domains: WebexDomains,
     /// Configured origins: these alone may be plain HTTP.
     trusted: HashSet<Origin>,
-    /// A configured origin that is asked without a token.
+    /// A configured origin that never gets a token.
     anonymous: Origin,
     policy: Arc<dyn HostPolicy>,
-    /// Domains and origins as a text.
+    /// Domains and origins as text.
     cloud: Box<str>,
 }
 
 impl AllowList {
-    /// The list of this cloud; `policy` knows the catalog.
+    /// The list of this cloud; `policy` is backed by the catalog.
     pub(crate) fn new(endpoints: &Endpoints, policy: Arc<dyn HostPolicy>) -> Self {
         let trusted: HashSet<_> = endpoints.trusted_origins().collect();
         let mut cloud: Vec<_> = trusted.iter().map(Origin::ascii_serialization).collect();
@@ -87,17 +87,17 @@ impl AllowList {
         }
     }
 
-    /// A text that is the same for lists that allow the same, but for what their catalogs add.
+    /// A text that is equal for lists that allow the same, apart from what their catalogs add.
     pub(crate) fn cloud(&self) -> &str {
         &self.cloud
     }
 
-    /// What the catalog knows of hosts.
+    /// The host policy of the catalog.
     pub(crate) fn policy(&self) -> &Arc<dyn HostPolicy> {
         &self.policy
     }
 
-    /// The address, if it may be asked.
+    /// Returns the address, if requests may go there.
     ///
     /// # Errors
     /// [`HttpError::NotAllowed`], which names it.
@@ -109,11 +109,11 @@ impl AllowList {
         Err(HttpError::NotAllowed { address: address(url) })
     }
 
-    /// An address that the application itself named, and that is not asked about: it never gets the
-    /// token.
+    /// Returns an address that the application itself named, without checking the list. It never
+    /// gets the token.
     ///
     /// # Errors
-    /// [`HttpError::NotAllowed`] when it is none for HTTP.
+    /// [`HttpError::NotAllowed`] when it is not an HTTP address.
     pub(crate) fn unlisted(url: &Url) -> Result<AllowedUrl, HttpError> {
         if is_plain(url) && matches!(url.scheme(), "http" | "https") {
             return Ok(AllowedUrl { url: url.clone(), bearer: false });
@@ -155,7 +155,7 @@ impl AllowList {
     }
 }
 
-/// Whether a URL has a host and nothing that a request would turn into credentials.
+/// Whether a URL has a host and no user name or password.
 fn is_plain(url: &Url) -> bool {
     url.has_host() && url.username().is_empty() && url.password().is_none()
 }
@@ -173,7 +173,7 @@ pub(crate) fn origin_of(url: &Url) -> Origin {
     }
 }
 
-/// How an error names an address: scheme, host and port, never path and query.
+/// An address as errors show it: scheme, host and port, never path and query.
 fn address(url: &Url) -> String {
     struct Address<'a>(&'a Url);
 
@@ -190,7 +190,7 @@ fn address(url: &Url) -> String {
     Address(url).to_string()
 }
 
-/// `host` is `domain` or below it. `Url` has lower-cased both.
+/// Whether `host` is `domain` or below it. `Url` has lower-cased both.
 fn is_within(host: &str, domain: &str) -> bool {
     host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
 }
@@ -223,7 +223,7 @@ mod tests {
         }
         fn observe(&self, _: &Url, _: Option<&HttpError>) {}
         fn mark_failed(&self, _: &Url) {}
-        fn forgive(&self) {}
+        fn forget_failures(&self) {}
     }
 
     fn list(endpoints: &Endpoints, ports: &[(&'static str, u16)]) -> AllowList {
@@ -340,7 +340,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_allowed_is_named_without_path_and_query() {
+    fn a_refused_address_is_named_without_path_and_query() {
         let list = list(&Endpoints::production(), &[]);
         let refused = list.check(&url("https://u:hidden@evil.example:8443/p?token=hidden"));
         let text = refused.unwrap_err().to_string();

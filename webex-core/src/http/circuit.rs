@@ -1,9 +1,9 @@
 //! The pause after a 429 of an identity service.
 //!
-//! Sign-in is what everything hangs on, and its servers answer too many requests by refusing more
-//! of them for longer. So after a 429 nothing is sent to the same API of that host until the time
-//! that it asked for is over; whoever wants to is told at once how long that is. (The reference
-//! client means to do this, but reads the wrong headers and no longer knows its hosts.)
+//! Everything depends on sign-in, and its servers answer too many requests by refusing more
+//! requests for longer. After a 429 nothing is sent to the same API of that host until the time
+//! that it asked for is over; callers get an error with the remaining time at once. (The reference
+//! client intends to do this, but reads the wrong headers and no longer knows its hosts.)
 
 use std::{
     collections::HashMap,
@@ -17,13 +17,13 @@ use webex_auth::timer::now;
 use super::timings::{IDENTITY_PAUSE, IDENTITY_PAUSE_MAX};
 use crate::error::HttpError;
 
-/// APIs remembered at most; there are a handful.
+/// Limit of remembered APIs; there are a handful.
 const MOST: usize = 64;
 
 /// Host and first path segment.
 type Api = (String, String);
 
-/// Which APIs are not to be asked now, and until when.
+/// The paused APIs, and until when they are paused.
 #[derive(Debug, Default)]
 pub(super) struct Circuit(Mutex<HashMap<Api, Instant>>);
 
@@ -44,7 +44,7 @@ impl Circuit {
         }
     }
 
-    /// A 429 came. Does nothing for services that are not the identity's.
+    /// Records a 429. Does nothing for services other than identity.
     pub(super) fn open(&self, url: &Url, retry_after: Option<Duration>) {
         if !is_identity(url) {
             return;
@@ -57,8 +57,8 @@ impl Circuit {
     }
 }
 
-/// Whether the host is one of Common Identity: `idbroker.webex.com`, `idbrokerbts.webex.com`,
-/// `identity.webex.com` and their like.
+/// Whether the host belongs to Common Identity: `idbroker.webex.com`, `idbrokerbts.webex.com`,
+/// `identity.webex.com` and the like.
 pub(super) fn is_identity(url: &Url) -> bool {
     let name = url.domain().and_then(|domain| domain.split('.').next()).unwrap_or_default();
     name.starts_with("idbroker") || name.starts_with("identity")
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_api_is_left_alone_for_as_long_as_it_asked() {
+    async fn an_api_is_paused_for_as_long_as_it_asked() {
         let circuit = Circuit::default();
         let token = url("https://idbroker.webex.com/idb/oauth2/v1/access_token");
         for (asked, pause) in [(Some(5), 5), (None, 60), (Some(0), 60), (Some(4_000), 3_600)] {

@@ -1,4 +1,4 @@
-//! The client of one user: what a request goes through.
+//! The HTTP client of one user: the steps of a request.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ const DEVICE_URL: HeaderName = HeaderName::from_static("cisco-device-url");
 const NO_HTTP_REDIRECT: HeaderName = HeaderName::from_static("cisco-no-http-redirect");
 const TRACKING_ID: HeaderName = HeaderName::from_static("trackingid");
 
-/// What this program calls itself: `webex-native/{version} ({os})`.
+/// The name of this program: `webex-native/{version} ({os})`.
 const PRODUCT: &str = concat!("webex-native/", env!("CARGO_PKG_VERSION"));
 
 /// The HTTP client of one user. Clones share everything.
@@ -50,7 +50,7 @@ struct Inner {
     device_url: RwLock<Option<HeaderValue>>,
     circuit: Circuit,
     remembered: Arc<StartHosts>,
-    /// Counts the embargoes met so far.
+    /// Counts the embargoes so far.
     embargoes: watch::Sender<u64>,
 }
 
@@ -88,7 +88,7 @@ impl Http {
         request.url = url.clone();
         let after = request.timeout;
         let deadline = Instant::now() + after;
-        // Boxed: it is some kilobytes, and whoever waits for it may be one of thousands.
+        // Boxed: the future takes kilobytes, and thousands of callers may wait for one.
         let outcome = timeout_at(deadline, Box::pin(self.exchange(request, deadline)));
         let outcome = outcome.await.unwrap_or_else(|_| {
             let host = url.host_str().unwrap_or_default().to_owned();
@@ -98,13 +98,13 @@ impl Http {
         outcome
     }
 
-    /// Whether an address belongs to the user's cloud: may be asked, and may receive the token. What
-    /// does not is never asked, so that an address that came in an answer can be left out at once.
+    /// Whether an address belongs to the user's cloud: requests may go there, with the token. Other
+    /// addresses are never contacted, so a caller can drop an address of an answer at once.
     pub fn allows(&self, url: &Url) -> bool {
         self.0.allow.allows(url)
     }
 
-    /// The same, with the error that a request there would end with.
+    /// As [`allows`](Self::allows), with the error that a request to this address would get.
     ///
     /// # Errors
     /// [`HttpError::NotAllowed`], which names the address.
@@ -112,7 +112,7 @@ impl Http {
         self.0.allow.check(url).map(drop)
     }
 
-    /// The start of this user's client: dials what the last start used. Does so once.
+    /// Dials the hosts that the last start used. Only the first call has an effect.
     pub(crate) fn begin(&self) {
         if !self.0.remembered.begin() {
             return;
@@ -125,15 +125,15 @@ impl Http {
         });
     }
 
-    /// Opens a connection to a host that will be asked soon, unless there is one. Only over TLS, and
-    /// only where the token may go; failures are silent.
+    /// Opens a connection to a host that will be needed soon, unless there is one. Only over TLS,
+    /// and only where the token may go; failures are not reported.
     pub(crate) fn dial_ahead(&self, url: &Url) {
         if let Some(target) = self.may_dial(url) {
             self.0.transport.dial_ahead(&target);
         }
     }
 
-    /// A host has answered: the next start dials it first.
+    /// Records that a host has answered, so that the next start dials it first.
     pub(crate) fn note_host(&self, url: &Url) {
         if self.may_dial(url).is_some() && self.0.remembered.note(url) {
             let remembered = Arc::clone(&self.0.remembered);
@@ -147,7 +147,7 @@ impl Http {
         (secured && target.may_have_token()).then_some(target)
     }
 
-    /// The tokens of the user, for what authorizes itself otherwise (the Mercury socket).
+    /// The tokens of the user, for what authorizes itself (the Mercury socket).
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.0.tokens
     }
@@ -164,29 +164,29 @@ impl Http {
         &self.0.allow
     }
 
-    /// What the catalog knows of hosts.
+    /// The host policy of the catalog.
     pub(crate) fn hosts(&self) -> &Arc<dyn HostPolicy> {
         self.0.allow.policy()
     }
 
-    /// Sets the WDM device that further requests name as theirs.
+    /// Sets the WDM device that later requests name.
     pub(crate) fn set_device_url(&self, url: Option<&Url>) {
         *self.0.device_url.write() = url.and_then(|url| HeaderValue::from_str(url.as_str()).ok());
     }
 
-    /// Changes with each embargo (451): who holds something for the user in the cloud gives it up,
-    /// without asking the service any more.
+    /// A receiver that changes with each embargo (451). Holders of something in the cloud then give
+    /// it up, without asking the service.
     pub(crate) fn embargoes(&self) -> watch::Receiver<u64> {
         self.0.embargoes.subscribe()
     }
 
-    /// A service has answered 451, "unavailable for legal reasons", to the user's token: the user
-    /// is signed out, and told to whoever watches [`embargoes`](Self::embargoes).
+    /// Handles a 451, "unavailable for legal reasons", in answer to the user's token: signs the
+    /// user out and notifies the receivers of [`embargoes`](Self::embargoes).
     pub(crate) fn embargo(&self, host: &str) {
         warn!(host, "the service is not available here for legal reasons: signing out");
         self.0.embargoes.send_modify(|count| *count += 1);
         self.set_device_url(None);
-        // Not waited for: revoking asks a server, and the caller is to hear of the embargo now.
+        // Runs in the background: revoking needs a request, and the caller needs the embargo now.
         let tokens = self.0.tokens.clone();
         tokio::spawn(async move {
             if let Err(error) = tokens.sign_out().await {
@@ -195,13 +195,13 @@ impl Http {
         });
     }
 
-    /// One request with its replay and its redirects.
+    /// Sends a request with its replay and its redirects.
     async fn exchange(
         &self,
         mut request: Request,
         deadline: Instant,
     ) -> Result<Response, HttpError> {
-        // The same id for replay and redirects: they are one request to whoever reads the logs.
+        // Replay and redirects have the same id: in the logs they are one request.
         let tracking_id = self.0.tracking.next();
         let mut replayed = false;
         let mut redirects = Redirects::default();
@@ -242,7 +242,7 @@ impl Http {
         }
     }
 
-    /// The token to send: none where the request wants none or has its own authorization, or where
+    /// The token to send: none when the request needs none or has its own authorization, or when
     /// the host may not have it.
     async fn token_for(
         &self,
@@ -256,7 +256,7 @@ impl Http {
         Ok(Some(self.0.tokens.token().await?))
     }
 
-    /// Sends once, within what the request allows an attempt and what is left of the whole.
+    /// Sends once, within the time limit of an attempt and what is left of the request's.
     async fn attempt(
         &self,
         request: &Request,
@@ -268,7 +268,7 @@ impl Http {
         let host = request.url.host_str().unwrap_or_default();
         let started = Instant::now();
         let left = deadline.saturating_duration_since(started);
-        // What is told is the limit that was set, not what happened to be left of it.
+        // The error has the limit that was set, not the time that happened to be left.
         let (limit, after) = if request.attempt_timeout < left {
             (request.attempt_timeout, request.attempt_timeout)
         } else {
@@ -339,7 +339,7 @@ impl Http {
         let mut headers = HeaderMap::with_capacity(8 + request.headers.len());
         headers.insert(TRACKING_ID, tracking_id.clone());
         headers.insert(USER_AGENT, self.0.user_agent.clone());
-        // The identity services know neither.
+        // The identity services use neither.
         let identity = circuit::is_identity(&request.url);
         if !identity {
             headers.insert(SPARK_USER_AGENT, self.0.user_agent.clone());
@@ -353,7 +353,7 @@ impl Http {
             if let (false, Some(device)) = (identity, &*self.0.device_url.read()) {
                 headers.insert(DEVICE_URL, device.clone());
             }
-            // AccessToken::parse admits visible ASCII only, which every header value may hold.
+            // `AccessToken::parse` accepts only visible ASCII, which is valid in a header.
             if let Ok(mut value) = HeaderValue::from_str(token.authorization()) {
                 value.set_sensitive(true);
                 headers.insert(AUTHORIZATION, value);

@@ -1,9 +1,9 @@
-//! A connection to a host, for what is no HTTP request: the socket.
+//! A connection to a host for what is not an HTTP request: the socket.
 //!
-//! The same way out as the HTTP client takes: the same proxies, the same trust, the same time
+//! It takes the same route as the HTTP client: the same proxies, the same trust, the same time
 //! limit. All addresses of a host are tried, those of the other IP version after a short head start
-//! (RFC 8305). Through a proxy the connection is a tunnel made with `CONNECT`, TLS with the service
-//! inside it.
+//! (RFC 8305). Through a proxy the connection is a tunnel made with `CONNECT`, with TLS to the
+//! service inside it.
 
 use std::{
     error::Error,
@@ -37,10 +37,10 @@ use super::{
 };
 use crate::error::HttpError;
 
-/// The most a proxy may say before the tunnel; theirs are a few hundred bytes.
+/// Limit of a proxy's answer to `CONNECT`, in bytes; a few hundred are usual.
 const LARGEST_ANSWER: usize = 8 * 1024;
 
-/// Header lines of that answer.
+/// Limit of header lines in that answer.
 const MOST_HEADERS: usize = 64;
 
 /// Opens connections. Clones share their settings.
@@ -54,7 +54,7 @@ pub(crate) struct Dialler {
 }
 
 impl Dialler {
-    /// `limit` is for all of a connection: names, addresses, tunnel and TLS.
+    /// `limit` covers a whole connection: name lookup, addresses, tunnel and TLS.
     pub(super) fn new(
         tls: Arc<ClientConfig>,
         proxies: Arc<Proxies>,
@@ -63,20 +63,20 @@ impl Dialler {
     ) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
-        // Frames are small, and each is waited for.
+        // Frames are small, and each one is awaited.
         tcp.set_nodelay(true);
-        // Shared out among the addresses, so that a dead one leaves time for the others.
+        // Divided among the addresses, so that a dead one leaves time for the others.
         tcp.set_connect_timeout(Some(limit));
         Self { tcp, tls, proxies, ahead, limit }
     }
 
-    /// A connection to the host of `target`, with TLS where its scheme says so: one that was dialled
-    /// ahead, or a new one.
+    /// Returns a connection to the host of `target`, with TLS if its scheme says so: one that was
+    /// dialled ahead, or a new one.
     ///
     /// # Errors
-    /// [`HttpError`] that names the proxy when that is the one at fault, else the host; and whether
-    /// anybody answered.
-    pub(crate) async fn dial(&self, target: &AllowedUrl) -> Result<Stream, Undialled> {
+    /// [`HttpError`], which names the proxy if it is at fault, otherwise the host; and whether any
+    /// host answered.
+    pub(crate) async fn dial(&self, target: &AllowedUrl) -> Result<Stream, DialError> {
         let url = target.url();
         if !self.ahead.is_empty()
             && let Some(mut stream) = self.ahead.take::<Stream>(origin(url)).await
@@ -87,8 +87,8 @@ impl Dialler {
         self.open(url).await
     }
 
-    /// Opens a connection for the [`dial`](Self::dial) that will come, unless there is one. What
-    /// fails then fails again, and is told there.
+    /// Opens a connection for a later [`dial`](Self::dial), unless there is one. A failure is not
+    /// reported; the later call fails again.
     pub(super) fn dial_ahead(&self, target: &AllowedUrl) {
         let Some(ticket) = self.ahead.begin(origin(target.url())) else { return };
         let (dialler, url) = (self.clone(), target.url().clone());
@@ -100,12 +100,12 @@ impl Dialler {
         });
     }
 
-    async fn open(&self, url: &Url) -> Result<Stream, Undialled> {
-        let target = Target::of(url).map_err(Undialled::answered)?;
+    async fn open(&self, url: &Url) -> Result<Stream, DialError> {
+        let target = Target::of(url).map_err(DialError::answered)?;
         let connecting = async {
             let stream = match self.proxies.for_url(url) {
                 Some(proxy) => self.tunnel(proxy, &target).await?,
-                None => self.tcp(&target).await.map_err(|error| Undialled {
+                None => self.tcp(&target).await.map_err(|error| DialError {
                     answered: was_refused(&*error),
                     error: target.unreachable(&*error),
                 })?,
@@ -113,26 +113,26 @@ impl Dialler {
             match url.scheme() {
                 "https" | "wss" => {
                     let stream = self.tls(&target.host, stream).await;
-                    stream.map_err(|error| Undialled::answered(target.unreachable(&error)))
+                    stream.map_err(|error| DialError::answered(target.unreachable(&error)))
                 }
                 _ => Ok(stream),
             }
         };
-        // Boxed: a TLS handshake is large, and the future of an idle client should not be.
+        // Boxed: a TLS handshake is large, and the future of an idle client should be small.
         let outcome = timeout(self.limit, Box::pin(connecting)).await;
-        outcome.unwrap_or_else(|_| Err(Undialled { error: self.too_slow(url), answered: false }))
+        outcome.unwrap_or_else(|_| Err(DialError { error: self.too_slow(url), answered: false }))
     }
 
-    /// Who issued the certificate of the host of `url`, by its certificate; see
+    /// The issuer of the certificate of the host of `url`; see
     /// [`Transport::certificate_issuer`](super::Transport::certificate_issuer).
-    pub(super) async fn issuer(&self, url: &Url) -> Result<Option<ServerText>, Undialled> {
+    pub(super) async fn issuer(&self, url: &Url) -> Result<Option<ServerText>, DialError> {
         let Stream::Tls(stream) = self.open(url).await? else { return Ok(None) };
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         Ok(shown.first().and_then(|certificate| tls::issuer(certificate)))
     }
 
-    /// What is wrong with the way to `url`, when it is the proxy: asked for a tunnel once more,
-    /// because the HTTP library does not tell what it answered.
+    /// The proxy's error on the way to `url`, if there is one. Requests a tunnel once more, because
+    /// the HTTP library does not report the proxy's answer.
     pub(super) async fn proxy_failure(&self, url: &Url) -> Option<HttpError> {
         let proxy = self.proxies.for_url(url)?;
         let target = Target::of(url).ok()?;
@@ -143,7 +143,7 @@ impl Dialler {
         }
     }
 
-    /// The error for a connection that took too long.
+    /// The error of a connection that took too long.
     pub(super) fn too_slow(&self, url: &Url) -> HttpError {
         let reason = format!("no connection within {} s", self.limit.as_secs_f32());
         if let Some(proxy) = self.proxies.for_url(url) {
@@ -152,7 +152,7 @@ impl Dialler {
         HttpError::Network { host: url.host_str().unwrap_or_default().to_owned(), reason }
     }
 
-    /// The error of a proxy that stands before `url` and asks for credentials.
+    /// The error of a proxy for `url` that requires credentials.
     pub(super) fn unauthenticated(&self, url: &Url) -> Option<HttpError> {
         let proxy = self.proxies.for_url(url)?.name();
         Some(HttpError::ProxyAuthentication { proxy })
@@ -169,10 +169,10 @@ impl Dialler {
         Ok(Stream::Tls(Box::new(tls)))
     }
 
-    async fn tunnel(&self, proxy: &Proxy, target: &Target) -> Result<Stream, Undialled> {
+    async fn tunnel(&self, proxy: &Proxy, target: &Target) -> Result<Stream, DialError> {
         let failed = |reason| HttpError::Proxy { proxy: proxy.name(), reason };
-        let at = Target::of(proxy.url()).map_err(Undialled::answered)?;
-        let mut stream = self.tcp(&at).await.map_err(|error| Undialled {
+        let at = Target::of(proxy.url()).map_err(DialError::answered)?;
+        let mut stream = self.tcp(&at).await.map_err(|error| DialError {
             answered: was_refused(&*error),
             error: failed(innermost(&*error)),
         })?;
@@ -184,10 +184,10 @@ impl Dialler {
             Ok::<_, io::Error>((stream, status))
         };
         let asked = asking.await.map_err(|error| failed(innermost(&error)));
-        let (stream, status) = asked.map_err(Undialled::answered)?;
-        Err(Undialled::answered(match status {
+        let (stream, status) = asked.map_err(DialError::answered)?;
+        Err(DialError::answered(match status {
             200..=299 => return Ok(stream),
-            // 407 by the standard; some proxies answer 401 to credentials that they do not know.
+            // 407 is the standard; some proxies answer unknown credentials with 401.
             401 | 407 => HttpError::ProxyAuthentication { proxy: proxy.name() },
             _ => failed(format!("it answered {status} when asked to reach {}", target.authority)),
         }))
@@ -196,20 +196,20 @@ impl Dialler {
 
 /// Why there is no connection.
 #[derive(Debug)]
-pub(crate) struct Undialled {
+pub(crate) struct DialError {
     pub(crate) error: HttpError,
-    /// Somebody refused it, or broke it off. Otherwise there is no way to anybody: no route, no
-    /// name, no answer in time.
+    /// Whether a host refused the connection or broke it off. Otherwise no host was reached: no
+    /// route, no name, no answer in time.
     pub(crate) answered: bool,
 }
 
-impl Undialled {
+impl DialError {
     fn answered(error: HttpError) -> Self {
         Self { error, answered: true }
     }
 }
 
-/// Whether a host answered that it does not want the connection.
+/// Whether a host refused the connection.
 fn was_refused(error: &(dyn Error + 'static)) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     let mut cause = Some(error);
@@ -222,7 +222,7 @@ fn was_refused(error: &(dyn Error + 'static)) -> bool {
     false
 }
 
-/// Asks a proxy for a tunnel, and gives the status that it answers with.
+/// Requests a tunnel from a proxy, and returns the status of its answer.
 async fn connect(
     stream: &mut Stream,
     authority: &str,
@@ -246,7 +246,7 @@ async fn connect(
         let mut response = httparse::Response::new(&mut headers);
         let parsed = response.parse(&answer);
         match (parsed.map_err(|error| io::Error::other(error.to_string()))?, response.code) {
-            // Nothing of the tunnel can follow yet: on all that is spoken here the client begins.
+            // No tunnel data can follow yet: in every protocol used here the client speaks first.
             (httparse::Status::Complete(_), Some(status)) => return Ok(status),
             _ if answer.len() > LARGEST_ANSWER => return Err(io::Error::other("it says too much")),
             _ => {}
@@ -254,11 +254,11 @@ async fn connect(
     }
 }
 
-/// Whom to connect to.
+/// The host to connect to.
 struct Target {
     /// For TLS: an IPv6 address without brackets.
     host: String,
-    /// With the port, always.
+    /// Always with the port.
     authority: String,
 }
 
@@ -287,7 +287,7 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
-    /// Whether the other side has neither closed it nor sent anything: an idle connection.
+    /// Whether the connection is idle: the peer has neither closed it nor sent anything.
     fn is_open(&mut self) -> bool {
         let (mut byte, mut cx) = ([0], Context::from_waker(Waker::noop()));
         Pin::new(self).poll_read(&mut cx, &mut ReadBuf::new(&mut byte)).is_pending()
@@ -319,7 +319,7 @@ impl AsyncWrite for Stream {
         }
     }
 
-    /// TLS hands out several records at a time: they leave in one write.
+    /// TLS produces several records at a time, which leave in one write.
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

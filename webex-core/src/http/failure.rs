@@ -1,4 +1,4 @@
-//! What it means that there is no connection, or none any more.
+//! Classifies failures of a connection.
 
 use std::{error::Error, io};
 
@@ -10,7 +10,7 @@ use crate::error::HttpError;
 /// The error for a failed connection to `host`.
 pub(super) fn failure(host: &str, error: &(dyn Error + 'static)) -> HttpError {
     let host = host.to_owned();
-    // A certificate and the reason of an HTTP/2 server are among what an innermost cause quotes.
+    // The innermost cause may quote a certificate, or the text of an HTTP/2 server.
     let shown = |reason: &str| ServerText::new(reason).into();
     match kind(error) {
         Kind::Certificate(reason) => HttpError::Certificate { host, reason: shown(&reason) },
@@ -20,9 +20,9 @@ pub(super) fn failure(host: &str, error: &(dyn Error + 'static)) -> HttpError {
 }
 
 enum Kind {
-    /// The other side is not who it should be.
+    /// The peer's certificate is not trusted.
     Certificate(String),
-    /// This machine has no way to anybody.
+    /// This machine has no network.
     NoNetwork,
     Other,
 }
@@ -45,7 +45,7 @@ fn kind(error: &(dyn Error + 'static)) -> Kind {
         if no_way || is_unresolvable(system) {
             return Kind::NoNetwork;
         }
-        // What such an error wraps is not its source, but what has the source.
+        // The wrapped error is not the source itself, but has the source.
         cause = match system.get_ref() {
             Some(wrapped) => Some(wrapped),
             None => system.source(),
@@ -54,15 +54,15 @@ fn kind(error: &(dyn Error + 'static)) -> Kind {
     Kind::Other
 }
 
-/// Whether no name can be looked up at all, as without a network: what the resolver says then has no
-/// kind of its own. A name that does not exist is another answer.
+/// Whether no name can be looked up at all, as without a network: such errors of the resolver have
+/// no kind of their own. A name that does not exist gives a different error.
 fn is_unresolvable(error: &io::Error) -> bool {
     let text = error.to_string();
     ["Temporary failure in name resolution", "Try again"].iter().any(|known| text.ends_with(known))
 }
 
-/// The cause at the end of an error's chain: "Connection refused" rather than "error sending
-/// request". The layers in between would repeat the URL, whose query may hold secrets.
+/// The innermost cause of an error: "Connection refused" rather than "error sending request". The
+/// layers in between would repeat the URL, whose query may hold secrets.
 pub(super) fn innermost(error: &(dyn Error + 'static)) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {
@@ -79,13 +79,13 @@ mod tests {
     #[error("with https://host/?secret")]
     struct Outer(#[source] io::Error);
 
-    fn told(error: io::Error) -> (&'static str, String) {
+    fn classified(error: io::Error) -> (&'static str, String) {
         let error = failure("h", &Outer(error));
         (error.kind().name(), error.to_string())
     }
 
     #[test]
-    fn no_network_and_no_trust_are_not_any_failure() {
+    fn no_network_and_no_trust_have_their_own_errors() {
         let certificate = rustls::Error::InvalidCertificate(CertificateError::Expired);
         let lookup =
             |text: &str| io::Error::other(format!("failed to lookup address information: {text}"));
@@ -101,7 +101,7 @@ mod tests {
             (io::Error::other(certificate), "untrusted"),
         ] {
             let shown = format!("{error:?}");
-            let (told, text) = told(error);
+            let (told, text) = classified(error);
             assert_eq!(told, kind, "{shown}");
             assert!(!text.contains("secret"), "{text}");
         }

@@ -1,4 +1,4 @@
-//! Fuzz targets of what this folder keeps to itself; see [`crate::fuzzing`].
+//! Fuzz targets of private parts of this folder; see [`crate::fuzzing`].
 
 use std::sync::Arc;
 
@@ -30,7 +30,7 @@ impl HostPolicy for Listed {
     }
     fn observe(&self, _: &Url, _: Option<&HttpError>) {}
     fn mark_failed(&self, _: &Url) {}
-    fn forgive(&self) {}
+    fn forget_failures(&self) {}
 }
 
 /// An answer: two bytes of status, lines of headers, an empty line, the body.
@@ -68,7 +68,7 @@ pub fn http_answer(data: &[u8]) {
     }
 }
 
-/// An address: the allow list and a second reading of its rule agree on it.
+/// An address: the allow list and a second implementation of its rule agree.
 pub fn allow_list(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let Ok(url) = Url::parse(text) else { return };
@@ -82,8 +82,8 @@ pub fn allow_list(data: &[u8]) {
     }
 }
 
-/// The rule, from the text of the address: a TLS scheme, no user, a host of Webex that is of this
-/// cloud, and the port of TLS or the one that is listed.
+/// The rule, from the text of the address: a TLS scheme, no user, a Webex host of this cloud, and
+/// the TLS port or the listed one.
 fn may_have_token(url: &Url, government: bool) -> bool {
     let Some((scheme, rest)) = url.as_str().split_once("://") else { return false };
     if !["https", "wss"].contains(&scheme) {
@@ -122,7 +122,7 @@ fn may_have_token(url: &Url, government: bool) -> bool {
     is_webex && is_government == government
 }
 
-/// Three lines: a proxy, its exceptions, the address that is asked.
+/// Three lines: a proxy, its exceptions, the address of a request.
 pub fn proxy_rules(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let mut lines = text.splitn(3, '\n');

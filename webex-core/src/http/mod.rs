@@ -1,9 +1,9 @@
 //! The one way to send a request.
 //!
-//! Every request of the SDK goes through [`Http::send`]: it adds the tracking id and the headers
-//! that Webex services expect, the bearer token where the host may have it, follows redirects in
-//! headers and bodies, replays once after a 401 that a new token may cure, keeps its deadlines, and
-//! turns what went wrong into one [`HttpError`](crate::HttpError). Nothing else in the SDK calls the
+//! Every request of the SDK goes through [`Http::send`]. It adds the tracking id and the headers
+//! that Webex services expect, and the bearer token if the host may have it; follows redirects in
+//! headers and bodies; replays once after a 401 that a new token may fix; keeps its deadlines; and
+//! reports every failure as an [`HttpError`](crate::HttpError). Nothing else in the SDK calls the
 //! HTTP library.
 //!
 //! ```text
@@ -12,9 +12,9 @@
 //!                         └──────────────────── redirect ◄──────────────────────┘
 //! ```
 //!
-//! Nothing is written to an address that is not an [`AllowedUrl`], which only the allow list makes.
-//! What the catalog knows of hosts comes in through [`HostPolicy`], so that this folder needs no
-//! catalog.
+//! Nothing is written to an address that is not an [`AllowedUrl`], which only the allow list
+//! creates. The catalog's knowledge of hosts comes in through [`HostPolicy`], so that this folder
+//! does not depend on the catalog.
 
 mod ahead;
 mod allow;
@@ -39,7 +39,7 @@ mod transport;
 
 pub(crate) use self::{
     allow::{AllowList, AllowedUrl},
-    dial::{Stream, Undialled},
+    dial::{DialError, Stream},
     policy::HostPolicy,
     remembered::StartHosts,
 };

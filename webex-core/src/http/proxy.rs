@@ -1,8 +1,8 @@
-//! Which proxy, if any, stands between this process and a service.
+//! Which proxy, if any, a service is reached through.
 //!
-//! There is one rule, [`Proxies::for_url`], and both ways out ask it: the HTTP client through
-//! [`Proxies::for_http`], the socket through the dialler. It comes from the environment, as other
-//! programs read it, or from the application ([`Proxy`]), or there is none.
+//! There is one rule, [`Proxies::for_url`], for both kinds of connection: the HTTP client uses it
+//! through [`Proxies::for_http`], the socket through the dialler. It comes from the environment, as
+//! in other programs, or from the application ([`Proxy`]), or there is none.
 
 use std::{fmt, net::IpAddr, str::FromStr, sync::Arc};
 
@@ -14,10 +14,10 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use url::{Host, Url};
 
-/// An HTTP proxy: for everything, or for everything but some hosts.
+/// An HTTP proxy, for all hosts or all but some.
 ///
-/// Connections to services are tunnelled with `CONNECT`, HTTP and websocket alike; TLS is with the
-/// service, so that the proxy sees host names and no tokens.
+/// Connections to services are tunnelled with `CONNECT`, HTTP and websocket alike. TLS ends at the
+/// service, so that the proxy sees host names but no tokens.
 ///
 /// ```
 /// use webex_core::{Proxy, Transport};
@@ -37,11 +37,11 @@ pub struct Proxy {
     except: Exceptions,
 }
 
-/// A proxy that cannot be one.
+/// A proxy setting that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ProxyError {
-    /// The text is not a URL with a host. It is not shown, for it may hold a password.
+    /// The text is not a URL with a host. It is not shown, because it may hold a password.
     #[error("{0} is not the URL of a proxy, such as http://proxy.example:3128")]
     Url(&'static str),
     /// A proxy that does not speak HTTP.
@@ -50,16 +50,16 @@ pub enum ProxyError {
 }
 
 impl Proxy {
-    /// The proxy at `url`: `http://host:port` (or `host:port`), or `https://…` where the way to the
-    /// proxy itself is protected. The URL may hold user name and password.
+    /// The proxy at `url`: `http://host:port` (or `host:port`), or `https://…` if the connection to
+    /// the proxy itself uses TLS. The URL may hold user name and password.
     ///
     /// # Errors
-    /// [`ProxyError`] when that is no HTTP proxy.
+    /// [`ProxyError`] when it is not an HTTP proxy.
     pub fn new(url: &str) -> Result<Self, ProxyError> {
         Self::named("the given text", url)
     }
 
-    /// What to authenticate with, by Basic authentication; replaces what the URL had.
+    /// Sets user name and password of Basic authentication; replaces those of the URL.
     #[must_use]
     pub fn basic_auth(mut self, user: &str, password: &SecretString) -> Self {
         self.authorization = Some(basic(user, password.expose_secret()));
@@ -75,7 +75,7 @@ impl Proxy {
         self
     }
 
-    /// `source` says where the text is from.
+    /// `source` is where the text comes from.
     fn named(source: &'static str, text: &str) -> Result<Self, ProxyError> {
         let text = text.trim();
         let with_scheme =
@@ -103,14 +103,14 @@ impl Proxy {
         self.authorization.as_ref()
     }
 
-    /// `host:port`: how errors name it.
+    /// `host:port`, as errors name it.
     pub(super) fn name(&self) -> String {
         let port = self.url.port_or_known_default().unwrap_or_default();
         format!("{}:{port}", self.url.host_str().unwrap_or_default())
     }
 }
 
-/// Names the proxy, and tells whether there are credentials.
+/// Shows the proxy's name, and whether there are credentials.
 impl fmt::Debug for Proxy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Proxy")
@@ -129,7 +129,7 @@ fn basic(user: &str, password: &str) -> HeaderValue {
     value
 }
 
-/// Where the rule comes from.
+/// Where the proxy settings come from.
 #[derive(Debug, Clone, Default)]
 pub(super) enum ProxyChoice {
     #[default]
@@ -150,7 +150,7 @@ impl ProxyChoice {
     }
 }
 
-/// The rule: which proxy a URL is reached through.
+/// The rule that chooses the proxy of a URL.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Proxies {
     /// For `https` and `wss`.
@@ -162,8 +162,8 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// From `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, each also in lower case, which
-    /// wins. Empty ones count as absent.
+    /// Reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. The lower-case names win.
+    /// Empty ones count as absent.
     ///
     /// Loopback is always reached directly: a proxy elsewhere has a loopback of its own, and a
     /// sandbox on this machine has to work whatever the environment says.
@@ -173,7 +173,7 @@ impl Proxies {
         let value = |name: &str| {
             let present = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
             present(&name.to_lowercase()).or_else(|| {
-                // A web server sets HTTP_PROXY from a header of whoever asks it (httpoxy).
+                // In a CGI program, HTTP_PROXY comes from a request header of a stranger (httpoxy).
                 let by_stranger = name == "HTTP_PROXY" && variable("REQUEST_METHOD").is_some();
                 if by_stranger { None } else { present(name) }
             })
@@ -192,7 +192,7 @@ impl Proxies {
         Ok(Self { secured: proxy("HTTPS_PROXY")?, plain: proxy("HTTP_PROXY")?, loopback: false })
     }
 
-    /// The proxy to reach `url` through; `None`: directly.
+    /// The proxy for `url`; `None` means a direct connection.
     pub(super) fn for_url(&self, url: &Url) -> Option<&Proxy> {
         let proxy = match url.scheme() {
             "https" | "wss" => self.secured.as_ref()?,
@@ -205,7 +205,7 @@ impl Proxies {
         (!direct).then_some(proxy)
     }
 
-    /// The rule in the form that the HTTP client wants it.
+    /// The rule in the form that the HTTP client needs.
     pub(super) fn for_http(self: &Arc<Self>) -> Vec<reqwest::Proxy> {
         let rule = |scheme: &'static str, proxy: &Proxy| {
             let proxies = Arc::clone(self);
@@ -248,19 +248,21 @@ enum Hosts {
 }
 
 impl Exceptions {
-    /// What cannot be read matches no host, and is kept as a name that none has.
+    /// An unreadable entry becomes a name that no host has.
     fn parse(list: &str) -> Self {
         let entries = list.split([',', ' ']).map(str::trim).filter(|entry| !entry.is_empty());
         Self(entries.map(entry).collect())
     }
 
     fn contains(&self, host: &Host<&str>, port: u16) -> bool {
-        self.0.iter().any(|(hosts, only)| only.is_none_or(|only| only == port) && hosts.have(host))
+        self.0
+            .iter()
+            .any(|(hosts, only)| only.is_none_or(|only| only == port) && hosts.matches(host))
     }
 }
 
 impl Hosts {
-    fn have(&self, host: &Host<&str>) -> bool {
+    fn matches(&self, host: &Host<&str>) -> bool {
         match (self, host) {
             (Self::All, _) => true,
             (Self::Network(network), Host::Ipv4(ip)) => network.contains(&IpAddr::V4(*ip)),
@@ -275,7 +277,7 @@ impl Hosts {
 }
 
 fn entry(text: &str) -> (Hosts, Option<u16>) {
-    // `::1` ends like a port; whoever means one writes `[::1]:443`.
+    // `::1` looks as if it ended in a port; a port needs brackets, as in `[::1]:443`.
     let bare = IpNet::from_str(text).is_ok() || text.parse::<IpAddr>().is_ok();
     let (hosts, port) = match text.rsplit_once(':') {
         Some((hosts, port)) if !bare => match port.parse() {
@@ -312,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_which_proxy_for_what() {
+    fn the_environment_chooses_the_proxy() {
         let named = |name: &str| Some(name.to_owned());
         let all = rule(&[("ALL_PROXY", "all.example:1080")]).unwrap();
         for url in ["http://a.example", "https://a.example", "ws://a.example", "wss://a.example"] {
@@ -332,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_a_stranger_is_no_proxy() {
+    fn a_request_header_does_not_set_a_proxy() {
         let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil.example")];
         assert_eq!(through(&rule(&cgi).unwrap(), "http://a.example"), None);
     }
@@ -408,7 +410,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_proxy_is_refused_without_being_quoted() {
+    fn an_invalid_proxy_is_refused_without_being_quoted() {
         let refused = |text| Proxy::new(text).unwrap_err();
         assert_eq!(refused("http://"), ProxyError::Url("the given text"));
         assert!(!refused("http://u:hidden@[").to_string().contains("hidden"));

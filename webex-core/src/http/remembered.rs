@@ -1,8 +1,8 @@
-//! Which hosts the last start used: they are dialled ahead ([`ahead`](super::ahead)), as those of the
-//! wanted services are when the catalog arrives.
+//! The hosts that the last start used. They are dialled ahead ([`ahead`](super::ahead)), like those
+//! of the expected services when the catalog arrives.
 //!
-//! With a state store the origins that were used are kept (never paths, never anything about the
-//! user), and dialled at time zero of the next start.
+//! With a state store the origins in use are saved (never paths, never anything about the user),
+//! and dialled first thing at the next start.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -19,17 +19,17 @@ use super::{
 };
 use crate::saved::SavedState;
 
-/// Where the hosts are in the saved state.
+/// Key of the hosts in the saved state.
 const SAVED: &str = "hosts";
 
-/// Hosts kept at most: a start needs about eight.
+/// Limit of saved hosts; a start needs about eight.
 const MOST: usize = 16;
 
 /// The hosts that one user's start needs.
 #[derive(Debug)]
 pub(crate) struct StartHosts {
     saved: SavedState,
-    /// The cloud that they belong to.
+    /// The cloud they belong to.
     environment: String,
     begun: AtomicBool,
     known: Mutex<Known>,
@@ -39,7 +39,7 @@ pub(crate) struct StartHosts {
 struct Known {
     hosts: Vec<Host>,
     loaded: bool,
-    /// Whether there is something to save, and whether a task is at it.
+    /// Whether there is something to save, and whether a task is saving it.
     changed: bool,
     saving: bool,
 }
@@ -63,7 +63,7 @@ impl StartHosts {
         Self { saved, environment, begun: AtomicBool::new(false), known: Mutex::default() }
     }
 
-    /// Whether this is the first call, with anything to remember.
+    /// Whether this is the first call and there is a store.
     pub(super) fn begin(&self) -> bool {
         self.saved.is_kept() && !self.begun.swap(true, Ordering::AcqRel)
     }
@@ -83,7 +83,7 @@ impl StartHosts {
         known.hosts.iter().filter_map(|host| host.origin.parse().ok()).collect()
     }
 
-    /// A host has answered. True when the list is to be saved, by [`save`](Self::save).
+    /// Records that a host has answered. Returns true when [`save`](Self::save) should be called.
     #[must_use]
     pub(super) fn note(&self, url: &Url) -> bool {
         if !self.saved.is_kept() || !matches!(url.scheme(), "https" | "wss") {
@@ -100,7 +100,7 @@ impl StartHosts {
         !std::mem::replace(&mut known.saving, true)
     }
 
-    /// Saves the list, until there is nothing new in it.
+    /// Saves the list, until it stops changing.
     pub(super) async fn save(&self) {
         if !self.known.lock().loaded {
             self.remembered().await;
@@ -115,7 +115,7 @@ impl StartHosts {
 }
 
 impl Known {
-    /// Adds a host, or its later use; the one that was not used for longest makes room.
+    /// Adds a host, or updates its last use. The least recently used one is dropped when the list is full.
     fn add(&mut self, host: Host) {
         if let Some(known) = self.hosts.iter_mut().find(|known| known.origin == host.origin) {
             known.used = known.used.max(host.used);
@@ -130,7 +130,7 @@ impl Known {
         }
     }
 
-    /// What to save; `None` ends the saving.
+    /// The list to save; `None` when nothing has changed.
     fn take_changed(&mut self) -> Option<Vec<Host>> {
         self.saving = std::mem::take(&mut self.changed);
         self.saving.then(|| self.hosts.clone())
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_used_is_remembered_by_origin_and_cloud() {
+    async fn used_hosts_are_remembered_by_origin_and_cloud() {
         let store = store();
         let first = hosts(&store, "https://u2c.example/u2c");
         assert!(first.begin() && !first.begin());
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_old_is_forgotten_and_the_list_stays_short() {
+    async fn old_hosts_are_dropped_and_the_list_stays_short() {
         let store = store();
         let saved = SavedState::new(Arc::clone(&store), "ann");
         let host = |origin: &str, age: Duration| Host {

@@ -1,4 +1,4 @@
-//! What to send.
+//! A request to send.
 
 use std::{fmt, time::Duration};
 
@@ -13,7 +13,7 @@ use url::Url;
 
 use super::{
     allow::{AllowList, AllowedUrl},
-    body::Wanted,
+    body::BodyRead,
     limits::ANSWER_LIMIT,
     timings::{ATTEMPT_TIMEOUT, REQUEST_TIMEOUT},
 };
@@ -22,7 +22,7 @@ use crate::error::HttpError;
 /// Whether a request carries the user's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Auth {
-    /// Yes, where the host may have it.
+    /// Yes, if the host may have it.
     #[default]
     Bearer,
     /// No.
@@ -31,7 +31,7 @@ pub enum Auth {
 
 /// A request, to be given to [`Http::send`](super::Http::send).
 ///
-/// It goes to addresses of the user's cloud and nowhere else, wherever the address is from; see
+/// It goes only to addresses of the user's cloud, wherever the address comes from; see
 /// [`unlisted`](Self::unlisted).
 ///
 /// ```
@@ -50,13 +50,13 @@ pub struct Request {
     pub(super) url: Url,
     pub(super) auth: Auth,
     unlisted: bool,
-    /// Headers over the usual ones; `None` removes one.
+    /// Headers that override the usual ones; `None` removes one.
     pub(super) headers: Vec<(HeaderName, Option<HeaderValue>)>,
     pub(super) body: Option<Bytes>,
     pub(super) attempt_timeout: Duration,
     pub(super) timeout: Duration,
-    pub(super) wanted: Wanted,
-    /// What its body holds that no error may quote.
+    pub(super) wanted: BodyRead,
+    /// Secrets in its body, which no error may quote.
     secrets: Vec<SecretString>,
     /// Why it cannot be sent.
     invalid: Option<&'static str>,
@@ -74,7 +74,7 @@ impl Request {
             body: None,
             attempt_timeout: ATTEMPT_TIMEOUT,
             timeout: REQUEST_TIMEOUT,
-            wanted: Wanted::Whole(ANSWER_LIMIT),
+            wanted: BodyRead::Whole(ANSWER_LIMIT),
             secrets: Vec::new(),
             invalid: None,
         }
@@ -85,12 +85,12 @@ impl Request {
         Self::new(Method::GET, url)
     }
 
-    /// A `POST`, without a body until it is given one.
+    /// A `POST`, without a body unless one is set.
     pub fn post(url: Url) -> Self {
         Self::new(Method::POST, url)
     }
 
-    /// A `PUT`, without a body until it is given one.
+    /// A `PUT`, without a body unless one is set.
     pub fn put(url: Url) -> Self {
         Self::new(Method::PUT, url)
     }
@@ -100,8 +100,8 @@ impl Request {
         Self::new(Method::DELETE, url)
     }
 
-    /// Gives the request a JSON body. One that is no JSON, such as a map whose keys are no texts,
-    /// fails when the request is sent.
+    /// Sets a JSON body. A value that JSON cannot express, such as a map whose keys are not text,
+    /// makes the request fail when it is sent.
     #[must_use]
     pub fn json(mut self, body: &impl Serialize) -> Self {
         match serde_json::to_vec(body) {
@@ -111,8 +111,8 @@ impl Request {
         self
     }
 
-    /// Names a secret that the body holds. Servers quote what they refuse: it is taken out of what an
-    /// error says, as the token is.
+    /// Names a secret in the body. Servers quote what they refuse: the secret is removed from error
+    /// messages, as the token is.
     #[must_use]
     pub fn secret(mut self, secret: &SecretString) -> Self {
         self.secrets.push(secret.clone());
@@ -126,11 +126,11 @@ impl Request {
         self
     }
 
-    /// Sets a header, also one of the usual ones. A name or a value that no header may have fails
-    /// when the request is sent.
+    /// Sets a header, possibly one of the usual ones. An invalid name or value makes the request
+    /// fail when it is sent.
     ///
-    /// With an `authorization` of its own, the request neither carries the user's token nor renews
-    /// it, and is redirected to another origin without any.
+    /// With its own `authorization`, the request neither carries the user's token nor renews it. A
+    /// redirect to another origin drops that header.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         match (HeaderName::try_from(name), HeaderValue::from_str(value)) {
@@ -138,8 +138,8 @@ impl Request {
                 value.set_sensitive(is_secret(&name));
                 self.headers.push((name, Some(value)));
             }
-            (Err(_), _) => self.invalid = Some("a header has a name that none may have"),
-            (_, Err(_)) => self.invalid = Some("a header has a value that none may have"),
+            (Err(_), _) => self.invalid = Some("a header has an invalid name"),
+            (_, Err(_)) => self.invalid = Some("a header has an invalid value"),
         }
         self
     }
@@ -149,14 +149,14 @@ impl Request {
     pub fn without_header(mut self, name: &str) -> Self {
         match HeaderName::try_from(name) {
             Ok(name) => self.headers.push((name, None)),
-            Err(_) => self.invalid = Some("a header has a name that none may have"),
+            Err(_) => self.invalid = Some("a header has an invalid name"),
         }
         self
     }
 
-    /// Lets the request go to an address that is none of the user's cloud: never with the user's
-    /// token, and redirected within its origin alone. For an address that the application or the
-    /// person before it named; never for one that came in an answer.
+    /// Lets the request go to an address outside the user's cloud, without the user's token and
+    /// with redirects only within its origin. For an address that the application or its user
+    /// named; never for one from an answer.
     #[must_use]
     pub fn unlisted(mut self) -> Self {
         self.unlisted = true;
@@ -167,20 +167,20 @@ impl Request {
     /// How large the answer may be, in bytes. Default: [`ANSWER_LIMIT`].
     #[must_use]
     pub fn answer_limit(mut self, bytes: usize) -> Self {
-        self.wanted = Wanted::Whole(bytes);
+        self.wanted = BodyRead::Whole(bytes);
         self
     }
 
-    /// Reads no more of an answer than its status and headers, unless it is an error. For answers
-    /// that matter by their status.
+    /// Reads only status and headers of an answer, unless it is an error. For answers of which only
+    /// the status matters.
     #[must_use]
     pub fn ignore_body(mut self) -> Self {
-        self.wanted = Wanted::Nothing;
+        self.wanted = BodyRead::Nothing;
         self
     }
 
-    /// How long each attempt may take: a request is sent more than once when its token is renewed or
-    /// when it is redirected. Default: [`ATTEMPT_TIMEOUT`].
+    /// How long each attempt may take: a request is sent again when its token is renewed and when
+    /// it is redirected. Default: [`ATTEMPT_TIMEOUT`].
     #[must_use]
     pub fn attempt_timeout(mut self, limit: Duration) -> Self {
         self.attempt_timeout = limit;
@@ -194,24 +194,24 @@ impl Request {
         self
     }
 
-    /// Whether it can be sent at all.
+    /// Whether it is valid.
     pub(super) fn check(&self) -> Result<(), HttpError> {
         self.invalid.map_or(Ok(()), |reason| Err(HttpError::Request { reason }))
     }
 
-    /// The address, if the request may go there.
+    /// Returns the address, if the request may go there.
     pub(super) fn target(&self, allow: &AllowList) -> Result<AllowedUrl, HttpError> {
         if self.unlisted { AllowList::unlisted(&self.url) } else { allow.check(&self.url) }
     }
 
-    /// What a server may not quote: its own authorization and the named secrets.
+    /// What errors must not quote: its own authorization and the named secrets.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &str> + Clone {
         let values = self.headers.iter().filter(|(name, _)| is_secret(name));
         let values = values.filter_map(|(_, value)| value.as_ref()?.to_str().ok());
         values.map(credentials).chain(self.secrets.iter().map(ExposeSecret::expose_secret))
     }
 
-    /// Whether the answer may send the request there.
+    /// Whether a redirect to this address is followed.
     pub(super) fn may_follow(&self, target: &Url, allow: &AllowList) -> bool {
         if self.unlisted {
             return target.origin() == self.url.origin();
@@ -220,7 +220,7 @@ impl Request {
     }
 }
 
-/// Of `Bearer x` the second word.
+/// The second word of `Bearer x`.
 pub(super) fn credentials(authorization: &str) -> &str {
     authorization.split(' ').next_back().unwrap_or_default()
 }
@@ -238,7 +238,7 @@ impl fmt::Debug for Request {
     }
 }
 
-/// Whether a header's value is a secret, which is not to be shown by anything that prints headers.
+/// Whether a header's value is a secret, which must not be shown where headers are printed.
 fn is_secret(name: &HeaderName) -> bool {
     [AUTHORIZATION, PROXY_AUTHORIZATION, COOKIE].contains(name)
 }
@@ -262,7 +262,7 @@ mod tests {
             (request().header("", "x"), "name"),
             (request().header("x-name", "two\r\nlines"), "value"),
             (request().without_header("Ümlaut"), "name"),
-            // What comes later does not hide it.
+            // Later valid settings do not hide it.
             (request().header("x\n", "x").json(&1).header("x", "y"), "name"),
         ] {
             let error = request.check().unwrap_err();

@@ -1,4 +1,4 @@
-//! What comes back: an answer, or the advice to ask elsewhere.
+//! An answer, or a redirect.
 
 use std::{sync::Arc, time::Duration};
 
@@ -28,10 +28,10 @@ const MAX_HEADER_REDIRECTS: u32 = 10;
 /// Redirects by body followed for one request (the reference client's `maxLocusRedirects`).
 const MAX_BODY_REDIRECTS: u32 = 5;
 
-/// `errorCode` by which Locus sends a request elsewhere.
+/// `errorCode` of a redirect by Locus.
 const LOCUS_REDIRECT: i64 = 2_000_002;
 
-/// `code` by which the App API sends a request to the user's site.
+/// `code` of a redirect by the App API to the user's site.
 const SITE_REDIRECT: i64 = 404_100;
 
 /// A successful answer (below 400).
@@ -66,7 +66,7 @@ impl Response {
     /// The body as JSON, parsed straight into `T`.
     ///
     /// # Errors
-    /// [`HttpError::Body`] when it is not.
+    /// [`HttpError::Body`] when it is not a `T`.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, HttpError> {
         self.read(|body| serde_json::from_slice(body))
     }
@@ -78,7 +78,7 @@ impl Response {
     ) -> Result<T, HttpError> {
         parse(&self.body).map_err(|error| HttpError::Body {
             host: self.host(),
-            // Position and kind only: serde's text may quote the body.
+            // Only position and kind: serde's message may quote the body.
             reason: if is_page(&self.body) {
                 PAGE.to_owned()
             } else if is_too_many(&error) {
@@ -95,7 +95,7 @@ impl Response {
         retry_after(&self.headers)
     }
 
-    /// The answer, or the error that it is, without the `secrets` that it quotes.
+    /// Returns the answer, or its error with the `secrets` removed.
     pub(super) fn into_result<'a>(
         self,
         secrets: &(impl Iterator<Item = &'a str> + Clone),
@@ -112,14 +112,14 @@ impl Response {
         self.url.host_str().unwrap_or_default().to_owned()
     }
 
-    /// By header: `cisco-location`, or 307 and 308, which keep method and body. Others (301, 302,
-    /// 303) turn a request into another one: not followed.
+    /// A redirect by header: `cisco-location`, or 307 and 308, which keep method and body. Others
+    /// (301, 302, 303) change the request and are not followed.
     fn header_redirect(&self) -> Result<Option<Url>, &'static str> {
         let follow = matches!(self.status.as_u16(), 307 | 308);
         let location = match self.header(CISCO_LOCATION) {
             Some(location) if self.status.as_u16() < 400 => location,
             _ if follow => self.header(LOCATION.as_str()).unwrap_or_default(),
-            // The answer to a condition (`if-none-match`): what was known still holds.
+            // The answer to a condition (`if-none-match`): nothing has changed.
             _ if self.status == StatusCode::NOT_MODIFIED => return Ok(None),
             _ if self.status.is_redirection() => "",
             _ => return Ok(None),
@@ -130,7 +130,7 @@ impl Response {
         self.url.join(location).map(Some).map_err(|_| "the location is no URL")
     }
 
-    /// By the body of a 404: Locus names an address, the App API the host of the user's site.
+    /// A redirect by the body of a 404: Locus names an address, the App API the host of the user's site.
     fn body_redirect(&self) -> Result<Option<Url>, &'static str> {
         if self.status != StatusCode::NOT_FOUND {
             return Ok(None);
@@ -170,11 +170,11 @@ pub(super) struct Redirect {
 }
 
 impl Redirect {
-    /// Turns the request to its new target. The user's token is decided upon anew there; an
-    /// authorization of the request's own stays with the origin that it was meant for.
+    /// Applies the redirect to the request. Whether the token is sent is decided again for the new
+    /// address; the request's own authorization stays with its origin.
     ///
     /// # Errors
-    /// [`HttpError::Redirect`] when no request may go there: nothing of this one follows.
+    /// [`HttpError::Redirect`] when the address is not allowed.
     pub(super) fn apply(self, request: &mut Request, allow: &AllowList) -> Result<(), HttpError> {
         if !request.may_follow(&self.target, allow) {
             let host = request.url.host_str().unwrap_or_default().to_owned();
@@ -203,7 +203,7 @@ pub(super) struct Redirects {
 }
 
 impl Redirects {
-    /// Where the answer sends the request, if anywhere.
+    /// Returns the redirect of an answer, if there is one.
     pub(super) fn next(&mut self, response: &Response) -> Result<Option<Redirect>, HttpError> {
         let refused = |reason| HttpError::Redirect { host: response.host(), reason };
         let (target, by_body) = match response.header_redirect().map_err(refused)? {
@@ -227,7 +227,7 @@ impl Redirects {
             (_, "http") => return Err(refused("from https to an unprotected URL")),
             _ => return Err(refused("it is no address for HTTP")),
         }
-        // What is asked before joining a meeting is asked of the site without a token.
+        // Requests before joining a meeting go to the site without a token.
         let anonymous = by_body
             && response.url.path_segments().is_some_and(|mut path| path.any(|s| s == "preJoin"));
         Ok(Some(Redirect { target, anonymous }))

@@ -1,8 +1,9 @@
-//! Whom to trust: the operating system's roots, roots the application adds, or (for tests) anyone.
+//! Which servers to trust: by the operating system's roots, by roots that the application adds, or
+//! (for tests) all.
 //!
-//! Added roots are asked first, and the operating system's are loaded only when those do not
-//! settle it: reading the system's store costs 1–4 ms, more than the whole rest of a connection to
-//! a host whose root was given.
+//! Added roots are checked first. The operating system's are loaded only when those do not decide:
+//! reading the system's store takes 1–4 ms, more than the rest of a connection to a host whose root
+//! was added.
 
 use std::sync::Arc;
 
@@ -35,7 +36,7 @@ pub(crate) struct Trust {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum RootError {
-    /// The text is not PEM, or holds no certificate.
+    /// The text is not PEM, or has no certificate.
     #[error("the root certificates are not PEM certificates: {0}")]
     Pem(String),
     /// A certificate in it cannot be a root.
@@ -124,7 +125,7 @@ impl Verifier {
     ) -> Result<ServerCertVerified, Error> {
         if let Some(extra) = &self.extra {
             match extra.verify_server_cert(end_entity, intermediates, server_name, ocsp, now) {
-                // Not issued by an added root: the only answer the system's store can change.
+                // Not issued by an added root: the only result that the system's store can change.
                 Err(Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {}
                 settled => return settled,
             }
@@ -133,7 +134,7 @@ impl Verifier {
     }
 }
 
-/// A certificate that is not trusted, and who issued it.
+/// A certificate that is not trusted, and its issuer.
 #[derive(Debug, Error)]
 #[error("the certificate{} is not trusted: {cause}", .issuer.as_ref().map(|by| format!(" issued by \"{by}\"")).unwrap_or_default())]
 struct NotTrusted {
@@ -141,8 +142,8 @@ struct NotTrusted {
     cause: CertificateError,
 }
 
-/// The name of the issuer in a certificate, as far as it has one: its common name, else its
-/// organisation. Only for telling people; nothing is decided by it.
+/// The name of the issuer in a certificate, if it has one: its common name, or its organisation.
+/// Only for messages to people; nothing depends on it.
 pub(super) fn issuer(certificate: &[u8]) -> Option<ServerText> {
     const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
     const ORGANISATION: &[u8] = &[0x55, 0x04, 0x0a];
@@ -172,7 +173,7 @@ pub(super) fn issuer(certificate: &[u8]) -> Option<ServerText> {
     find(COMMON_NAME).or_else(|| find(ORGANISATION))
 }
 
-/// The first element of DER: its tag, its content, and what follows.
+/// The first DER element: its tag, its content, and the rest.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let [tag, first, rest @ ..] = der else { return None };
     let (length, rest) = match usize::from(*first) {
@@ -246,7 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn refuses_roots_that_are_none() {
+    fn refuses_text_without_roots() {
         for pem in ["", "not pem", "-----BEGIN CERTIFICATE-----\n*\n-----END CERTIFICATE-----\n"] {
             let refused = Trust::default().add_pem(pem.as_bytes());
             assert!(matches!(refused, Err(RootError::Pem(_))), "{pem}");
@@ -277,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_certificate_has_no_issuer() {
+    fn other_bytes_than_a_certificate_have_no_issuer() {
         for odd in
             [&b""[..], b"\x30", b"\x30\x80", b"\x30\xff", b"\x30\x84\xff\xff\xff\xff", &[0x30; 64]]
         {

@@ -1,4 +1,4 @@
-//! Token requests over the same connections as everything else.
+//! Token requests over the connections of the HTTP client.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use webex_auth::{BoxFuture, ReqwestHttp, TokenHttp, TokenReply, TokenRequest};
 
 use super::dial::Dialler;
 
-/// Sends token requests, and says so when it is the proxy that does not let them out.
+/// Sends token requests, and reports when the proxy blocks them.
 #[derive(Debug)]
 pub(super) struct ProxiedTokens {
     http: ReqwestHttp,

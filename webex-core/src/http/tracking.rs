@@ -1,14 +1,14 @@
-//! Tracking ids: how a request is found again in Cisco's logs.
+//! Tracking ids, by which a request can be found in Cisco's logs.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 use uuid::Uuid;
 
-/// What our tracking ids begin with, where the reference client has `webex-js-sdk`.
+/// Prefix of our tracking ids; the reference client's is `webex-js-sdk`.
 const PREFIX: &str = "webex-native";
 
-/// Makes `{prefix}_{uuid}_{n}`: the uuid is drawn once per client, `n` counts its requests from 1.
+/// Makes `{prefix}_{uuid}_{n}`: the uuid is random per client, `n` counts its requests from 1.
 #[derive(Debug)]
 pub struct TrackingIds {
     session: String,

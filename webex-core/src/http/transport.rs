@@ -31,8 +31,8 @@ use crate::error::HttpError;
 /// The connections of a process: an HTTP connection pool, and TLS settings for sockets.
 ///
 /// Clones share everything. An HTTP client costs hundreds of kilobytes, so a program with many
-/// users gives each [`Webex`](crate::Webex) the same transport; those built without one share one
-/// by themselves ([`Transport::shared`]).
+/// users gives every [`Webex`](crate::Webex) the same transport; those built without one share one
+/// automatically ([`Transport::shared`]).
 #[derive(Debug, Clone)]
 pub struct Transport(Arc<Inner>);
 
@@ -44,7 +44,7 @@ struct Inner {
     ahead: Ahead,
 }
 
-/// Why no transport can be made.
+/// Why a transport cannot be created.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TransportError {
@@ -54,24 +54,24 @@ pub enum TransportError {
     /// The proxy that the environment names cannot be used.
     #[error(transparent)]
     Proxy(#[from] ProxyError),
-    /// The HTTP client cannot be made.
+    /// The HTTP client cannot be created.
     #[error("the HTTP client cannot be made: {0}")]
     Http(String),
 }
 
 impl Transport {
-    /// A transport with its own trust or deadlines.
+    /// Builds a transport with its own trust or deadlines.
     pub fn builder() -> TransportBuilder {
         TransportBuilder::default()
     }
 
-    /// The transport that everything on the present tokio runtime shares.
+    /// Returns the transport shared on the current tokio runtime.
     ///
     /// One per runtime, because pooled connections live and die with the runtime that opened them.
-    /// Outside a runtime each call makes a new one.
+    /// Outside a runtime each call creates a new one.
     ///
     /// # Errors
-    /// [`TransportError`] when it cannot be made.
+    /// [`TransportError`] when it cannot be created.
     pub fn shared() -> Result<Self, TransportError> {
         static SHARED: Lazy<Mutex<HashMap<RuntimeId, std::sync::Weak<Inner>>>> =
             Lazy::new(Mutex::default);
@@ -88,21 +88,21 @@ impl Transport {
         Ok(transport)
     }
 
-    /// The same connections for an authorization server: what webex-auth sends its requests with.
+    /// The same connections for the token requests of webex-auth.
     pub fn token_http(&self) -> Arc<dyn TokenHttp> {
         let http = ReqwestHttp::new(self.0.http.clone());
         Arc::new(ProxiedTokens::new(http, self.0.dialler.clone()))
     }
 
-    /// Whether certificates go unchecked
+    /// Whether certificates are not checked
     /// ([`danger_accept_invalid_certs`](TransportBuilder::danger_accept_invalid_certs)).
     pub fn accepts_invalid_certs(&self) -> bool {
         self.0.accepts_invalid
     }
 
-    /// Connects to the host of an address, sends nothing, and returns who issued its certificate:
-    /// behind a proxy that inspects TLS, that proxy's owner. `None` without TLS, and for a
-    /// certificate that does not say.
+    /// Connects to the host of an address, sends nothing, and returns the issuer of its
+    /// certificate: behind a proxy that inspects TLS, that proxy's owner. `None` without TLS, and
+    /// for a certificate that names no issuer.
     ///
     /// # Errors
     /// [`HttpError`] when there is no connection; [`HttpError::Certificate`] when the certificate is
@@ -113,9 +113,9 @@ impl Transport {
 
     /// Sends a request, over a connection that was dialled ahead if there is one.
     ///
-    /// A connection may have been closed by the other side, or by something on the way, while nobody
-    /// looked. A request that finds that out is sent once more, when nothing of an answer came and it
-    /// may be repeated: by its method, or because its connection had carried nothing before.
+    /// A connection may have been closed while it was idle. A request that finds this out is sent
+    /// once more, if nothing of an answer has come and it may be repeated: because of its method,
+    /// or because its connection had carried nothing before.
     pub(super) async fn send(
         &self,
         target: &AllowedUrl,
@@ -153,8 +153,8 @@ impl Transport {
         }
     }
 
-    /// Opens a connection to the host of this URL, for who will need it soon, unless there is one.
-    /// Sends nothing over it. Only over TLS; failures are silent.
+    /// Opens a connection to the host of this URL, unless there is one, because it will be needed
+    /// soon. Sends nothing over it. Only over TLS; failures are not reported.
     pub(super) fn dial_ahead(&self, target: &AllowedUrl) {
         let url = target.url();
         match url.scheme() {
@@ -162,7 +162,7 @@ impl Transport {
             "https" => {
                 let Some(ticket) = self.0.ahead.begin_shared(origin(url)) else { return };
                 let purpose = Purpose::Keep(Mutex::new(Some(ticket)));
-                // Ends at the connector: see the documentation of `ahead`.
+                // The request ends at the connector, see the documentation of `ahead`.
                 let request = self.0.http.head(url.clone()).send();
                 tokio::spawn(PURPOSE.scope(purpose, async {
                     let _ = request.await;
@@ -172,12 +172,12 @@ impl Transport {
         }
     }
 
-    /// What opens connections that are not for HTTP requests.
+    /// The dialler, for connections that do not carry HTTP requests.
     pub(crate) fn dialler(&self) -> &Dialler {
         &self.0.dialler
     }
 
-    /// Why a request to `url` got no answer: whose fault it is, and the innermost cause.
+    /// Why a request to `url` got no answer: the part at fault, and the innermost cause.
     pub(super) async fn failure(&self, url: &Url, error: &reqwest::Error) -> HttpError {
         if error.is_connect() {
             if error.is_timeout() {
@@ -191,12 +191,12 @@ impl Transport {
     }
 }
 
-/// Whether a connection ended before anything of an answer came.
+/// Whether a connection ended before any part of an answer arrived.
 fn broke_off(error: &reqwest::Error) -> bool {
     error.is_request() && !error.is_connect() && !error.is_timeout()
 }
 
-/// Makes a [`Transport`].
+/// Builds a [`Transport`].
 #[derive(Debug, Clone)]
 pub struct TransportBuilder {
     trust: Trust,
@@ -215,11 +215,11 @@ impl Default for TransportBuilder {
 }
 
 impl TransportBuilder {
-    /// Trusts the certificates in this PEM text beside the operating system's roots: a company's
-    /// inspecting proxy, or a sandbox. Default: none.
+    /// Trusts the certificates in this PEM text in addition to the operating system's roots: of a
+    /// company's inspecting proxy, or of a sandbox. Default: none.
     ///
     /// # Errors
-    /// [`TransportError::Root`] when the text holds no certificate.
+    /// [`TransportError::Root`] when the text has no certificate.
     pub fn extra_roots_pem(mut self, pem: &[u8]) -> Result<Self, TransportError> {
         self.trust.add_pem(pem)?;
         Ok(self)
@@ -234,23 +234,23 @@ impl TransportBuilder {
         self
     }
 
-    /// Goes through this proxy, HTTP and sockets alike, whatever the environment says. Default:
-    /// the proxies that `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY` name, but for the hosts in
-    /// `NO_PROXY` and loopback.
+    /// Uses this proxy for HTTP and sockets, whatever the environment says. Default: the proxies in
+    /// `HTTPS_PROXY`, `HTTP_PROXY` and `ALL_PROXY`, except for the hosts in `NO_PROXY` and
+    /// loopback.
     #[must_use]
     pub fn proxy(mut self, proxy: Proxy) -> Self {
         self.proxy = ProxyChoice::Given(proxy);
         self
     }
 
-    /// Goes through no proxy, whatever the environment says.
+    /// Uses no proxy, whatever the environment says.
     #[must_use]
     pub fn no_proxy(mut self) -> Self {
         self.proxy = ProxyChoice::Direct;
         self
     }
 
-    /// How long a connection may take in all: name, addresses, proxy, TLS. Default:
+    /// How long a connection may take in total: name lookup, addresses, proxy, TLS. Default:
     /// [`CONNECT_TIMEOUT`].
     #[must_use]
     pub fn connect_timeout(mut self, limit: Duration) -> Self {
@@ -258,11 +258,11 @@ impl TransportBuilder {
         self
     }
 
-    /// Makes the transport. Opens no connection.
+    /// Builds the transport. Opens no connection.
     ///
     /// # Errors
     /// [`TransportError`] when a root certificate or the environment's proxy cannot be used, or the
-    /// client cannot be made.
+    /// client cannot be created.
     pub fn build(self) -> Result<Transport, TransportError> {
         let accepts_invalid = self.trust.accept_invalid;
         let socket_tls = self.trust.client_config()?;
@@ -272,13 +272,13 @@ impl TransportBuilder {
         http_tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let builder = reqwest::Client::builder()
             .tls_backend_preconfigured(http_tls)
-            // Redirects are followed by our own rules, which know who may get the token.
+            // Redirects follow our own rules, which decide where the token may go.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(self.connect_timeout)
             .connector_layer(AheadLayer(ahead.clone()))
             .http2_keep_alive_interval(HTTP2_PROBE_INTERVAL)
             .http2_keep_alive_timeout(HTTP2_PROBE_TIMEOUT)
-            // The environment is read once, by the rule that the socket follows too.
+            // The environment is read once, for the HTTP client and the socket alike.
             .no_proxy();
         let http = proxies
             .for_http()

@@ -1,5 +1,5 @@
-//! Every close code of the protocol, before and after the authorization, in exact virtual time: what
-//! is asked for, when the next attempt is made, and what those who follow the link are told.
+//! Every close code of the protocol, before and after the authorization, in exact virtual time: the
+//! actions it leads to, the time of the next attempt, and the changes reported to subscribers.
 
 use std::{
     sync::Arc,
@@ -17,13 +17,13 @@ use crate::{
     },
 };
 
-/// Enough for a range's ends to show.
+/// Enough seeds to reach both ends of a range.
 const SEEDS: u64 = 100;
 
-/// Longer than any wait for a socket; what comes later is the daily refresh of the device.
+/// Longer than any wait for a socket; later deadlines belong to the daily refresh of the device.
 const LONG: Duration = Duration::from_secs(3600);
 
-/// What a close has to lead to.
+/// The expected reaction to a close.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Expect {
     /// Another attempt.
@@ -40,8 +40,8 @@ enum Expect {
 
 use Expect::{Again, Device as Fresh, Later, Never, Token};
 
-/// Code, reason, before authorization, after authorization. Written from the protocol, not from
-/// [`RULES`].
+/// Code, reason, before authorization, after authorization. Written from the protocol, not derived
+/// from [`RULES`].
 const TABLE: &[(u16, &str, Expect, Expect)] = &[
     (1000, "", Again, Again),
     (1000, "idle", Again, Again),
@@ -73,7 +73,7 @@ const TABLE: &[(u16, &str, Expect, Expect)] = &[
     (4403, "", Never(Stop::NotEntitled), Never(Stop::NotEntitled)),
     (4404, "", Fresh, Fresh),
     (4429, "", Later, Later),
-    // Codes that nobody has named.
+    // Codes without a rule.
     (1013, "try again later", Again, Again),
     (4999, "", Again, Again),
 ];
@@ -83,7 +83,7 @@ fn record() -> Arc<Device> {
     Arc::new(serde_json::from_str(json).unwrap())
 }
 
-/// A link with virtual time, whose device and tokens can always be had.
+/// A link on virtual time, whose requests for devices and tokens always succeed.
 struct Bench {
     machine: Machine,
     now: Instant,
@@ -111,7 +111,7 @@ impl Bench {
         Self { machine, now, conn, opened: None, ping: None, asked, told }
     }
 
-    /// One that has been authorized, for so long.
+    /// A link whose socket has been authorized for this long.
     fn authorized(seed: u64, since: Duration) -> Self {
         let mut bench = Self::open(seed);
         bench.frame(r#"{"data":{"eventType":"mercury.buffer_state"}}"#);
@@ -137,7 +137,7 @@ impl Bench {
         self.machine.handle_timeout(self.now);
     }
 
-    /// Carries out what is asked for.
+    /// Performs the requested actions.
     fn act(&mut self) {
         while let Some(action) = self.machine.poll_action() {
             match action {
@@ -159,7 +159,7 @@ impl Bench {
         }
     }
 
-    /// Ends the socket; how long it takes to the next attempt.
+    /// Ends the socket. Returns the time until the next attempt.
     fn close(&mut self, code: u16, reason: &str) -> Option<Duration> {
         let close = Close { code, reason: reason.to_owned() };
         let start = self.now;
@@ -174,7 +174,7 @@ impl Bench {
     }
 }
 
-/// That a close leads to what is expected, with waits that fill the range from `low` to `high`.
+/// Asserts that a close leads to the expected reaction, with waits that fill the range from `low` to `high`.
 fn check(
     code: u16,
     reason: &str,
@@ -232,7 +232,7 @@ fn row_20_every_close_code_after_authorization() {
     for &(code, reason, _, after) in TABLE {
         let young = |seed| Bench::authorized(seed, Duration::ZERO);
         check(code, reason, after, range(after, BACKOFF_BASE), young);
-        // A stable connection is replaced at once, unless the server asked for less.
+        // A stable connection is replaced at once, unless the server asked for fewer requests.
         let wait = if after == Later { BACKOFF_BASE } else { Duration::ZERO };
         let stable = |seed| Bench::authorized(seed, STABLE_AFTER);
         check(code, reason, after, range(after, wait), stable);
@@ -240,7 +240,7 @@ fn row_20_every_close_code_after_authorization() {
 }
 
 #[test]
-fn no_code_brings_back_what_was_closed_by_this_side() {
+fn no_code_reopens_a_socket_closed_by_this_side() {
     for &(code, reason, ..) in TABLE {
         let mut bench = Bench::authorized(1, Duration::ZERO);
         bench.machine.down(bench.now, "bye");

@@ -1,4 +1,4 @@
-//! What the task of the link is told by those who hold it.
+//! Commands to the link's task.
 
 use tokio::sync::oneshot;
 
@@ -12,19 +12,19 @@ pub(super) enum Command {
         reason: &'static str,
         done: Option<Released>,
     },
-    /// Tells when what nobody holds has been given up; at once while somebody holds the link.
+    /// Reports when an unused link has been given up; at once while a lease is held.
     Settle(Released),
-    /// Closes the socket until [`Hint::Resumed`] comes; tells when it is closed.
+    /// Closes the socket until [`Hint::Resumed`] comes; reports when it is closed.
     Suspend(oneshot::Sender<()>),
     Hint(Hint),
 }
 
-/// What the host tells about the world.
+/// Hints from the host application.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hint {
     NetworkChanged,
     Resumed,
 }
 
-/// Where the outcome of a release is told.
+/// Receives the outcome of a release.
 pub(super) type Released = oneshot::Sender<Result<(), LinkError>>;

@@ -1,4 +1,4 @@
-//! The task of one link: carries out what the machine asks for, and tells it what came of it.
+//! The task of one link: performs the machine's actions and reports their results to it.
 
 use std::{
     sync::Arc,
@@ -21,8 +21,8 @@ use super::{
     sleep::SleepWatch,
     socket::{self, SocketEvent},
     state::LinkState,
-    timings::FAREWELL,
-    work::{News, Work},
+    timings::SHUTDOWN_LIMIT,
+    work::{Completion, Work},
 };
 use crate::{
     core::Core,
@@ -41,7 +41,7 @@ use crate::{
     },
 };
 
-/// Runs the link until all handles are gone and nothing is left in the cloud.
+/// Runs the link until all handles are dropped and nothing is left in the cloud.
 pub(super) async fn run(
     core: Arc<Core>,
     inbox: mpsc::UnboundedReceiver<Box<Command>>,
@@ -50,7 +50,7 @@ pub(super) async fn run(
 ) {
     let seed = fastrand::u64(..);
     let device = if core.saved.is_kept() {
-        device::Machine::kept(seed)
+        device::Machine::durable(seed)
     } else {
         device::Machine::new(core.device.ttl, seed)
     };
@@ -80,20 +80,20 @@ struct Driver {
     work: Work,
     holders: usize,
     releases: Vec<Released>,
-    /// Who waits for the socket to be closed.
+    /// Callers that wait for the socket to be closed.
     suspending: Vec<oneshot::Sender<()>>,
-    /// The token last sent on a socket: the one that a refusal is about.
+    /// The token last sent on a socket, which a refusal refers to.
     token: Option<AccessToken>,
     failure: Option<LinkError>,
-    /// What the latest making of room came to.
+    /// The latest result of making room.
     room: Option<Room>,
-    /// Present while there is something to keep up.
+    /// Set while the link is kept up.
     sleep: Option<SleepWatch>,
 }
 
 impl Driver {
     async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Box<Command>>) {
-        let mut farewell: Option<Instant> = None;
+        let mut shutdown_deadline: Option<Instant> = None;
         let mut embargoes = self.core.http.embargoes();
         let mut tokens = self.core.http.tokens().subscribe();
         loop {
@@ -101,25 +101,25 @@ impl Driver {
             self.carry_out();
             self.report();
             let tick = self.sleep.as_ref().map(SleepWatch::due);
-            let timers = [self.machine.poll_timeout(), farewell, tick];
+            let timers = [self.machine.poll_timeout(), shutdown_deadline, tick];
             let deadline = timers.into_iter().flatten().min();
-            if let Some(farewell) = farewell {
+            if let Some(shutdown_deadline) = shutdown_deadline {
                 let gone = matches!(self.machine.phase(), Phase::Down | Phase::Left);
-                if (gone && self.work.saving == 0) || now() >= farewell {
+                if (gone && self.work.saving == 0) || now() >= shutdown_deadline {
                     break;
                 }
             }
             tokio::select! {
                 biased;
-                command = inbox.recv(), if farewell.is_none() => {
+                command = inbox.recv(), if shutdown_deadline.is_none() => {
                     if let Some(command) = command {
-                        self.obey(*command);
+                        self.handle_command(*command);
                     } else {
-                        farewell = Some(now() + FAREWELL);
+                        shutdown_deadline = Some(now() + SHUTDOWN_LIMIT);
                         self.machine.leave(now(), "client closed");
                     }
                 }
-                // Never an error: the client is held by this task.
+                // Never an error: this task holds the client.
                 Ok(()) = embargoes.changed() => self.embargoed(),
                 Some(state) = tokens.next() => {
                     if let TokenState::Valid { .. } = state {
@@ -135,7 +135,7 @@ impl Driver {
         }
     }
 
-    fn obey(&mut self, command: Command) {
+    fn handle_command(&mut self, command: Command) {
         match command {
             Command::Acquire(done) => {
                 self.holders += 1;
@@ -144,7 +144,7 @@ impl Driver {
                 self.core.services.expect("wdm");
                 self.core.services.expect_socket();
                 self.machine.up(now());
-                // Told before the acquirer looks: it must not see the failure of an earlier try.
+                // Reported before the acquirer reads the state, which must not show an earlier failure.
                 self.report();
                 let _ = done.send(());
             }
@@ -173,21 +173,21 @@ impl Driver {
         }
     }
 
-    /// The service may not serve this user any more: what there is is given up without asking it.
+    /// Handles an embargo: gives everything up without requests, because the service may no longer serve this user.
     fn embargoed(&mut self) {
         self.failure = Some(LinkError::Embargoed);
-        // Nobody waits for what is under way any more, and no answer may bring a device back.
+        // Requests in flight are dropped, so that no answer can bring a device back.
         self.work.requests = FuturesUnordered::new();
         let core = Arc::clone(&self.core);
         self.work.saving = 1;
         self.work.requests.push(Box::pin(async move {
             Device::forget(&core.saved).await;
-            News::Saved
+            Completion::Saved
         }));
         self.machine.abandon(now(), "embargo");
     }
 
-    /// Looks whether the machine has slept since the last turn.
+    /// Checks whether the machine has slept since the last turn.
     fn watch_sleep(&mut self) {
         if matches!(self.machine.phase(), Phase::Down | Phase::Left | Phase::Failed) {
             self.sleep = None;
@@ -199,12 +199,12 @@ impl Driver {
             info!(seconds = slept.time.as_secs(), "the machine has slept");
             self.machine.handle_slept(now, slept.unseen);
             self.core.http.tokens().network_changed();
-            self.core.http.hosts().forgive();
+            self.core.http.hosts().forget_failures();
             self.hint(Hint::Resumed);
         }
     }
 
-    /// There is another token: what failed for want of one comes back.
+    /// Handles a new token, which brings back what failed for lack of one.
     fn token_available(&mut self) {
         if self.machine.wants_token() {
             info!("there is a token again, and the link comes back");
@@ -223,31 +223,31 @@ impl Driver {
         self.machine.handle_hint(now());
     }
 
-    fn handle(&mut self, news: News) {
+    fn handle(&mut self, news: Completion) {
         match news {
-            News::Restored(found) => {
+            Completion::Restored(found) => {
                 if let Some(device) = &found {
                     self.core.http.set_device_url(Some(&device.url));
                     debug!("a device of an earlier run");
                 }
                 self.machine.handle_restored(now(), found);
             }
-            News::Record { action, outcome } => self.handle_record(action, outcome),
-            News::Room(Ok(room)) => {
+            Completion::Record { action, outcome } => self.handle_record(action, outcome),
+            Completion::Room(Ok(room)) => {
                 self.room = Some(room);
                 if room.deleted == 0 {
                     self.failure = self.failure.take().map(|failure| too_many(failure, room));
                 }
                 self.machine.handle_room(now(), Ok(room.deleted));
             }
-            News::Room(Err(error)) => {
+            Completion::Room(Err(error)) => {
                 debug!(%error, "no room can be made for the device");
                 let failure = failure_of(&error);
                 self.failure = Some(error);
                 self.machine.handle_room(now(), Err(failure));
             }
-            News::Saved => self.work.saving -= 1,
-            News::Deleted(outcome) => {
+            Completion::Saved => self.work.saving -= 1,
+            Completion::Deleted(outcome) => {
                 let outcome = outcome.map_err(|source| {
                     let error = LinkError::Device { action: "deleted", source };
                     let failure = failure_of(&error);
@@ -260,17 +260,17 @@ impl Driver {
                 }
                 self.machine.handle_deleted(now(), outcome);
             }
-            News::Token(renewed) => self.machine.handle_token(now(), renewed),
-            News::Opened(conn, Ok((socket, token))) => {
+            Completion::Token(renewed) => self.machine.handle_token(now(), renewed),
+            Completion::Opened(conn, Ok((socket, token))) => {
                 self.token = Some(token);
                 if self.machine.handle_opened(now(), conn) {
                     self.work.sockets.push((conn, socket));
                 }
             }
-            News::Opened(conn, Err(failure)) => {
+            Completion::Opened(conn, Err(failure)) => {
                 self.machine.handle_open_failed(now(), conn, &failure);
             }
-            News::Socket(conn, SocketEvent::Text(text)) => match ServerFrame::parse(text) {
+            Completion::Socket(conn, SocketEvent::Text(text)) => match ServerFrame::parse(text) {
                 Ok(frame) => {
                     if let Some(written) = frame.written_ms {
                         self.core.clock.observe(SystemTime::now(), written);
@@ -279,7 +279,7 @@ impl Driver {
                 }
                 Err(error) => debug!(%error, "a frame that is not taken"),
             },
-            News::Socket(conn, SocketEvent::Closed(close)) => {
+            Completion::Socket(conn, SocketEvent::Closed(close)) => {
                 debug!(
                     code = close.code,
                     reason = close.reason,
@@ -311,7 +311,7 @@ impl Driver {
                 self.work.saving += 1;
                 self.work.requests.push(Box::pin(async move {
                     device.save(&core.saved, &core.endpoints.u2c).await;
-                    News::Saved
+                    Completion::Saved
                 }));
             }
         }
@@ -327,7 +327,7 @@ impl Driver {
                     if change == Change::Online {
                         self.failure = None;
                     }
-                    // The state first: whoever hears of an event finds the state to match.
+                    // The state comes first, so that it matches when a subscriber gets the event.
                     self.publish();
                     self.events.emit(&match change {
                         Change::Online => LinkEvent::Online,
@@ -344,7 +344,7 @@ impl Driver {
                         }
                         Change::DeviceReplaced => match self.machine.device() {
                             Some(device) => LinkEvent::DeviceReplaced(Arc::clone(device)),
-                            None => continue, // it is gone again
+                            None => continue, // it is already gone
                         },
                     });
                 }
@@ -356,24 +356,24 @@ impl Driver {
         use device::Action;
         let core = Arc::clone(&self.core);
         self.work.requests.push(match action {
-            Action::Restore => Box::pin(async move { News::Restored(restore(&core).await) }),
+            Action::Restore => Box::pin(async move { Completion::Restored(restore(&core).await) }),
             Action::Register => Box::pin(async move {
-                News::Record { action: "registered", outcome: register(&core).await }
+                Completion::Record { action: "registered", outcome: register(&core).await }
             }),
             Action::Refresh(device) => Box::pin(async move {
                 let outcome = device
                     .refresh(&core.http, &core.device, core.saved.is_kept())
                     .await
                     .map_err(|source| LinkError::Device { action: "refreshed", source });
-                News::Record { action: "refreshed", outcome }
+                Completion::Record { action: "refreshed", outcome }
             }),
-            Action::MakeRoom => Box::pin(async move { News::Room(room(&core).await) }),
+            Action::MakeRoom => Box::pin(async move { Completion::Room(room(&core).await) }),
             Action::Delete(device) => Box::pin(async move {
                 let outcome = device.delete(&core.http).await;
                 if outcome.is_ok() {
                     Device::forget(&core.saved).await;
                 }
-                News::Deleted(outcome)
+                Completion::Deleted(outcome)
             }),
         });
     }
@@ -381,7 +381,7 @@ impl Driver {
     fn socket_action(&mut self, action: mercury::Action) {
         match action {
             mercury::Action::Open(conn) => {
-                // The machine asks for this only while there is a device.
+                // The machine requests this only while there is a device.
                 let Some(device) = self.machine.device_to_dial().cloned() else {
                     return self.machine.handle_open_failed(now(), conn, &OpenFailure::Unreachable);
                 };
@@ -414,11 +414,11 @@ impl Driver {
             mercury::Action::ReplaceToken => {
                 let (http, token) = (self.core.http.clone(), self.token.clone());
                 self.work.requests.push(Box::pin(async move {
-                    let Some(token) = token else { return News::Token(false) };
+                    let Some(token) = token else { return Completion::Token(false) };
                     let outcome = http.tokens().replace(&token).await;
-                    // One that may come later is waited for by trying again.
-                    let hope = |error| token_kind(&error) != ErrorKind::Unauthorized;
-                    News::Token(outcome.map_or_else(hope, |_| true))
+                    // If a token may come later, the machine tries again.
+                    let may_recover = |error| token_kind(&error) != ErrorKind::Unauthorized;
+                    Completion::Token(outcome.map_or_else(may_recover, |_| true))
                 }));
             }
             mercury::Action::Deliver(event) => {
@@ -433,7 +433,7 @@ impl Driver {
                 info!(?switchover, "the server of the socket goes away");
                 self.events.emit(&LinkEvent::Switchover(switchover));
             }
-            // Answered by the link's machine; never handed to the driver.
+            // Handled by the link's machine; never passed to the driver.
             mercury::Action::RefreshDevice | mercury::Action::Trouble(_) => {}
         }
     }
@@ -465,7 +465,7 @@ impl Driver {
         });
     }
 
-    /// Publishes the state, and answers those who wait for their release.
+    /// Publishes the state, and answers callers that wait for a release.
     fn report(&mut self) {
         self.publish();
         if self.machine.is_quiet() {
@@ -476,7 +476,7 @@ impl Driver {
         let phase = self.machine.phase();
         let outcome = match phase {
             Phase::Left => Err(self.failed()),
-            // Held by someone else (again): this share is given back all the same.
+            // Another lease is held, but this one is released all the same.
             _ if self.holders > 0 => Ok(()),
             Phase::Down => Ok(()),
             _ => return,
@@ -487,14 +487,14 @@ impl Driver {
     }
 }
 
-/// The device of an earlier run, if its addresses may have the token.
+/// Loads the device of an earlier run, if its addresses may get the token.
 async fn restore(core: &Arc<Core>) -> Option<Arc<Device>> {
     let token = core.http.tokens().token().await.ok()?;
     let org_id = token.org_id().ok();
     let device = Device::restore(&core.saved, &core.endpoints.u2c, org_id.as_deref()).await?;
     let known = || [&device.url, &device.web_socket_url].iter().all(|url| core.http.allows(url));
     if !known() {
-        // Some clouds are known by their catalog alone.
+        // The hosts of some clouds are known only from their catalog.
         core.catalog().await.ok()?;
     }
     known().then_some(device)
@@ -526,7 +526,7 @@ fn failure_of(error: &LinkError) -> Failure {
         return Failure::Wait(wait);
     }
     match source.kind() {
-        // Whoever names such an address names it again.
+        // Repeating the request would return the same address.
         _ if matches!(source, HttpError::NotAllowed { .. }) => Failure::Refused,
         ErrorKind::NotFound => Failure::NotFound,
         ErrorKind::Forbidden | ErrorKind::Rejected => Failure::Refused,
@@ -534,7 +534,7 @@ fn failure_of(error: &LinkError) -> Failure {
     }
 }
 
-/// The same failure, with how many devices there are.
+/// The same failure, with the number of devices.
 fn too_many(failure: LinkError, room: Room) -> LinkError {
     match failure {
         LinkError::Device { source, .. } | LinkError::TooManyDevices { source, .. } => {

@@ -1,4 +1,4 @@
-//! Why the link is not up, or not down.
+//! Why the link is not up, or could not be taken down.
 
 use serde_json::{Map, Value};
 use thiserror::Error;
@@ -9,7 +9,7 @@ use crate::{
     mercury::{close::Stop, failure::SocketFailure},
 };
 
-/// Why the link is not up, or not down.
+/// Why the link is not up, or could not be taken down.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum LinkError {
@@ -21,27 +21,27 @@ pub enum LinkError {
     Device {
         /// `registered`, `refreshed`, `listed` or `deleted`.
         action: &'static str,
-        /// What the service answered.
+        /// The answer of the service.
         source: HttpError,
     },
-    /// The user has as many devices as are allowed, and none of this program's could make room.
+    /// The user has the maximum number of devices, and none of this program's could be deleted.
     #[error("the user has {registered} devices, {own} of them this program's and in use: {source}")]
     TooManyDevices {
         /// Devices of the user.
         registered: usize,
         /// How many of them are this program's, by name and type.
         own: usize,
-        /// What the service answered.
+        /// The answer of the service.
         source: HttpError,
     },
     /// The socket was refused for good.
     #[error("the event socket was refused: {}", reason(*.0))]
     Refused(Stop),
-    /// The socket cannot be opened for now; it is tried again and again.
+    /// The socket cannot be opened for now; attempts go on.
     #[error("the event socket cannot be opened: {0}")]
     Socket(SocketFailure),
-    /// A service has answered 451 to some request of the user: the user has been signed out, and
-    /// the device was given up.
+    /// A service has answered 451 to a request of the user: the user has been signed out, and the
+    /// device was given up.
     #[error("Webex is not available to this user here, for legal reasons")]
     Embargoed,
     /// The link's task has ended: the client was dropped.
@@ -72,8 +72,8 @@ impl LinkError {
         }
     }
 
-    /// Whether the link comes back by itself: it failed for want of a token, and is tried again as
-    /// soon as there is another one. All else has to be acquired anew.
+    /// Whether the link comes back by itself: it failed for lack of a token, and tries again as
+    /// soon as there is a new one. Any other failure needs a new acquire.
     pub fn will_retry(&self) -> bool {
         self.kind() == ErrorKind::Unauthorized
     }
@@ -83,8 +83,8 @@ impl LinkError {
         self.request()?.tracking_id()
     }
 
-    /// The details, as every language gets them: `kind`, `message`, and where known `httpStatus`,
-    /// `retryAfterMs` and `trackingId`.
+    /// The details as JSON, the same in every language: `kind`, `message`, and if known
+    /// `httpStatus`, `retryAfterMs` and `trackingId`.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut map = Map::new();
         map.insert("kind".to_owned(), self.kind().name().into());
@@ -107,7 +107,7 @@ impl LinkError {
         map
     }
 
-    /// The request that went wrong, when it was one.
+    /// The error of the request, if a request failed.
     pub(crate) fn request(&self) -> Option<&HttpError> {
         match self {
             Self::Catalog(CatalogError::Fetch(error))

@@ -1,4 +1,4 @@
-//! What those who follow the link are told.
+//! Events of the link.
 
 use std::sync::Arc;
 
@@ -11,53 +11,54 @@ use crate::{
     mercury::{event::MercuryEvent, switchover::Switchover},
 };
 
-/// What happens on the link.
+/// An event of the link.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LinkEvent {
-    /// The socket is online (again).
+    /// The socket is online, for the first time or again.
     Online,
-    /// The socket is gone; it is being opened anew unless nobody wants it.
+    /// The socket is gone; it is reopened while a lease is held.
     Offline,
     /// The link is wanted, but was refused: the device by its service, or the socket with a close
-    /// code that forbids to come back, such as 4000 `Replaced`. Nothing is tried any more until the
-    /// link is acquired anew; what failed for want of a token ([`LinkError::will_retry`]) comes back
-    /// by itself when there is another one.
+    /// code that forbids to come back, such as 4000 `Replaced`. There are no further attempts until
+    /// the link is acquired again, except that a failure for lack of a token
+    /// ([`LinkError::will_retry`]) ends by itself when there is a new one.
     Failed(LinkError),
     /// The link is wanted and not up: several attempts have failed, the latest for this reason, and
-    /// they go on. Told once until it is up.
+    /// they go on. Sent once until the link is up.
     Retrying(LinkError),
-    /// The server of the socket announced its end; tells how the change to another one goes. Events
-    /// keep arriving meanwhile, each once.
+    /// The server of the socket has announced its end; reports the progress of the change to
+    /// another one. Events keep arriving in the meantime, each once.
     Switchover(Switchover),
     /// An event of a Webex service.
     Event(Arc<MercuryEvent>),
-    /// Events were lost on the way here: whoever follows a state has to fetch it anew.
+    /// Events were lost in transit: state that is derived from events has to be fetched again.
     SequenceGap {
-        /// The number that was due.
+        /// The expected number.
         expected: u64,
-        /// The number that came.
+        /// The received number.
         actual: u64,
     },
-    /// The device was made anew, and has another address: whoever has named the old one to a
-    /// service has to name this one.
+    /// A new device was registered, with another address: services that were given the old address
+    /// need the new one.
     DeviceReplaced(Arc<Device>),
-    /// There is another token, by renewal or a new sign-in: whoever failed for want of one may try
+    /// There is a new token, by renewal or a new sign-in: what failed for lack of one may be tried
     /// again.
     TokenAvailable,
     /// The network may have changed: [`Webex::network_changed`](crate::Webex::network_changed) was
-    /// called. Whoever waits to try something again may try now, and whoever holds something that
-    /// depends on a path may check it.
+    /// called. Retries that are waiting may run now, and connections that depend on the network
+    /// path may be checked.
     NetworkChanged,
-    /// The machine has slept, or may have: found by itself, or told by
-    /// [`Webex::resumed`](crate::Webex::resumed). Timers that should have fired meanwhile have not.
+    /// The machine has slept, or may have: detected by the SDK, or reported by
+    /// [`Webex::resumed`](crate::Webex::resumed). Timers that should have fired in the meantime
+    /// have not.
     Resumed,
-    /// This reader was too slow; so many events were dropped.
+    /// This reader was too slow; this many events were dropped.
     Lost(u64),
 }
 
 impl LinkEvent {
-    /// A stable name. That of an event of a Webex service is `event:` and its type, in [`to_json`].
+    /// A stable name. Events of a Webex service are named `event:` plus their type in [`to_json`].
     ///
     /// [`to_json`]: Self::to_json
     pub fn name(&self) -> &'static str {
@@ -77,7 +78,7 @@ impl LinkEvent {
         }
     }
 
-    /// The details, as every language gets them: a JSON object. `docs/events.md` lists them.
+    /// The details, the same in every language: a JSON object. `docs/events.md` lists them.
     pub fn to_json(&self) -> Map<String, Value> {
         let object = match self {
             Self::Online

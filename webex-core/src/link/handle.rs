@@ -1,4 +1,4 @@
-//! The way to the link, and a share in it.
+//! The handle of the link, and its leases.
 
 use std::sync::{
     Arc,
@@ -22,17 +22,17 @@ use crate::{
     mercury::topic::Topic,
 };
 
-/// The way to the link of one user. Clones are the same link.
+/// The handle of one user's link. Clones are the same link.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// Boxed, because the channel of an idle client has room for many of them.
+    /// Boxed, because the channel of an idle client reserves space for many commands.
     commands: mpsc::UnboundedSender<Box<Command>>,
     state: watch::Receiver<LinkState>,
     events: Arc<Hub<LinkEvent>>,
 }
 
 impl Link {
-    /// Starts the link's task on the present tokio runtime.
+    /// Starts the link's task on the current tokio runtime.
     pub(crate) fn start(core: Arc<Core>) -> Self {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (publish, state) = watch::channel(LinkState::default());
@@ -41,21 +41,21 @@ impl Link {
         Self { commands, state, events }
     }
 
-    /// Wants the link from now on, until the lease is released or dropped.
+    /// Keeps the link up until the lease is released or dropped.
     ///
     /// # Errors
     /// [`LinkError::Closed`] when the link's task is gone.
     pub async fn acquire(&self) -> Result<Lease, LinkError> {
         let (done, acquired) = oneshot::channel();
         self.commands.send(Box::new(Command::Acquire(done))).map_err(|_| LinkError::Closed)?;
-        // From here on dropping this future must release what the task will have granted.
+        // From here on, dropping this future must release the lease that the task grants.
         let lease = Lease { link: self.clone(), released: AtomicBool::new(false) };
         acquired.await.map_err(|_| LinkError::Closed)?;
         Ok(lease)
     }
 
-    /// Waits until what nobody holds any more has been given up: leases that were dropped, and
-    /// starts that were. Returns at once while somebody holds the link.
+    /// Waits until everything that is no longer held has been given up: dropped leases, and dropped
+    /// starts. Returns at once while a lease is held.
     ///
     /// # Errors
     /// When the service did not confirm that the device is gone.
@@ -65,8 +65,8 @@ impl Link {
         settled.await.unwrap_or(Err(LinkError::Closed))
     }
 
-    /// The same, and deletes also a device that was left for the next start, as
-    /// [`Lease::release`] would have: for whoever has no lease any more.
+    /// As [`settled`](Self::settled), and also deletes a device that was left for the next start,
+    /// as [`Lease::release`] would have done. For callers that have no lease any more.
     ///
     /// # Errors
     /// As [`settled`](Self::settled).
@@ -77,29 +77,29 @@ impl Link {
         released.await.unwrap_or(Err(LinkError::Closed))
     }
 
-    /// Closes the socket until a hint says that the application is back.
+    /// Closes the socket until a hint reports that the application is back.
     pub(crate) async fn suspend(&self) {
         let (done, closed) = oneshot::channel();
         if self.commands.send(Box::new(Command::Suspend(done))).is_ok() {
-            let _ = closed.await; // an ended task has closed everything already
+            let _ = closed.await; // an ended task has already closed everything
         }
     }
 
-    /// Passes on what the host knows of the network.
+    /// Passes on a hint of the host application.
     pub(crate) fn hint(&self, hint: Hint) {
         // An ended task has nothing to check.
         let _ = self.commands.send(Box::new(Command::Hint(hint)));
     }
 
-    /// What happens from now on.
+    /// Subscribes to the events of the link from now on.
     pub fn subscribe(&self) -> Subscription<LinkEvent> {
         self.events.subscribe()
     }
 
-    /// Events of Webex services from now on, by name or namespace: see [`Topic`] for the names.
+    /// Subscribes to events of Webex services from now on, by name or namespace: see [`Topic`] for the names.
     ///
-    /// Besides [`LinkEvent::Event`] it brings [`LinkEvent::SequenceGap`], after which what follows
-    /// from the events has to be fetched anew, and [`LinkEvent::Lost`].
+    /// Besides [`LinkEvent::Event`] the subscription gets [`LinkEvent::SequenceGap`], after which
+    /// state derived from events has to be fetched again, and [`LinkEvent::Lost`].
     pub fn subscribe_to(&self, name: &str) -> Subscription<LinkEvent> {
         let topic = Topic::new(name);
         self.events.subscribe_if(move |event| match event {
@@ -109,16 +109,17 @@ impl Link {
         })
     }
 
-    /// What the link is at.
+    /// The current state of the link.
     pub fn state(&self) -> LinkState {
         self.state.borrow().clone()
     }
 }
 
-/// A share in the link. While any lease is held, device and socket are kept up.
+/// A lease on the link. While any lease is held, device and socket are kept up.
 ///
-/// Dropping it releases it in the background: a device that is kept across restarts then stays
-/// registered for the next start. [`release`](Self::release) deletes it, waits and tells.
+/// Dropping it releases it in the background; a device that is saved across restarts then stays
+/// registered for the next start. [`release`](Self::release) deletes it, waits, and returns the
+/// outcome.
 #[derive(Debug)]
 pub struct Lease {
     link: Link,
@@ -129,23 +130,23 @@ impl Lease {
     /// Waits for the device.
     ///
     /// # Errors
-    /// Why there will be none.
+    /// Why there is none.
     pub async fn device(&self) -> Result<Arc<Device>, LinkError> {
         self.wait(|state| state.device.clone()).await
     }
 
-    /// Waits for the socket to be online, as long as it takes: a service that cannot be had is tried
-    /// again and again. Whoever has a deadline wraps this in `tokio::time::timeout`; dropping the
-    /// future changes nothing.
+    /// Waits until the socket is online, as long as it takes: the SDK keeps trying while the
+    /// service is unavailable. For a deadline use `tokio::time::timeout`; dropping the future
+    /// changes nothing.
     ///
     /// # Errors
-    /// Why it will not be.
+    /// Why it cannot be online.
     pub async fn online(&self) -> Result<(), LinkError> {
         self.wait(|state| state.online.then_some(())).await
     }
 
-    /// Gives the share back. The last one closes the socket, with `reason` in its close frame, and
-    /// deletes the device, also one that is kept across restarts; this waits for it. May be called
+    /// Gives the lease back. The last one closes the socket, with `reason` in its close frame, and
+    /// deletes the device, also one that is saved across restarts; this waits for it. May be called
     /// again after a failure.
     ///
     /// # Errors
@@ -158,7 +159,7 @@ impl Lease {
         released.await.unwrap_or(Err(LinkError::Closed))
     }
 
-    /// Whether the share has not been given back.
+    /// Whether the lease is still held.
     pub fn is_held(&self) -> bool {
         !self.released.load(Ordering::Acquire)
     }
@@ -184,7 +185,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if self.is_held() {
             let command = Command::Release { held: true, reason: "done", done: None };
-            // An ended task has released everything already.
+            // An ended task has already released everything.
             let _ = self.link.commands.send(Box::new(command));
         }
     }

@@ -1,12 +1,11 @@
 //! The link as a state machine: the WDM device and the Mercury socket of one user, together.
 //!
 //! Going up: device, then socket. Going down: socket, then device, so that the service never sends
-//! events for a device that is gone. Both halves have machines of their own; this one orders them
-//! and is driven the same way.
+//! events for a deleted device. Each half has its own machine; this one orders them and is driven
+//! the same way.
 //!
-//! The socket is opened at the address of the device record of that moment. While there is none, or
-//! the one there is has just turned out to be stale, the opening waits for the answer about the
-//! device.
+//! The socket is opened at the address in the current device record. While there is no record, or
+//! it has just turned out to be stale, opening the socket waits for the answer about the device.
 
 use std::{
     collections::VecDeque,
@@ -35,46 +34,46 @@ use crate::{
 pub(super) enum Action {
     /// A request about the device.
     Device(device::Action),
-    /// Something with the socket.
+    /// An action of the socket.
     Socket(socket::Action),
-    /// Tell what has changed.
+    /// Report a change.
     Change(Change),
 }
 
-/// What those who follow the link are told.
+/// A change that is reported to subscribers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The socket is online (again).
+    /// The socket is online, for the first time or again.
     Online,
     /// The socket is gone.
     Offline,
     /// The link is wanted, but was refused.
     Failed,
     /// The link is wanted and not up: several attempts have failed, the latest for this reason, or
-    /// those of the device when there is none.
+    /// attempts of the device when there is none.
     Trouble(Option<SocketFailure>),
-    /// The device was made anew: it has another address.
+    /// A new device was registered, with another address.
     DeviceReplaced,
 }
 
-/// Where the link is.
+/// The phase of the link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Phase {
-    /// Nobody holds it, and nothing is left of it in the cloud.
+    /// No lease is held, and nothing is left in the cloud.
     #[default]
     Down,
-    /// Device or socket are being made, or made anew.
+    /// Device or socket are being set up, for the first time or again.
     Starting,
     /// The device is registered and the socket is online.
     Up,
-    /// The device is registered, and the socket is closed until the application comes back from the
+    /// The device is registered, and the socket is closed while the application is in the
     /// background.
     Suspended,
-    /// Socket and device are being given up.
+    /// Socket and device are being shut down.
     Stopping,
-    /// It is wanted, but was refused; holding it anew tries again. What failed for want of a token
-    /// comes back by itself when there is another one.
+    /// It is wanted, but was refused; acquiring it again tries again. A failure for lack of a token
+    /// ends by itself when there is a new one.
     Failed,
     /// It is not wanted, but the service did not confirm that the device is gone.
     Left,
@@ -85,36 +84,36 @@ pub enum Phase {
 #[allow(clippy::struct_excessive_bools)] // each is a fact of its own
 pub(super) struct Machine {
     wanted: bool,
-    /// Whether an unwanted device stays for the next start, where it can.
+    /// Whether an unwanted device stays for the next start, if it can.
     keep: bool,
     reason: String,
     device: device::Machine,
     socket: machine::Machine,
     /// The device whose socket address was dialled last.
     dialled: Option<Arc<Device>>,
-    /// The connection to open once the device's record is there.
+    /// The connection to open once there is a device record.
     held: Option<ConnId>,
-    /// The socket was told that the record is stale; the answer of its refresh is awaited.
+    /// The device record is stale; its refresh is awaited.
     stale: bool,
     /// The application is in the background: no socket is opened.
     suspended: bool,
-    /// A socket address that was refused and that a refresh has confirmed.
+    /// A socket address that was refused and then confirmed by a refresh.
     confirmed: Option<Url>,
-    /// The one whose refresh is under way.
+    /// A refused socket address whose refresh is in flight.
     suspect: Option<Url>,
-    /// When a device was last made anew because of its address.
+    /// When the device was last replaced because of its address.
     replaced: Option<Instant>,
     /// The time of the latest input.
     now: Option<Instant>,
-    /// What was told last: whether the socket is online, and whether the link has failed.
-    told: (bool, bool),
-    /// The device that was told of last, by its address.
+    /// The last reported state: whether the socket is online, and whether the link has failed.
+    reported: (bool, bool),
+    /// The address of the device that was reported last.
     named: Option<Url>,
     changes: VecDeque<Change>,
 }
 
 impl Machine {
-    /// A link at rest, over this machine of its device.
+    /// A link at rest, with this device machine.
     pub(super) fn new(device: device::Machine, seed: u64) -> Self {
         Self {
             wanted: false,
@@ -130,7 +129,7 @@ impl Machine {
             suspect: None,
             replaced: None,
             now: None,
-            told: (false, false),
+            reported: (false, false),
             named: None,
             changes: VecDeque::new(),
         }
@@ -150,12 +149,12 @@ impl Machine {
         }
     }
 
-    /// The device, once it is known to work: the one to name to other services.
+    /// The device, once it is known to work. Other services are given this one.
     pub(super) fn device(&self) -> Option<&Arc<Device>> {
         self.device.device().filter(|_| self.device.is_proven())
     }
 
-    /// The device whose socket to dial: also one of an earlier run, while it is being proven.
+    /// The device whose socket to dial; may be of an earlier run, while it is being verified.
     pub(super) fn device_to_dial(&mut self) -> Option<&Arc<Device>> {
         self.dialled = self.device.device().cloned();
         self.dialled.as_ref()
@@ -165,7 +164,7 @@ impl Machine {
         self.socket.status()
     }
 
-    /// Why the socket was given up, when it was.
+    /// Why the socket was given up, if it was.
     pub(super) fn stopped(&self) -> Option<Stop> {
         match self.socket.status() {
             socket::Status::Stopped(stop) => Some(stop),
@@ -173,7 +172,7 @@ impl Machine {
         }
     }
 
-    /// Whether the link failed for want of a token, and comes back with another one.
+    /// Whether the link failed for lack of a token, and comes back with a new one.
     pub(super) fn wants_token(&self) -> bool {
         self.phase() == Phase::Failed
             && match self.stopped() {
@@ -191,8 +190,8 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The application goes to the background: the socket closes, and stays closed until
-    /// [`resume`](Self::resume). The device stays.
+    /// Handles the application going to the background: closes the socket until
+    /// [`resume`](Self::resume). The device stays registered.
     pub(super) fn suspend(&mut self, now: Instant) {
         self.suspended = true;
         if !matches!(
@@ -204,7 +203,7 @@ impl Machine {
         self.settle(now);
     }
 
-    /// The application is back: the socket is opened at once.
+    /// Handles the application's return: opens the socket at once.
     pub(super) fn resume(&mut self, now: Instant) {
         self.suspended = false;
         self.settle(now);
@@ -215,13 +214,13 @@ impl Machine {
         matches!(self.socket.status(), socket::Status::Offline | socket::Status::Stopped(_))
     }
 
-    /// Gives everything up; `reason` goes into the close frame. Tries again what was not confirmed.
+    /// Gives everything up; `reason` goes into the close frame. Repeats what was not confirmed.
     pub(super) fn down(&mut self, now: Instant, reason: &str) {
         self.keep = false;
         self.give_up(now, reason);
     }
 
-    /// Ends everything here. A device that outlives the process stays registered.
+    /// Closes everything. A device that outlives the process stays registered.
     pub(super) fn leave(&mut self, now: Instant, reason: &str) {
         self.keep = true;
         self.give_up(now, reason);
@@ -285,7 +284,7 @@ impl Machine {
         self.settle(now);
     }
 
-    /// There is another token: what failed for want of one comes back by itself.
+    /// Handles a new token, which brings back what failed for lack of one.
     pub(super) fn handle_token_available(&mut self, now: Instant) {
         if !self.wanted {
             return;
@@ -294,19 +293,19 @@ impl Machine {
         if !self.suspended {
             self.socket.handle_token_available(now);
         } else if self.stopped() == Some(Stop::Unauthorized) {
-            // Not final any more: it is opened when the application is back.
+            // No longer final: the socket is opened when the application is back.
             self.socket.disconnect(now, "suspended");
         }
         self.settle(now);
     }
 
-    /// The clock stood still so long.
+    /// Handles a sleep during which the clock stood still for this long.
     pub(super) fn handle_slept(&mut self, now: Instant, unseen: Duration) {
         self.device.handle_slept(now, unseen);
         self.settle(now);
     }
 
-    /// The network may have changed, or the machine has slept.
+    /// Handles a hint that the network may have changed or the machine has slept.
     pub(super) fn handle_hint(&mut self, now: Instant) {
         self.device.handle_hint(now);
         self.socket.handle_hint(now);
@@ -344,7 +343,7 @@ impl Machine {
 
     #[must_use]
     pub(super) fn poll_action(&mut self) -> Option<Action> {
-        // Socket first: on the way down its close frame precedes the device's deletion.
+        // Socket first: on the way down its close frame goes out before the device is deleted.
         while let Some(action) = self.socket.poll_action() {
             match action {
                 socket::Action::Trouble(why) => {
@@ -382,8 +381,8 @@ impl Machine {
         self.socket.status() == socket::Status::Online
     }
 
-    /// The address that was dialled is refused: asks the service for the present one, and for
-    /// another device when it has said once that the refused one is right.
+    /// Handles a refused socket address: refreshes the device, and replaces it when a refresh has
+    /// already confirmed the refused address.
     fn mend_address(&mut self) {
         let address = self.dialled.as_ref().map(|device| device.web_socket_url.clone());
         let due = match (self.replaced, self.now) {
@@ -407,8 +406,8 @@ impl Machine {
         }
     }
 
-    /// Dials anew when the socket is, or is being made, at an address that is no longer the
-    /// device's. An open socket of the same device stays where it is: it works.
+    /// Dials again when the socket is open, or being opened, at an address that is no longer the
+    /// device's. An open socket of the same device stays, because it works.
     fn follow_address(&mut self, now: Instant) {
         let (Some(device), Some(dialled)) = (self.device.device(), &self.dialled) else { return };
         let online = self.socket.status() == socket::Status::Online;
@@ -418,11 +417,11 @@ impl Machine {
         }
     }
 
-    /// Makes both halves follow what is wanted, each step once the one before has been reached.
+    /// Moves both halves towards what is wanted, one step after another.
     fn settle(&mut self, now: Instant) {
         self.now = Some(now);
         self.follow(now);
-        let (was_online, had_failed) = self.told;
+        let (was_online, had_failed) = self.reported;
         let online = self.is_online();
         if online {
             self.confirmed = None;
@@ -434,7 +433,7 @@ impl Machine {
         if failed && !had_failed {
             self.changes.push_back(Change::Failed);
         }
-        self.told = (online, failed);
+        self.reported = (online, failed);
         if let Some(device) = self.device()
             && self.named.as_ref() != Some(&device.url)
         {
@@ -445,18 +444,18 @@ impl Machine {
         }
     }
 
-    /// Makes both halves follow what is wanted, each step once the one before has been reached.
+    /// Moves both halves towards what is wanted, one step after another.
     fn follow(&mut self, now: Instant) {
         let offline = matches!(self.socket.status(), socket::Status::Offline);
         if self.wanted {
             let registered = self.device.status() == device::Status::Registered;
             let failed = self.device.status() == device::Status::Failed;
             if self.suspended {
-                // Nothing to open until the application is back.
+                // Nothing is opened until the application is back.
             } else if registered && (offline || self.socket.status() == socket::Status::Closing) {
                 self.socket.connect(now);
             } else if failed && matches!(self.socket.status(), socket::Status::Connecting { .. }) {
-                // A device of an earlier run that did not prove itself: there is nothing to dial.
+                // The device of an earlier run did not work: there is nothing to dial.
                 self.socket.disconnect(now, "no device");
             }
         } else if offline {

@@ -57,7 +57,7 @@ fn a_lost_socket_registration_refreshes_the_device_and_reconnects() {
 }
 
 #[test]
-fn what_is_abandoned_is_closed_and_not_deleted() {
+fn an_abandoned_link_closes_the_socket_and_deletes_nothing() {
     let now = Instant::now();
     let (mut machine, conn) = up(now);
     machine.abandon(now, "embargo");
@@ -74,7 +74,7 @@ fn what_is_abandoned_is_closed_and_not_deleted() {
     machine.down(now, "bye");
     assert_eq!(machine.phase(), Phase::Down);
     assert!(machine.poll_action().is_none());
-    // Whoever signs in anew begins anew.
+    // After a new sign-in the link starts again.
     machine.up(now);
     assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Register))));
 }
@@ -119,7 +119,7 @@ fn an_open_socket_follows_a_new_device_and_stays_with_the_same_one() {
 #[test]
 fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once() {
     let now = Instant::now();
-    let mut machine = Machine::new(device::Machine::kept(1), 1);
+    let mut machine = Machine::new(device::Machine::durable(1), 1);
     machine.up(now);
     assert!(machine.poll_action().is_some());
     machine.handle_restored(now, Some(device()));
@@ -134,7 +134,7 @@ fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once
     machine.handle_record(now, Ok(device_at("https://w/1", "wss://m/2")));
     assert_eq!(opens(&mut machine), 1);
     assert_eq!(machine.device_to_dial().unwrap().web_socket_url.as_str(), "wss://m/2");
-    // The same answer again is no news.
+    // The same answer again changes nothing.
     machine.device.refresh();
     machine.handle_record(now, Ok(device_at("https://w/1", "wss://m/2")));
     assert_eq!(opens(&mut machine), 0);
@@ -143,7 +143,7 @@ fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once
 #[test]
 fn the_socket_of_a_remembered_device_ends_with_it() {
     let now = Instant::now();
-    let mut machine = Machine::new(device::Machine::kept(1), 1);
+    let mut machine = Machine::new(device::Machine::durable(1), 1);
     machine.up(now);
     assert!(machine.poll_action().is_some());
     machine.handle_restored(now, Some(device()));
@@ -182,8 +182,8 @@ fn a_new_address_does_not_shorten_the_wait_after_several_failures() {
     }
 }
 
-/// The socket of the present device is refused until the device is refreshed or replaced; what
-/// is asked for then.
+/// The socket of the current device is refused until the device is refreshed or replaced. Returns
+/// the action that this leads to.
 fn refused_until_mended(machine: &mut Machine, now: &mut Instant) -> device::Action {
     loop {
         while let Some(action) = machine.poll_action() {
@@ -210,7 +210,7 @@ fn an_address_that_is_refused_for_good_is_replaced_at_a_bounded_rate() {
     machine.handle_closed(now, conn, &Close { code: 1001, reason: String::new() });
     let mut replaced = Vec::new();
     for number in 2..6 {
-        // The service stands by the address once more, which the socket does not.
+        // The service confirms the address again, and the socket is refused again.
         let mut refreshes = 0;
         loop {
             match refused_until_mended(&mut machine, &mut now) {
@@ -246,14 +246,14 @@ fn in_the_background_the_socket_is_closed_and_afterwards_opened_at_once() {
     assert!(matches!(machine.poll_action(), Some(Action::Change(Change::Offline))));
     assert!(machine.poll_action().is_none());
     assert_eq!((machine.phase(), machine.is_quiet()), (Phase::Suspended, true));
-    // Neither a hint, nor a token, nor somebody who wants it opens it.
+    // Neither a hint nor a token nor a new lease opens it.
     machine.handle_hint(now);
     machine.handle_token_available(now);
     machine.up(now);
     assert!(machine.poll_action().is_none());
     machine.resume(now);
     assert_eq!(opens(&mut machine), 1, "without asking for the device");
-    // Back before the close was confirmed: opened as soon as it is.
+    // Resumed before the close was confirmed: opened as soon as it is.
     let (mut machine, conn) = up(now);
     machine.suspend(now);
     machine.resume(now);
@@ -265,7 +265,7 @@ fn in_the_background_the_socket_is_closed_and_afterwards_opened_at_once() {
 #[test]
 fn a_device_left_for_the_next_start_can_still_be_given_up() {
     let now = Instant::now();
-    let mut machine = Machine::new(device::Machine::kept(1), 1);
+    let mut machine = Machine::new(device::Machine::durable(1), 1);
     machine.up(now);
     assert!(machine.poll_action().is_some());
     machine.leave(now, "dropped");

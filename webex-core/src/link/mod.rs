@@ -1,9 +1,9 @@
-//! The link: one user's WDM device and Mercury socket, kept up while somebody needs them.
+//! The link: one user's WDM device and Mercury socket, kept up while a lease is held.
 //!
-//! Products do not own the device; they hold a [`Lease`]. The first lease brings the link up, the
-//! last one released takes it down, so that Meetings and Calling can share a device without
-//! knowing each other. One task per user (the driver) owns both; it is started by the first
-//! lease and ends when all handles are gone, after giving up what is left in the cloud.
+//! Products do not own the device; they hold a [`Lease`]. The first lease brings the link up, and
+//! releasing the last one takes it down, so that Meetings and Calling share a device without
+//! knowing each other. One task per user (the driver) owns both. The first lease starts it; it ends
+//! when all handles are dropped, after giving up what is left in the cloud.
 //!
 //! ```text
 //!   Meetings ── Lease ─┐                          ┌─ device::machine   (policy, no I/O)

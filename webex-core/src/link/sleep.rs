@@ -1,18 +1,18 @@
-//! Notices that the machine has slept: no I/O, no clock, like every machine of this crate.
+//! Detects that the machine has slept: no I/O, no clock, like every machine of this crate.
 //!
-//! Two clocks are compared. The monotonic one that timers run on stands still during suspend on
-//! Linux, Android, macOS and iOS, where the wall clock goes on: more wall time than monotonic time
-//! has passed. On Windows both go on, and so they do where a program is stopped and continued, or a
-//! virtual machine is paused: then much more time has passed than the program meant to wait. Linux's
-//! `CLOCK_BOOTTIME` would tell the first kind alone, and only there.
+//! It compares two clocks. The monotonic clock, which timers use, stands still during suspend on
+//! Linux, Android, macOS and iOS, while the wall clock goes on: more wall time than monotonic time
+//! has passed. On Windows both go on, and so they do when a program is stopped and continued, or a
+//! virtual machine is paused: then much more time has passed than the program meant to wait.
+//! Linux's `CLOCK_BOOTTIME` would show only the first kind, and only there.
 //!
-//! A wall clock that is set forward looks the same, and costs one ping.
+//! A wall clock that is set forward looks the same. This costs one ping.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use super::timings::{SLEEP_CHECK_INTERVAL, SLEEP_THRESHOLD};
 
-/// What the clocks showed when they were last looked at.
+/// The clocks at the last comparison.
 #[derive(Debug)]
 pub(super) struct SleepWatch {
     monotonic: Instant,
@@ -29,10 +29,10 @@ impl SleepWatch {
         self.monotonic + SLEEP_CHECK_INTERVAL
     }
 
-    /// Compares the clocks with the last time: how the machine slept since then, if it did.
+    /// Compares the clocks with the last call. Returns how long the machine has slept since, if it did.
     pub(super) fn observe(&mut self, now: Instant, wall: SystemTime) -> Option<Slept> {
         let monotonic = now.saturating_duration_since(self.monotonic);
-        // Set back, the wall clock tells nothing.
+        // A wall clock that was set back shows nothing.
         let by_wall = wall.duration_since(self.wall).unwrap_or_default().saturating_sub(monotonic);
         let by_lateness = monotonic.saturating_sub(SLEEP_CHECK_INTERVAL);
         *self = Self::new(now, wall);
@@ -46,7 +46,7 @@ impl SleepWatch {
 pub(super) struct Slept {
     /// How long it was.
     pub(super) time: Duration,
-    /// How much of that the monotonic clock does not show: timers are late by so much.
+    /// The part that the monotonic clock does not show: timers are late by this much.
     pub(super) unseen: Duration,
 }
 
@@ -54,7 +54,7 @@ pub(super) struct Slept {
 mod tests {
     use super::*;
 
-    /// What is found when so many seconds pass on each clock.
+    /// Returns what is detected when these seconds pass on each clock.
     fn found(monotonic: u64, wall: i64) -> Option<u64> {
         let (start, epoch) =
             (Instant::now(), SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_timers_have_missed_is_told_apart() {
+    fn the_part_that_timers_missed_is_separate() {
         let (start, epoch) = (Instant::now(), SystemTime::UNIX_EPOCH);
         let second = Duration::from_secs(1);
         for (monotonic, wall, unseen) in [(5, 65, 60), (65, 65, 0), (65, 75, 10)] {
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_is_no_danger() {
+    fn a_clock_that_is_set_does_no_harm() {
         assert_eq!(found(5, -86_400), None);
         assert_eq!(found(0, 0), None);
     }

@@ -1,4 +1,4 @@
-//! One websocket connection: dialled, written to and read without blocking its task.
+//! A websocket connection: dialled, written to and read without blocking its task.
 
 use std::{
     collections::VecDeque,
@@ -30,21 +30,20 @@ use webex_auth::AccessToken;
 
 use crate::{
     error::{ErrorKind, retry_after, token_kind},
-    http::{AllowedUrl, Http, Stream, Undialled},
+    http::{AllowedUrl, DialError, Http, Stream},
     mercury::{close::Close, frame, machine::action::OpenFailure},
 };
 
-/// Bytes read ahead per socket: a pong is about a hundred bytes, and a process may hold thousands of
-/// sockets (the library's default is 128 KiB each). A larger event grows the buffer once, to its
-/// size and this.
+/// Bytes read ahead per socket. A pong is about a hundred bytes, and a process may hold thousands
+/// of sockets (the library's default is 128 KiB each). A larger event grows the buffer once.
 const READ_BUFFER: usize = 1024;
 
-/// The largest event accepted. The biggest known are conversation activities of about 100 kB.
+/// The largest event accepted. The largest known are conversation activities of about 100 kB.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
 
-/// The most that waits to be written, in frames and in bytes. What is written are acknowledgements
-/// and pings of about a hundred bytes: a server that does not read them, but goes on sending, has as
-/// good as ended the connection.
+/// Limit of what waits to be written, in frames and in bytes. Acknowledgements and pings have about
+/// a hundred bytes each: a server that keeps sending but does not read them has effectively ended
+/// the connection.
 const OUTBOX: usize = 1024;
 const OUTBOX_BYTES: usize = 256 * 1024;
 
@@ -53,18 +52,18 @@ const OUTBOX_BYTES: usize = 256 * 1024;
 pub(super) enum SocketEvent {
     /// A text frame.
     Text(Utf8Bytes),
-    /// The end.
+    /// The socket has ended.
     Closed(Close),
 }
 
-/// An open websocket with what is still to be written.
+/// An open websocket and its outgoing frames.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: WebSocketStream<Stream>,
     outbox: Outbox,
 }
 
-/// What is still to be written.
+/// Outgoing frames.
 #[derive(Debug, Default)]
 struct Outbox {
     frames: VecDeque<Message>,
@@ -88,7 +87,7 @@ impl Outbox {
     }
 }
 
-/// Opens the socket of a device and sends the authorization frame. Also gives the token that was
+/// Opens the socket of a device and sends the authorization frame. Also returns the token that was
 /// sent, so that a refusal can name it.
 pub(super) async fn open(
     http: &Http,
@@ -102,7 +101,7 @@ pub(super) async fn open(
     let (token, stream) = tokio::join!(http.tokens().token(), dial(http, &target));
     let token = token.map_err(|error| match token_kind(&error) {
         ErrorKind::Unauthorized => OpenFailure::Token,
-        // It may be had later: one more reason to try again, not to give up.
+        // The token may be available later, so the attempt is repeated.
         _ => OpenFailure::Network,
     })?;
     let mut stream = stream?;
@@ -116,11 +115,12 @@ pub(super) async fn open(
     Ok((Box::new(Socket { stream, outbox: Outbox::default() }), token))
 }
 
-/// Writes a text frame past the websocket library, which logs every frame that it writes: this one
-/// holds the token. Only for the first frame, while the library has nothing of its own to write.
+/// Writes a text frame without the websocket library, which logs every frame that it writes, and
+/// this one holds the token. Only for the first frame, while the library has nothing of its own to
+/// write.
 async fn write_unlogged(stream: &mut Stream, text: String) -> io::Result<()> {
     let mut frame = Frame::message(text, OpCode::Data(Data::Text), true);
-    // What clients write is masked (RFC 6455 §5.3); the mask must not be guessable.
+    // Client frames are masked (RFC 6455 §5.3) with an unpredictable mask.
     let [a, b, c, d, ..] = *uuid::Uuid::new_v4().as_bytes();
     frame.header_mut().mask = Some([a, b, c, d]);
     let mut bytes = Vec::with_capacity(frame.len());
@@ -145,7 +145,7 @@ impl Socket {
     /// Writes what is queued and reads the next event.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SocketEvent> {
         if let Poll::Ready(Err(error)) = self.poll_write(cx) {
-            // A write after the close was received is refused; the read below tells the code.
+            // A write after the close was received fails; the read below returns the code.
             debug!(%error, "socket cannot be written");
         }
         if self.outbox.is_full() {
@@ -161,7 +161,7 @@ impl Socket {
                     let _ = Pin::new(&mut self.stream).poll_flush(cx);
                     Poll::Ready(SocketEvent::Closed(close_of(frame)))
                 }
-                // Control frames are answered by the library; binary frames are not spoken here.
+                // The library answers control frames; binary frames are not part of the protocol.
                 Poll::Ready(Some(Ok(_))) => continue,
                 Poll::Ready(Some(Err(error))) => {
                     debug!(%error, "socket failed");
@@ -172,7 +172,7 @@ impl Socket {
         }
     }
 
-    /// Writes what is queued as far as that goes without waiting.
+    /// Writes as much of the queue as possible without waiting.
     pub(super) fn flush_now(&mut self) {
         let _ = self.poll_write(&mut Context::from_waker(Waker::noop()));
     }
@@ -192,7 +192,7 @@ impl Socket {
 async fn dial(http: &Http, target: &AllowedUrl) -> Result<WebSocketStream<Stream>, OpenFailure> {
     let address = target.url();
     let stream = http.transport().dialler().dial(target).await.map_err(
-        |Undialled { error, answered }| {
+        |DialError { error, answered }| {
             debug!(%error, host = address.host_str(), "socket cannot connect");
             if answered { OpenFailure::Network } else { OpenFailure::Unreachable }
         },
@@ -225,8 +225,9 @@ async fn dial(http: &Http, target: &AllowedUrl) -> Result<WebSocketStream<Stream
     }
 }
 
-/// The parameters of the reference client: text frames, buffered events told, HTTP statuses told
-/// as close codes 44xx, several sockets per user, and a time that lets the server drop stale ones.
+/// Adds the parameters of the reference client: text frames, reports of buffered events, HTTP
+/// statuses as close codes 44xx, several sockets per user, and a time by which the server drops
+/// stale ones.
 fn with_parameters(mut url: Url) -> Url {
     url.query_pairs_mut()
         .append_pair("outboundWireFormat", "text")

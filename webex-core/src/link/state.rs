@@ -1,20 +1,20 @@
-//! What can be read of the link at any moment.
+//! The readable state of the link.
 
 use std::sync::Arc;
 
 use super::{error::LinkError, machine::Phase};
 use crate::device::record::Device;
 
-/// What the link is at.
+/// The state of the link.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct LinkState {
-    /// Where it is.
+    /// Its phase.
     pub phase: Phase,
     /// The device, while one is registered.
     pub device: Option<Arc<Device>>,
     /// Whether the socket is online.
     pub online: bool,
-    /// The latest failure of the present attempt.
+    /// The latest failure of the current attempt.
     pub failure: Option<LinkError>,
 }

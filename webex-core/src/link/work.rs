@@ -1,4 +1,4 @@
-//! Everything that the task of a link has under way: requests, dialling, open sockets.
+//! Work in progress of a link's task: requests, dialling, open sockets.
 
 use std::{
     future::{Future, poll_fn},
@@ -20,11 +20,11 @@ use crate::{
     mercury::machine::action::{ConnId, OpenFailure},
 };
 
-/// What came of something the driver had begun.
-pub(super) enum News {
+/// The result of something that the driver has started.
+pub(super) enum Completion {
     Restored(Option<Arc<Device>>),
     Room(Result<Room, LinkError>),
-    /// The device is kept for the next start.
+    /// The device is saved for the next start.
     Saved,
     Record {
         action: &'static str,
@@ -39,35 +39,35 @@ pub(super) enum News {
 pub(super) type Dialled = Result<(Box<Socket>, AccessToken), OpenFailure>;
 pub(super) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// Everything under way: requests, dialling, open sockets.
+/// Everything in progress: requests, dialling, open sockets.
 #[derive(Default)]
 pub(super) struct Work {
-    pub(super) requests: FuturesUnordered<BoxFuture<News>>,
-    /// How many of them write to the saved state: an ending client waits for these.
+    pub(super) requests: FuturesUnordered<BoxFuture<Completion>>,
+    /// How many of them write to the saved state; a client that ends waits for these.
     pub(super) saving: usize,
     pub(super) dialing: Vec<(ConnId, BoxFuture<Dialled>)>,
     pub(super) sockets: Vec<(ConnId, Box<Socket>)>,
 }
 
 impl Work {
-    /// The next news; waits for ever when nothing is under way. Cancel safe.
-    pub(super) async fn next(&mut self) -> News {
+    /// Returns the next result; waits for ever when nothing is in progress. Cancel safe.
+    pub(super) async fn next(&mut self) -> Completion {
         poll_fn(|cx| self.poll(cx)).await
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<News> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Completion> {
         if let Poll::Ready(Some(news)) = Pin::new(&mut self.requests).poll_next(cx) {
             return Poll::Ready(news);
         }
         for index in 0..self.dialing.len() {
             if let Poll::Ready(outcome) = self.dialing[index].1.as_mut().poll(cx) {
                 let (conn, _) = self.dialing.swap_remove(index);
-                return Poll::Ready(News::Opened(conn, outcome));
+                return Poll::Ready(Completion::Opened(conn, outcome));
             }
         }
         for (conn, socket) in &mut self.sockets {
             if let Poll::Ready(event) = socket.poll(cx) {
-                return Poll::Ready(News::Socket(*conn, event));
+                return Poll::Ready(Completion::Socket(*conn, event));
             }
         }
         Poll::Pending
@@ -80,7 +80,7 @@ impl Work {
     pub(super) fn drop_conn(&mut self, conn: ConnId) {
         self.dialing.retain(|(id, _)| *id != conn);
         if let Some(index) = self.sockets.iter().position(|(id, _)| *id == conn) {
-            // What was queued before, a close frame for one, still leaves if it can.
+            // Queued frames, such as a close frame, are still written if possible.
             let (_, mut socket) = self.sockets.swap_remove(index);
             socket.flush_now();
         }

@@ -1,13 +1,13 @@
-//! Close codes and refused upgrades, and what each calls for: the whole policy as two tables.
+//! The reactions to close codes and refused upgrades: the whole policy in two tables.
 //!
-//! The rule of the service's owners: as long as the client wants to be connected, it keeps trying,
-//! with back-off, whatever the code. [`RULES`] names every known code, whether or not it is an
-//! exception to that rule; a code that is not in it reconnects.
+//! The rule of the service's owners: while the client wants to be connected, it keeps trying, with
+//! back-off, whatever the code. [`RULES`] lists every known code, whether or not it is an exception
+//! to that rule; a code that is not in it reconnects.
 
 /// How a socket ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Close {
-    /// The close code; 1005 where the frame had none, 1006 where there was no frame.
+    /// The close code; 1005 when the frame had none, 1006 when there was no frame.
     pub(crate) code: u16,
     /// The reason given with it.
     pub(crate) reason: String,
@@ -30,24 +30,24 @@ pub(crate) enum Reaction {
     RefreshToken,
     /// Refresh the WDM device, whose socket address is gone, then try again.
     RefreshDevice,
-    /// Too many requests: try again after the time the server named, or
-    /// [`RATE_LIMITED_WAIT`](super::timings::RATE_LIMITED_WAIT) where it named none.
+    /// Too many requests: try again after the time the server asked for, or after
+    /// [`RATE_LIMITED_WAIT`](super::timings::RATE_LIMITED_WAIT) if it gave none.
     SlowDown,
     /// Do not try again.
     Stop(Stop),
 }
 
-/// Why a connection is not tried again by itself.
+/// Why there are no further attempts to connect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Stop {
-    /// The server does not accept the credentials' kind (4400), such as a service account's.
+    /// The server does not accept this kind of credentials (4400), such as a service account's.
     BadRequest,
     /// The user is not entitled to Mercury (4403).
     NotEntitled,
-    /// Another connection of the same registration took over (4000, `Replaced`).
+    /// Another connection of the same registration has taken over (4000, `Replaced`).
     Replaced,
-    /// The token was refused and no other can be had.
+    /// The token was refused and there is no other.
     Unauthorized,
     /// The socket's address is on a host that may not receive the token.
     Untrusted,
@@ -66,21 +66,21 @@ impl Stop {
     }
 }
 
-/// Own close code for "do not reconnect".
+/// Our close code for "do not reconnect".
 pub(crate) const OWN_CLOSE: u16 = 3050;
 
-/// Normal closure, used when this side finds the connection dead.
+/// Normal closure, used when this side detects a dead connection.
 pub(crate) const NORMAL: u16 = 1000;
 
 const NO_STATUS: u16 = 1005;
 const ABNORMAL: u16 = 1006;
 
-/// Which reasons a [`Rule`] is about.
+/// The close reasons that a [`Rule`] applies to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Whatever the close says.
+    /// Any reason.
     Any,
-    /// This text, in any case.
+    /// This text, ignoring case.
     Is(&'static str),
     /// A text with this in it.
     Contains(&'static str),
@@ -91,24 +91,24 @@ pub(crate) enum Reason {
 pub(crate) struct Rule {
     /// The close code.
     pub(crate) code: u16,
-    /// Which reasons it is about.
+    /// The reasons it applies to.
     pub(crate) reason: Reason,
-    /// What a close before the authorization calls for.
+    /// Reaction to a close before the authorization.
     pub(crate) before: Reaction,
-    /// What a close of an authorized socket calls for.
+    /// Reaction to a close of an authorized socket.
     pub(crate) after: Reaction,
     /// Why.
     pub(crate) why: &'static str,
 }
 
-/// Every known close code. The first rule that matches counts.
+/// Every known close code. The first rule that matches applies.
 #[rustfmt::skip] // a table: one line, one rule
 pub(crate) const RULES: &[Rule] = &[
     same(1000, Reason::Any, Reaction::Reconnect, "the server is done with this socket, not the client"),
     same(1001, Reason::Any, Reaction::Reconnect, "the server is going away"),
     same(1002, Reason::Any, Reaction::Reconnect, "a protocol error: a new socket starts clean"),
     same(1003, Reason::Any, Reaction::Reconnect, "a message was rejected: a new socket starts clean"),
-    // Some proxies lose the code; the reason still tells.
+    // Some proxies lose the code; the reason is still there.
     same(NO_STATUS, Reason::Is("replaced"), Reaction::Stop(Stop::Replaced), "4000 that lost its code"),
     same(NO_STATUS, Reason::Is("authentication failed"), Reaction::RefreshToken, "1008 that lost its code"),
     same(NO_STATUS, Reason::Contains("30000"), Reaction::RefreshToken, "1008 that lost its code: not authorized in time"),
@@ -126,14 +126,14 @@ pub(crate) const RULES: &[Rule] = &[
     same(4401, Reason::Any, Reaction::RefreshToken, "the token is expired or revoked"),
     same(4403, Reason::Any, Reaction::Stop(Stop::NotEntitled), "the user is not entitled; an administrator can change that, a retry cannot"),
     same(4404, Reason::Any, Reaction::RefreshDevice, "the registration is gone"),
-    same(4429, Reason::Any, Reaction::SlowDown, "HTTP 429 told as a close code"),
+    same(4429, Reason::Any, Reaction::SlowDown, "HTTP 429 as a close code"),
 ];
 
 const fn same(code: u16, reason: Reason, reaction: Reaction, why: &'static str) -> Rule {
     Rule { code, reason, before: reaction, after: reaction, why }
 }
 
-/// What a close calls for. `authorized`: whether the socket had been authorized before.
+/// Returns the reaction to a close. `authorized` is whether the socket had been authorized.
 pub(crate) fn reaction(close: &Close, authorized: bool) -> Reaction {
     match rule(close) {
         Some(rule) if authorized => rule.after,
@@ -142,7 +142,7 @@ pub(crate) fn reaction(close: &Close, authorized: bool) -> Reaction {
     }
 }
 
-/// Why, for a log; `None` for a code that is not known.
+/// The explanation for a log; `None` for an unknown code.
 pub(crate) fn why(close: &Close) -> Option<&'static str> {
     rule(close).map(|rule| rule.why)
 }
@@ -158,20 +158,20 @@ fn rule(close: &Close) -> Option<&'static Rule> {
     })
 }
 
-/// What an HTTP status in answer to the upgrade calls for. `repeated`: whether the attempt before
-/// got the same status.
+/// Returns the reaction to an HTTP status in answer to the upgrade. `repeated` is whether the
+/// previous attempt got the same status.
 ///
-/// The reference client asks for statuses as close codes, so most of these come from whatever
-/// stands before the service.
+/// The reference client requests statuses as close codes, so most of these come from a proxy in
+/// front of the service.
 pub(crate) fn upgrade_reaction(status: u16, repeated: bool) -> Reaction {
     match status {
         401 => Reaction::RefreshToken,
         403 => Reaction::Stop(Stop::NotEntitled),
-        // Once may be a server that is being replaced; twice is a registration that is gone.
+        // One may come from a server that is being replaced; a second means that the registration is gone.
         404 if repeated => Reaction::RefreshDevice,
         410 => Reaction::RefreshDevice,
         429 => Reaction::SlowDown,
-        // 5xx, a first 404, and what nobody has thought of. A `Retry-After` is obeyed with any.
+        // 5xx, a first 404, and unknown statuses. A `Retry-After` is followed with any of them.
         _ => Reaction::Reconnect,
     }
 }

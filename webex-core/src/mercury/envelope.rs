@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// The fields of a frame, not yet looked into: one of a wrong kind costs itself, not the frame.
+/// The unparsed fields of a frame: a field of a wrong kind does not invalidate the frame.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Envelope<'a> {
@@ -25,7 +25,7 @@ pub(super) struct Envelope<'a> {
     pub(super) tracking_id: Option<&'a RawValue>,
 }
 
-/// A field as a `T`; one that is no `T` counts as absent.
+/// Reads a field as a `T`; one that is not a `T` counts as absent.
 pub(super) fn read<'a, T: Deserialize<'a>>(field: Option<&'a RawValue>) -> Option<T> {
     serde_json::from_str(field?.get()).ok()
 }

@@ -1,8 +1,8 @@
-//! Events: what services tell over Mercury, by name.
+//! Events of Webex services over Mercury.
 //!
-//! An event keeps its payload as the JSON text that came, shared by all who listen; it is parsed
-//! when somebody asks, into one of the known payloads ([`MercuryEvent::payload`]) or a type of the
-//! caller's ([`MercuryEvent::data_as`]).
+//! An event keeps its payload as received JSON text, shared by all listeners. It is parsed on
+//! demand, into one of the known payloads ([`MercuryEvent::payload`]) or a type of the caller's
+//! ([`MercuryEvent::data_as`]).
 
 use std::{fmt, ops::Range};
 
@@ -22,20 +22,20 @@ use super::{
 pub struct MercuryEvent {
     /// Id of the envelope.
     pub id: Option<String>,
-    /// `namespace.name`, such as `mobius.call`. Empty where the service gave none.
+    /// `namespace.name`, such as `mobius.call`. Empty if the service sent none.
     pub event_type: String,
     /// When the server sent it, in milliseconds since 1970.
     pub timestamp: Option<i64>,
     /// The tracking id to quote to Webex support.
     pub tracking_id: Option<String>,
-    /// The payload, as received but for what the envelope's `headers` override.
+    /// The payload, as received apart from overrides in the envelope's `headers`.
     pub data: EventData,
 }
 
 /// The payload of an event: the text of a JSON value.
 ///
-/// A large one is not copied but shared with the frame it came in, so that an event of a hundred
-/// kilobytes takes its place once, however many clients hear of it at the same moment.
+/// A large payload is not copied but shared with its frame, so that an event of a hundred kilobytes
+/// is held once, however many clients receive it.
 #[derive(Clone)]
 pub struct EventData(Text);
 
@@ -45,8 +45,8 @@ enum Text {
     Part { frame: Utf8Bytes, range: Range<usize> },
 }
 
-/// The largest payload that is copied. Keeping part of a frame keeps all of the buffer it was read
-/// into, which for a small one would be the waste.
+/// The largest payload that is copied. Sharing part of a frame keeps the whole read buffer, which
+/// would waste memory for a small payload.
 const LARGEST_COPIED: usize = 4 * 1024;
 
 impl EventData {
@@ -58,7 +58,7 @@ impl EventData {
         }
     }
 
-    /// `data` is a part of `frame`.
+    /// `data` is part of `frame`.
     fn of(frame: &Utf8Bytes, data: &RawValue) -> Self {
         let data = data.get();
         if data.len() <= LARGEST_COPIED {
@@ -69,7 +69,7 @@ impl EventData {
     }
 }
 
-/// A payload that came in no frame. The text should be JSON.
+/// Makes a payload without a frame. The text should be JSON.
 impl From<&str> for EventData {
     fn from(text: &str) -> Self {
         Self(Text::Own(text.into()))
@@ -83,13 +83,13 @@ impl fmt::Debug for EventData {
 }
 
 impl MercuryEvent {
-    /// The part of the event type before the dot: the service that speaks.
+    /// The part of the event type before the dot: the service.
     pub fn namespace(&self) -> &str {
         self.event_type.split('.').next().unwrap_or_default()
     }
 
-    /// The whole event, as every language gets it: `id`, `eventType`, `timestamp`, `trackingId` and
-    /// `data`, the payload. What the service did not give is left out. Parses: ask once.
+    /// The whole event, the same in every language: `id`, `eventType`, `timestamp`, `trackingId`
+    /// and `data`, the payload. Missing fields are left out. Parses on every call.
     pub fn to_json(&self) -> Map<String, Value> {
         let mut map = Map::new();
         let mut put = |key: &str, value: Option<Value>| {
@@ -113,7 +113,7 @@ impl MercuryEvent {
         serde_json::from_str(self.data.get())
     }
 
-    /// The payload of the events that this SDK knows. Parses: ask once.
+    /// The payload, for the events that this SDK knows. Parses on every call.
     pub fn payload(&self) -> Payload {
         let known = match self.event_type.as_str() {
             "mercury.buffer_state" => Some(Payload::BufferState),
@@ -156,8 +156,8 @@ impl MercuryEvent {
         Some(event)
     }
 
-    /// Applies the envelope's overrides: dotted paths that begin at the envelope. What they may
-    /// change is what listeners see; the id, which is to be acknowledged, is not.
+    /// Applies the envelope's overrides: dotted paths that start at the envelope. They may change
+    /// what listeners see, but not the id, which is acknowledged.
     fn apply(&mut self, overrides: Map<String, Value>) {
         let Ok(data) = serde_json::from_str(self.data.get()) else { return };
         let mut envelope = Value::Object(Map::from_iter([("data".to_owned(), data)]));
@@ -176,13 +176,13 @@ impl MercuryEvent {
     }
 }
 
-/// Overrides of one event that are applied; services send one or two.
+/// Limit of overrides of one event; services send one or two.
 const MOST_OVERRIDES: usize = 64;
 
-/// The deepest path that is followed. Deeper ones would make a value that cannot be parsed again.
+/// Limit of a path's depth. Deeper ones would make a value that cannot be parsed again.
 const DEEPEST: usize = 32;
 
-/// Sets what a dotted path leads to, and makes the objects on the way where there are none.
+/// Sets the value at a dotted path, and adds missing objects on the way.
 fn set(root: &mut Value, path: &str, new: Value) {
     let segments = || path.split('.');
     if segments().count() > DEEPEST || segments().any(str::is_empty) {
@@ -241,7 +241,7 @@ mod tests {
             ),
             (r#"{"data.x.y.z":4}"#, r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":{"z":4}}}"#),
             (r#"{"data.list.0.n":5}"#, r#"{"eventType":"a.b","list":[{"n":5},2],"x":{"y":1}}"#),
-            // What leads nowhere changes nothing.
+            // Paths that lead nowhere change nothing.
             (r#"{"data.list.9":5}"#, r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":1}}"#),
             (
                 r#"{"data..x":5,"data.":6,"other":7}"#,
@@ -302,9 +302,9 @@ mod tests {
             (call.event_type.as_str(), call.device_id.as_deref()),
             ("mobius.call", Some("d"))
         );
-        // The rest stays JSON, and so does what is not as it should be.
+        // Other events stay JSON, and so do malformed payloads.
         assert_eq!(payload(r#"{"eventType":"locus.difference","n":1}"#), Payload::Other);
-        // A field of a wrong kind costs itself.
+        // A field of a wrong kind only affects itself.
         let odd = payload(r#"{"eventType":"mobius.call","callId":7,"deviceId":"d"}"#);
         let Payload::Mobius(odd) = odd else { panic!("{odd:?}") };
         assert_eq!((odd.call_id, odd.device_id.as_deref()), (None, Some("d")));

@@ -1,4 +1,4 @@
-//! Why the event socket cannot be opened, for whoever waits for it.
+//! Why the event socket cannot be opened.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SocketFailure {
-    /// Nobody answered in time.
+    /// No answer in time.
     Unanswered,
-    /// The connection was refused or broken, or no token could be had for now.
+    /// The connection was refused or broken, or there is no token for now.
     Broken,
     /// The upgrade was answered with this HTTP status.
     Status(u16),

@@ -12,18 +12,18 @@ use super::{
     event::MercuryEvent,
 };
 
-/// A frame to the server. The authorization frame is not among them: it holds the token, which the
-/// machine never sees; the driver writes it.
+/// A frame to the server. The authorization frame is not one of them: it holds the token, which the
+/// machine never sees, so the driver writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub(crate) enum ClientFrame {
-    /// "I have this frame": sent for every frame that has an id.
+    /// Acknowledges a frame; sent for every frame that has an id.
     Ack {
         /// Id of the acknowledged frame.
         #[serde(rename = "messageId")]
         message_id: String,
     },
-    /// "Are you there?"
+    /// Asks for a pong.
     Ping {
         /// Id that the pong repeats.
         id: String,
@@ -48,7 +48,7 @@ pub(crate) fn authorization(id: &str, token: &str, tracking_id: &str) -> String 
     .to_string()
 }
 
-/// A frame from the server, as far as the machine reads it.
+/// A frame from the server, with the fields that the machine reads.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerFrame {
     /// Id to acknowledge.
@@ -57,46 +57,46 @@ pub(crate) struct ServerFrame {
     pub(crate) sequence: Option<u64>,
     /// When the server wrote it, by its clock, in milliseconds since 1970.
     pub(crate) written_ms: Option<i64>,
-    /// What it says.
+    /// Its content.
     pub(crate) body: FrameBody,
 }
 
-/// What a server frame says.
+/// The content of a server frame.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub(crate) enum FrameBody {
     /// Answer to the ping whose id the frame has.
     Pong,
-    /// The server will go away; a second socket should be opened.
+    /// The server will shut down; a second socket should be opened.
     Shutdown,
     /// An event.
     Event(Arc<MercuryEvent>),
-    /// A type that is not known.
+    /// An unknown type.
     Unknown,
 }
 
-/// The longest id of a frame that is taken; the service's are UUIDs. It is written back with the
+/// The longest accepted id of a frame; the service's are UUIDs. It is sent back with the
 /// acknowledgement, and held with the event.
 const LONGEST_ID: usize = 256;
 
-/// The largest overrides of an event that are taken; services override a field or two.
+/// The largest accepted overrides of an event; services override a field or two.
 const LARGEST_OVERRIDES: usize = 64 * 1024;
 
-/// Why a frame is not taken.
+/// Why a frame is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(crate) enum FrameError {
-    /// It is no JSON object.
+    /// It is not a JSON object.
     #[error("it is no JSON object")]
     Json,
-    /// Its id is longer than any service's.
+    /// Its id is too long.
     #[error("its id has {0} bytes")]
     Id(usize),
-    /// Its overrides are larger than any service's.
+    /// Its overrides are too large.
     #[error("its overrides have {0} bytes")]
     Overrides(usize),
 }
 
-/// The events that tell that a socket is authorized.
+/// The events that show that a socket is authorized.
 const AUTHORIZED: [&str; 2] = ["mercury.buffer_state", "mercury.registration_status"];
 
 impl ServerFrame {
@@ -117,7 +117,7 @@ impl ServerFrame {
             Some("pong") => FrameBody::Pong,
             Some("shutdown") => FrameBody::Shutdown,
             Some(_) => FrameBody::Unknown,
-            // An envelope without data is still to be acknowledged and counted.
+            // An envelope without data still has to be acknowledged and counted.
             None => match MercuryEvent::read(id.clone(), &text, &envelope) {
                 Some(event) => FrameBody::Event(Arc::new(event)),
                 None => FrameBody::Unknown,
@@ -127,7 +127,7 @@ impl ServerFrame {
         Ok(Self { id, sequence: read(envelope.sequence_number), written_ms, body })
     }
 
-    /// Whether the frame tells that the socket is authorized.
+    /// Whether the frame shows that the socket is authorized.
     pub(crate) fn authorizes(&self) -> bool {
         matches!(&self.body, FrameBody::Event(event) if AUTHORIZED.contains(&&*event.event_type))
     }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_frame_makes_the_client_hold_or_send_is_limited() {
+    fn the_size_of_ids_and_overrides_is_limited() {
         let frame = |id: usize, header: usize| {
             let (id, value) = ("i".repeat(id), "v".repeat(header));
             let text = format!(
@@ -227,9 +227,9 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever a server sends: no panic, and what is delivered can be read again.
+        /// Whatever a server sends, there is no panic, and delivered payloads can be parsed again.
         #[test]
-        fn no_frame_is_too_strange(
+        fn no_frame_causes_a_panic(
             id in "[a-z0-9\"\\\\]{0,6}",
             path in "(data|timestamp|x)?(\\.[a-c0-9]{0,2}){0,40}",
             value in "(null|-?[0-9]{1,25}|\"s\"|\\{\\}|\\[1,2\\]|[a-z\\{]{0,4})",

@@ -1,13 +1,13 @@
 //! The Mercury connection as a state machine: no I/O, no clock, no tasks.
 //!
 //! # Driving it
-//! 1. Tell it what happened: [`connect`](Machine::connect), [`disconnect`](Machine::disconnect) and
-//!    the `handle_*` methods, each with the present time.
-//! 2. Carry out what [`poll_action`](Machine::poll_action) hands out, until it answers `None`.
-//! 3. Sleep until [`poll_timeout`](Machine::poll_timeout), or the next thing happens; at the
-//!    deadline call [`handle_timeout`](Machine::handle_timeout).
+//! 1. Pass in what happened: [`connect`](Machine::connect), [`disconnect`](Machine::disconnect) and
+//! the `handle_*` methods, each with the current time.
+//! 2. Perform the actions of [`poll_action`](Machine::poll_action), until it returns `None`.
+//! 3. Sleep until [`poll_timeout`](Machine::poll_timeout), or until the next input; at the deadline
+//! call [`handle_timeout`](Machine::handle_timeout).
 //!
-//! Spurious calls are safe. News of a connection that is no longer the machine's are ignored.
+//! Spurious calls are safe. Inputs about a connection that the machine no longer has are ignored.
 //!
 //! ```text
 //!             connect                 opened                 authorized
@@ -19,15 +19,15 @@
 //!   Closing ◄───────┴─ disconnect, from any state         Stopped: a close code that forbids retrying
 //! ```
 //!
-//! A server that will go away says so with a `shutdown` frame. The machine then goes the same way a
-//! second time beside the connection it has (make before break): the successor takes over once it
-//! is authorized, and the predecessor delivers until the server closes it.
+//! A server that is about to go away sends a `shutdown` frame. The machine then opens a second
+//! connection beside the first (make before break): the successor takes over once it is authorized,
+//! and the predecessor delivers until the server closes it.
 //!
-//! An event is given out once, whichever connection brings it and however often.
+//! An event is delivered once, whichever connection it arrives on and however often.
 //!
-//! `action` is what the driver is asked for, `connection` what is held of each connection. `attempts`
-//! says how one is made and when it is tried again, `staying` how it is kept and how hints from outside
-//! are answered.
+//! `action` has the requests to the driver, `connection` the state of each connection. `attempts`
+//! decides how a connection is opened and when an attempt is repeated, `staying` how it is kept and
+//! how hints from outside are handled.
 
 pub(crate) mod action;
 mod attempts;
@@ -51,7 +51,7 @@ use super::{
     timings::{AUTHORIZATION_TIMEOUT, FORCE_CLOSE_DELAY},
 };
 
-/// How often in a row a token may be refused, with no other to be had, before that is final.
+/// How often in a row a token may be refused, without another one, before that is final.
 const TOKEN_REFUSALS: u32 = 3;
 
 /// The machine. See the [module documentation](self).
@@ -61,25 +61,25 @@ pub(crate) struct Machine {
     stopped: Option<Stop>,
     /// The authorized connection.
     live: Option<Live>,
-    /// The way to it, or, beside a live one, to its successor.
+    /// The attempt to open it, or, beside a live one, its successor.
     attempt: Option<Attempt>,
     /// The predecessor of the live one.
     retiring: Option<Live>,
     /// Connections that this side is closing for good.
     closing: Vec<ConnId>,
-    /// Attempts since the last stable connection: what [`Status::Connecting`] tells.
+    /// Attempts since the last stable connection, reported by [`Status::Connecting`].
     attempts: u32,
-    /// Those of them that were answered, and failed: the exponent of the back-off.
+    /// How many of them were answered and failed: the exponent of the back-off.
     failures: u32,
     /// When the latest attempt began.
     last_open: Option<Instant>,
-    /// What the server asked for with `Retry-After`: nothing makes the next attempt come sooner.
+    /// The end of a server's `Retry-After`: no attempt comes sooner.
     not_before: Option<Instant>,
     /// The HTTP status that the latest attempt got in answer to the upgrade.
     last_status: Option<u16>,
-    /// How often in a row the token was refused, with no other to be had.
+    /// How often in a row the token was refused, without another one.
     refusals: u32,
-    /// A hint came during the attempt under way.
+    /// A hint came during the current attempt.
     hinted: bool,
     last_conn: u32,
     trouble: Trouble,
@@ -117,7 +117,7 @@ impl Machine {
 
     // --- state ---------------------------------------------------------------------------------
 
-    /// What the connection is at.
+    /// The state of the connection.
     pub(crate) fn status(&self) -> Status {
         if let Some(stop) = self.stopped {
             Status::Stopped(stop)
@@ -135,7 +135,7 @@ impl Machine {
 
     // --- commands ------------------------------------------------------------------------------
 
-    /// Wants the connection, from now until [`disconnect`](Self::disconnect).
+    /// Keeps the connection up until [`disconnect`](Self::disconnect).
     pub(crate) fn connect(&mut self, now: Instant) {
         self.wanted = true;
         if matches!(self.status(), Status::Offline | Status::Stopped(_)) {
@@ -145,15 +145,16 @@ impl Machine {
         }
     }
 
-    /// The network may have changed, or the machine has slept: what there is has to prove itself
-    /// soon, and what is being waited for is tried at once. A server's `Retry-After` stands.
+    /// Handles a hint that the network may have changed or the machine has slept: a live connection
+    /// has to prove itself soon, and a waiting attempt starts at once. A server's `Retry-After`
+    /// still applies.
     pub(crate) fn handle_hint(&mut self, now: Instant) {
         self.check_live(now);
         self.hurry_attempt(now);
     }
 
-    /// There is a token again: what was stopped for want of one begins anew, and a wait for the next
-    /// attempt ends as after a hint.
+    /// Handles a new token: a connection that stopped for lack of one starts again, and a wait for
+    /// the next attempt ends as after a hint.
     pub(crate) fn handle_token_available(&mut self, now: Instant) {
         self.refusals = 0;
         if self.stopped == Some(Stop::Unauthorized) && self.wanted {
@@ -163,7 +164,7 @@ impl Machine {
         }
     }
 
-    /// Wants it no longer; closes what is open with [`close::OWN_CLOSE`] and this reason.
+    /// Stops wanting the connection; closes it with [`close::OWN_CLOSE`] and this reason.
     pub(crate) fn disconnect(&mut self, now: Instant, reason: &str) {
         self.wanted = false;
         self.stopped = None;
@@ -190,8 +191,8 @@ impl Machine {
 
     // --- what happened -------------------------------------------------------------------------
 
-    /// The socket is open and the authorization frame is sent. False when the machine has given
-    /// up on this attempt meanwhile: the socket is to be dropped.
+    /// Handles an open socket whose authorization frame has been sent. Returns false when the
+    /// machine has already given up this attempt: the socket must be dropped.
     #[must_use]
     pub(crate) fn handle_opened(&mut self, now: Instant, conn: ConnId) -> bool {
         if !matches!(self.attempt, Some(Attempt::Opening(id)) if id == conn) {
@@ -206,7 +207,7 @@ impl Machine {
         true
     }
 
-    /// The socket could not be opened.
+    /// Handles a socket that could not be opened.
     pub(crate) fn handle_open_failed(&mut self, now: Instant, conn: ConnId, failure: &OpenFailure) {
         if !matches!(self.attempt, Some(Attempt::Opening(id)) if id == conn) {
             return;
@@ -216,7 +217,7 @@ impl Machine {
         self.attempt_failed(now, failed);
     }
 
-    /// A frame came in.
+    /// Handles a received frame.
     pub(crate) fn handle_frame(&mut self, now: Instant, conn: ConnId, frame: ServerFrame) {
         let authorizing = match &mut self.attempt {
             Some(Attempt::Authorizing(live)) => Some(live),
@@ -248,7 +249,7 @@ impl Machine {
         }
     }
 
-    /// The socket ended: by a close frame from either side, or without one.
+    /// Handles the end of a socket: by a close frame from either side, or without one.
     pub(crate) fn handle_closed(&mut self, now: Instant, conn: ConnId, close: &Close) {
         if let Some(index) = self.closing.iter().position(|id| *id == conn) {
             self.closing.swap_remove(index);
@@ -264,10 +265,10 @@ impl Machine {
         }
     }
 
-    /// The answer to [`Action::ReplaceToken`]: whether there is, or may be, another token.
+    /// Handles the answer to [`Action::ReplaceToken`]: whether there is, or may be, another token.
     ///
-    /// Without one the same token is tried again, for some servers say "not authorized" when
-    /// something else is wrong; but not for ever.
+    /// Without one the same token is tried again, because some servers answer "not authorized" when
+    /// something else is wrong; but only a few times.
     pub(crate) fn handle_token(&mut self, renewed: bool) {
         if renewed || self.attempt.is_none() {
             self.refusals = 0;
@@ -288,7 +289,7 @@ impl Machine {
         self.give_up(Stop::Unauthorized);
     }
 
-    /// A deadline has passed.
+    /// Handles a deadline that has passed.
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         while let Some(timer) = self.timers.expire(now) {
             match (timer, &self.attempt) {
@@ -317,7 +318,7 @@ impl Machine {
                     self.actions.extend(left);
                     self.closed(now);
                 }
-                // A timer of an attempt that has been left.
+                // A timer of an abandoned attempt.
                 _ => {}
             }
         }
@@ -325,7 +326,7 @@ impl Machine {
 
     // --- what to do ----------------------------------------------------------------------------
 
-    /// The next thing to do; call until it answers `None`.
+    /// Returns the next action; call until it returns `None`.
     #[must_use = "an action that is dropped is never carried out"]
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -338,7 +339,7 @@ impl Machine {
 
     // --- ending --------------------------------------------------------------------------------
 
-    /// Leaves a connection at once, telling the server why.
+    /// Leaves a connection at once, with a reason for the server.
     fn leave(&mut self, conn: ConnId, reason: &str) {
         let close = Close { code: close::NORMAL, reason: reason.to_owned() };
         self.actions.push_back(Action::Close(conn, close));
@@ -357,7 +358,7 @@ impl Machine {
         self.stopped = Some(stop);
     }
 
-    /// One of the connections that this side closes has ended.
+    /// Handles the end of a connection that this side has closed.
     fn closed(&mut self, now: Instant) {
         if self.closing.is_empty() {
             self.timers.stop(Timer::ForceClose);

@@ -16,7 +16,7 @@ mod retry;
 const BUFFER_STATE: &str =
     r#"{"id":"b","data":{"eventType":"mercury.buffer_state"},"sequenceNumber":1}"#;
 
-/// A machine, a clock, and what it asked for.
+/// A machine, a clock, and the machine's actions.
 struct Bench {
     machine: Machine,
     start: Instant,
@@ -48,7 +48,7 @@ impl Bench {
         self.machine.handle_closed(self.now, conn, &close);
     }
 
-    /// Sleeps to the next deadline; says how long that took.
+    /// Sleeps until the next deadline. Returns how long that took.
     fn sleep(&mut self) -> Duration {
         let deadline = self.machine.poll_timeout().expect("a deadline");
         let slept = deadline.duration_since(self.now);
@@ -71,7 +71,7 @@ impl Bench {
         matches!(self.machine.attempt, Some(Attempt::Opening(_)))
     }
 
-    /// Answers the ping that is in flight.
+    /// Answers the ping in flight.
     fn pong(&mut self, conn: ConnId) {
         let ping = self.actions().into_iter().find_map(|action| match action {
             Action::Send(_, ClientFrame::Ping { id }) => Some(id),
@@ -163,7 +163,7 @@ fn dialling_is_not_waited_for_for_ever() {
     let conn = bench.opened();
     assert_eq!(bench.sleep(), OPEN_TIMEOUT);
     assert!(bench.actions().iter().any(|action| matches!(action, Action::Drop(id) if *id == conn)));
-    // News of the abandoned attempt are of no interest any more.
+    // Inputs about the abandoned attempt are ignored.
     assert!(!bench.machine.handle_opened(bench.now, conn));
     assert!(matches!(bench.machine.status(), Status::Connecting { .. }));
 }
@@ -247,7 +247,7 @@ fn delivered(bench: &mut Bench) -> Vec<String> {
 }
 
 #[test]
-fn a_server_that_goes_is_left_only_when_the_successor_is_there() {
+fn a_server_is_left_only_when_the_successor_is_authorized() {
     let (mut bench, old, new) = changing_over();
     // A second announcement changes nothing; the old connection still counts.
     bench.frame(old, SHUTDOWN);
@@ -258,7 +258,7 @@ fn a_server_that_goes_is_left_only_when_the_successor_is_there() {
     assert!(bench.machine.handle_opened(bench.now, new));
     bench.frame(new, BUFFER_STATE);
     bench.pong(new);
-    // Both deliver, nothing twice.
+    // Both deliver, but no event twice.
     bench.frame(new, r#"{"id":"2","data":{"eventType":"a.two"}}"#);
     bench.frame(old, r#"{"id":"2","data":{"eventType":"a.two"}}"#);
     bench.frame(old, r#"{"id":"3","data":{"eventType":"a.three"}}"#);
@@ -297,7 +297,7 @@ fn a_predecessor_that_ends_early_leaves_the_successor_on_its_way() {
 }
 
 #[test]
-fn a_successor_that_cannot_be_had_is_tried_again_while_the_old_one_stays() {
+fn a_failed_successor_is_tried_again_while_the_old_one_stays() {
     let (mut bench, old, new) = changing_over();
     bench.machine.handle_open_failed(bench.now, new, &OpenFailure::Network);
     assert_eq!(bench.machine.status(), Status::Online);
@@ -325,7 +325,7 @@ fn disconnecting_while_changing_over_closes_both() {
     assert_eq!((bench.machine.status(), bench.machine.poll_timeout()), (Status::Offline, None));
 }
 
-/// Things that can happen to a machine, in any order.
+/// Inputs of a machine, in any order.
 #[derive(Debug, Clone)]
 enum Input {
     Connect,
@@ -373,12 +373,12 @@ fn inputs() -> impl Strategy<Value = Vec<Input>> {
 }
 
 proptest! {
-    /// Whatever happens: one connection at a time (two while changing over), always something to
-    /// wait for while wanted, and nothing left once not wanted.
+    /// Whatever happens, there is one connection at a time (two during a switchover), always a
+    /// deadline while the connection is wanted, and nothing left once it is not.
     #[test]
     fn never_stuck_never_double(seed: u64, inputs in inputs()) {
         let mut bench = Bench::new(seed);
-        // Connections that exist, oldest first.
+        // Open connections, oldest first.
         let mut open: Vec<ConnId> = Vec::new();
         for input in inputs {
             let latest = open.last().copied().unwrap_or(ConnId(0));

@@ -1,10 +1,10 @@
-//! Mercury: the websocket over which a user's events arrive.
+//! Mercury: the websocket that carries a user's events.
 //!
-//! `machine` holds the whole policy (when to connect, what to send, how to read a close code, when to
-//! try again) and does no I/O; the driver of the [`link`](crate::link) carries out what it asks for.
-//! `frame` and `envelope` are the wire form, `event`, `payload` and `topic` what services tell and how
-//! one listens to it by name, `close` the table of close codes, [`timings`] every duration with its
-//! reason.
+//! `machine` holds the whole policy (when to connect, what to send, how to read a close code, when
+//! to try again) and does no I/O; the driver of the [`link`](crate::link) performs its actions.
+//! `frame` and `envelope` are the wire format; `event`, `payload` and `topic` are the events of
+//! services and subscriptions by name; `close` is the table of close codes; [`timings`] has every
+//! duration with its reason.
 
 pub(crate) mod close;
 mod envelope;

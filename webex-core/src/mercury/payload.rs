@@ -12,9 +12,9 @@ use crate::lenient;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Payload {
-    /// `mercury.buffer_state`: the socket is authorized. Its contents are not known.
+    /// `mercury.buffer_state`: the socket is authorized. Its fields are not documented.
     BufferState,
-    /// `mercury.registration_status`: the same, where sockets are shared.
+    /// `mercury.registration_status`: the same, for shared sockets.
     RegistrationStatus(RegistrationStatus),
     /// `u2c.cache-invalidation`: the service catalog is out of date.
     CacheInvalidation(CacheInvalidation),
@@ -22,7 +22,7 @@ pub enum Payload {
     ActiveClusters(ActiveClusters),
     /// `mobius.*`: something about a call or a line.
     Mobius(MobiusEvent),
-    /// Any other event, or a known one whose payload is not what it should be.
+    /// Any other event, or a known one with a malformed payload.
     Other,
 }
 
@@ -31,12 +31,12 @@ pub enum Payload {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct RegistrationStatus {
-    /// Where the services of this socket's cluster are.
+    /// The URLs of the services in this socket's cluster.
     #[serde(default, deserialize_with = "lenient::field")]
     pub local_cluster_service_urls: LocalCluster,
 }
 
-/// Where the services of a socket's cluster are.
+/// The URLs of the services in a socket's cluster.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
@@ -53,7 +53,7 @@ pub struct LocalCluster {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[non_exhaustive]
 pub struct CacheInvalidation {
-    /// When the catalog changed: a number or a text that grows, as the service sends it.
+    /// When the catalog changed, as the service sends it: an increasing number, or its text.
     #[serde(default)]
     pub timestamp: Value,
 }
@@ -63,29 +63,29 @@ pub struct CacheInvalidation {
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct ActiveClusters {
-    /// The cluster that serves now, by the name of the service.
+    /// The active cluster, by the name of the service.
     #[serde(default, deserialize_with = "lenient::map")]
     pub active_clusters: BTreeMap<String, String>,
 }
 
-/// Payload of the `mobius.*` events: which call and line it is about. The rest, which differs from
-/// event to event, is in [`MercuryEvent::data`](crate::mercury::MercuryEvent::data).
+/// Payload of the `mobius.*` events: the call and line they refer to. The other fields, which
+/// differ from event to event, are in [`MercuryEvent::data`](crate::mercury::MercuryEvent::data).
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct MobiusEvent {
-    /// Which of them.
+    /// The type of the event.
     pub event_type: String,
     /// The call.
     #[serde(default, deserialize_with = "lenient::field")]
     pub call_id: Option<String>,
-    /// Where the call is.
+    /// The URL of the call.
     #[serde(default, deserialize_with = "lenient::field")]
     pub call_url: Option<Url>,
     /// The Mobius device: the line.
     #[serde(default, deserialize_with = "lenient::field")]
     pub device_id: Option<String>,
-    /// The client's own id of the call; may be empty for one that comes in.
+    /// The client's own id of the call; may be empty for an incoming call.
     #[serde(default, deserialize_with = "lenient::field")]
     pub correlation_id: Option<String>,
 }

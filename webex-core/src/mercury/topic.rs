@@ -1,9 +1,9 @@
 //! Which events a listener wants, by name.
 
-/// Which events somebody wants to hear of, by the names of the reference client.
+/// The events that a subscription wants, by the names of the reference client.
 ///
-/// `event` is every one; `event:mobius`, `mobius` or `mobius.` those of a namespace;
-/// `event:mobius.call` or `mobius.call` that one. Case counts.
+/// `event` means all events; `event:mobius`, `mobius` or `mobius.` those of a namespace;
+/// `event:mobius.call` or `mobius.call` that event only. Names are case-sensitive.
 ///
 /// ```
 /// # use webex_core::mercury::Topic;
@@ -23,7 +23,7 @@ enum Pattern {
 }
 
 impl Topic {
-    /// The topic of that name.
+    /// The topic of this name.
     pub fn new(name: &str) -> Self {
         let name = if name == "event" { "" } else { name.strip_prefix("event:").unwrap_or(name) };
         Self(match name.strip_suffix('.').unwrap_or(name) {
@@ -33,7 +33,7 @@ impl Topic {
         })
     }
 
-    /// Whether an event of this type belongs to it.
+    /// Whether an event of this type belongs to the topic.
     pub fn includes(&self, event_type: &str) -> bool {
         match &self.0 {
             Pattern::Everything => true,

@@ -1,4 +1,4 @@
-//! A user of a sandbox with a link, and waiting for what happens on it.
+//! A user of a sandbox with a link, and helpers that wait for its events.
 
 #![allow(dead_code)] // each test file uses its part
 
@@ -17,7 +17,7 @@ pub(crate) fn client(sandbox: &Sandbox) -> Webex {
     client_with(sandbox, Credentials::access_token(sandbox.token()))
 }
 
-/// The same, with tokens of one's own.
+/// A user with these credentials.
 pub(crate) fn client_with(sandbox: &Sandbox, credentials: Credentials) -> Webex {
     let ca = sandbox.ca_pem().unwrap().as_bytes();
     Webex::builder()
@@ -56,7 +56,7 @@ impl Linked {
         assert!(self.sandbox.close_socket(self.socket().id, code, reason));
     }
 
-    /// The next event that is one of those.
+    /// Waits for the next event that `wanted` accepts.
     pub(crate) async fn until(&mut self, wanted: impl Fn(&LinkEvent) -> bool) -> LinkEvent {
         until(&mut self.events, wanted).await
     }
@@ -65,7 +65,7 @@ impl Linked {
         self.until(|event| matches!(event, LinkEvent::Online)).await;
     }
 
-    /// Gives everything up, and checks that nothing is left.
+    /// Gives everything up, and asserts that nothing is left.
     pub(crate) async fn end(self) {
         self.lease.release("done").await.unwrap();
         let empty = |s: &Sandbox| s.sockets().is_empty() && s.devices().is_empty();
@@ -73,7 +73,7 @@ impl Linked {
     }
 }
 
-/// The next event of a subscription that is one of those.
+/// Waits for the next event of a subscription that `wanted` accepts.
 pub(crate) async fn until<E: Lossy>(
     events: &mut Subscription<E>,
     wanted: impl Fn(&E) -> bool,

@@ -1,4 +1,4 @@
-//! What the tests of this crate have in common.
+//! Helpers shared by the tests of this crate.
 
 #![allow(dead_code)] // each uses its part
 
@@ -26,7 +26,7 @@ pub(crate) fn client(sandbox: &Sandbox, transport: TransportBuilder) -> Webex {
     builder(sandbox).transport(transport.build().unwrap()).build().unwrap()
 }
 
-/// Whoever has these credentials.
+/// The user with these credentials.
 pub(crate) fn client_of(
     sandbox: &Sandbox,
     credentials: Credentials,
@@ -40,7 +40,7 @@ pub(crate) fn cloud(sandbox: &Sandbox) -> Endpoints {
     Endpoints::at(sandbox.origin().as_str()).unwrap()
 }
 
-/// The sandbox's default user, to be made.
+/// A builder for the sandbox's default user.
 pub(crate) fn builder(sandbox: &Sandbox) -> WebexBuilder {
     Webex::builder()
         .credentials(Credentials::access_token(sandbox.token()))
@@ -53,12 +53,12 @@ pub(crate) fn people(sandbox: &Sandbox) -> Request {
     Request::get(sandbox.url("/v1/people/me"))
 }
 
-/// A proxy by which the sandbox answers for every host name.
+/// A proxy that sends every host name to the sandbox.
 pub(crate) fn any_host(sandbox: &Sandbox) -> AnyHost {
     AnyHost::start(sandbox.origin().socket_addrs(|| None).unwrap()[0], None)
 }
 
-/// Credentials that are renewed by a token of the sandbox's, and how often they were.
+/// Credentials that renew with a new token of the sandbox, and a count of renewals.
 pub(crate) fn renewable(sandbox: &Arc<Sandbox>) -> (Credentials, Arc<AtomicUsize>) {
     let renewed = Arc::new(AtomicUsize::new(0));
     let (sandbox, count) = (Arc::downgrade(sandbox), Arc::clone(&renewed));

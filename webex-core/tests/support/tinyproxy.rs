@@ -8,10 +8,10 @@ use std::{
 use tempfile::TempDir;
 use webex_tests::process::Process;
 
-/// Whom it lets through.
+/// The user name it accepts.
 pub(crate) const USER: &str = "ann";
 
-/// With what.
+/// The password it accepts.
 pub(crate) const PASSWORD: &str = "proxy-pass-word";
 
 /// A running tinyproxy.
@@ -22,7 +22,7 @@ pub(crate) struct Tinyproxy {
 }
 
 impl Tinyproxy {
-    /// Starts it. Fails when it is not installed: `cargo xtask setup` brings it.
+    /// Starts it. Fails when it is not installed: `cargo xtask setup` installs it.
     pub(crate) fn start() -> Self {
         let port = free_port();
         let folder = TempDir::new().expect("a scratch folder");
@@ -42,12 +42,12 @@ impl Tinyproxy {
         &self.address
     }
 
-    /// The URL that its user would set in the environment.
+    /// The URL that a user would set in the environment.
     pub(crate) fn url(&self) -> String {
         format!("http://{USER}:{PASSWORD}@{}", self.address)
     }
 
-    /// Stops it, and gives the `CONNECT` requests that it logged.
+    /// Stops it, and returns the `CONNECT` requests that it logged.
     pub(crate) fn stop(self) -> Vec<String> {
         self.process.signal("TERM");
         let lines = self.process.end().stdout;

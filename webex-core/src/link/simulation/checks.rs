@@ -1,4 +1,4 @@
-//! What has been seen of the client, for the invariants.
+//! What was observed of the client, for the invariants.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -11,28 +11,28 @@ use crate::mercury::machine::action::ConnId;
 
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
-/// Attempts in a minute: what nobody answers is tried every 2.25 s on average, what a server answers
-/// less often, and at first both sooner. Hints and the user may each bring one more.
+/// Limit of attempts in a minute: unanswered attempts come every 2.25 s on average, answered ones
+/// less often, and both sooner at first. Each hint and user command may add one.
 pub(super) const MOST_ATTEMPTS: usize = 34;
 
-/// Device requests in a minute: the same, and what each lost socket calls for.
+/// Limit of device requests in a minute: the same, plus those after each lost socket.
 pub(super) const MOST_REQUESTS: usize = 60;
 
-/// What has been seen, for the invariants.
+/// What was observed, for the invariants.
 #[derive(Default)]
 pub(super) struct Checks {
     pub(super) attempts: VecDeque<Duration>,
     pub(super) requests: VecDeque<Duration>,
-    /// What allows more attempts: hints, and the user's commands.
+    /// Times of hints and user commands, which allow more attempts.
     pub(super) reasons: VecDeque<Duration>,
-    /// A device request is under way.
+    /// A device request is in flight.
     pub(super) requesting: bool,
     pub(super) delivered: HashSet<String>,
-    /// What the frame that was handled last has to bring.
+    /// The event that the last frame must deliver.
     pub(super) due: Option<(ConnId, String, Option<u64>)>,
     pub(super) gap_due: bool,
     pub(super) online: bool,
-    /// The device that was told of last.
+    /// The device that was reported last.
     pub(super) named: Option<Url>,
     /// How often the link went offline.
     pub(super) offline: usize,

@@ -1,5 +1,5 @@
-//! The client's side: the link machine is told what happens and does what it asks for, and each
-//! thing it asks for is checked.
+//! The client's side: passes events to the link machine, performs its actions, and checks each of
+//! them.
 
 use std::{
     sync::Arc,
@@ -71,7 +71,7 @@ impl Simulation {
             Event::Authorize(conn) => self.authorize(conn),
             Event::Frame(conn, frame) => self.frame(conn, frame),
             Event::Closed(conn, close) => {
-                // What the client has left, it does not hear of.
+                // The client gets no news of sockets that it has left.
                 if self.mercury.sockets.remove(&conn).is_some() {
                     self.note(format!("{conn:?} is closed: {close:?}"));
                     self.machine.handle_closed(now, conn, &close);
@@ -150,9 +150,9 @@ impl Simulation {
         }
     }
 
-    // --- what is asked for ---------------------------------------------------------------------
+    // --- actions ---------------------------------------------------------------------
 
-    /// Does what the machine asks for.
+    /// Performs the machine's actions.
     pub(super) fn act(&mut self) {
         while let Some(action) = self.machine.poll_action() {
             if self.verbose && !matches!(action, Action::Socket(socket::Action::Deliver(_))) {
@@ -301,7 +301,7 @@ impl Simulation {
         let others = open().filter(|socket| !socket.authorized).count();
         assert!(authorized <= 2, "{authorized} authorized sockets");
         assert!(others <= 1, "{others} attempts at once");
-        // The one that counts, and one that is ending.
+        // The current socket, and one that is ending.
         let staying =
             open().filter(|socket| socket.authorized && !socket.announced && !socket.dead);
         let devices: Vec<_> = staying.map(|socket| socket.device.url.as_str()).collect();
@@ -317,7 +317,7 @@ impl Simulation {
         );
     }
 
-    /// Nothing is left, here and in the cloud.
+    /// Asserts that nothing is left, here and in the cloud.
     pub(super) fn check_released(&mut self) {
         self.act();
         assert_eq!(self.machine.phase(), Phase::Down);

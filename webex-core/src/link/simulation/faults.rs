@@ -1,4 +1,4 @@
-//! What disturbs client and servers from outside.
+//! Disturbances of client and servers from outside.
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,7 +59,7 @@ impl Simulation {
             }
             _ => self.events(),
         }
-        // What failed for want of a token comes back by itself.
+        // A failure for lack of a token ends by itself.
         let failed = self.machine.phase() == Phase::Failed && !self.machine.wants_token();
         if self.wanted && failed && self.random.bool() {
             self.up();
@@ -67,7 +67,7 @@ impl Simulation {
         self.act();
     }
 
-    /// A service is of no use for some minutes.
+    /// Makes a service unusable for some minutes.
     fn outage(&mut self) {
         let outage = match self.random.u8(..9) {
             0 => Outage::Upgrade(503),
@@ -85,13 +85,13 @@ impl Simulation {
         self.on_a_socket(|it, conn| it.server_closes(conn, 1001, ""));
     }
 
-    /// The client sleeps: its clock stands still, the world's does not.
+    /// Lets the client sleep: its clock stands still, the world's does not.
     fn sleep(&mut self) {
         let time = Duration::from_secs(self.random.u64(1..600));
         self.note(format!("the client sleeps for {time:?}"));
         self.world += time;
         self.slept += time;
-        // It finds out by itself, and sometimes the host tells it sooner.
+        // The client detects it by itself; sometimes the host reports it sooner.
         if self.random.bool() {
             self.later(Duration::ZERO, Event::Hint);
         }
@@ -108,7 +108,7 @@ impl Simulation {
         }
     }
 
-    /// A server announces its end, once or more often.
+    /// Makes a server announce its end, once or several times.
     pub(super) fn announce(&mut self, conn: ConnId) {
         self.note(format!("{conn:?} is announced to end"));
         for _ in 0..self.random.u8(1..4) {
@@ -118,12 +118,12 @@ impl Simulation {
         if let Some(socket) = self.mercury.sockets.get_mut(&conn) {
             socket.announced = true;
         }
-        // It ends some time, whether or not there is a successor.
+        // It ends at some point, whether or not there is a successor.
         let after = Duration::from_millis(self.random.u64(100..40_000));
         self.later(after, Event::Retire(conn));
     }
 
-    /// Events on every socket; some of them have been there before.
+    /// Sends events on every socket; some are duplicates.
     fn events(&mut self) {
         for _ in 0..self.random.u8(1..5) {
             self.mercury.last_event += 1;

@@ -1,8 +1,8 @@
 //! The link against model servers, on virtual time, under thousands of seeded schedules of faults.
 //!
-//! [`client`] drives the link machine as its driver does, and checks whatever it asks for;
-//! [`servers`] answers, as WDM and Mercury do or as badly as the seed says; [`faults`] disturbs both
-//! from outside. Each schedule has three parts: faults; then none, and the link must be up within
+//! [`client`] drives the link machine as its driver does, and checks every action; [`servers`]
+//! answers as WDM and Mercury do, or as badly as the seed says; [`faults`] disturbs both from
+//! outside. Each schedule has three parts: faults; then none, and the link must be up within
 //! [`RECOVERY`] and stay up; then it is given up, and nothing may be left.
 //!
 //! A schedule that fails prints one line that repeats it, with every step.
@@ -37,8 +37,8 @@ use crate::{
 /// Schedules of one run. The seed of each is its number.
 const SCHEDULES: u64 = 10_000;
 
-/// From the last fault to a link that is up: a dead connection has to be noticed, whatever is under
-/// way has to run out, and every wait has to end, one after the other.
+/// Time from the last fault until the link is up: a dead connection has to be noticed, requests in
+/// flight have to run out, and every wait has to end, one after the other.
 const RECOVERY: Duration = Duration::from_secs(
     PING_INTERVAL.as_secs()
         + PONG_TIMEOUT.as_secs()
@@ -53,11 +53,11 @@ const RECOVERY: Duration = Duration::from_secs(
 /// How long it must stay up afterwards: several pings.
 const STEADY: Duration = Duration::from_secs(50);
 
-/// How long giving up may take without faults, a request under way included.
-const FAREWELL: Duration = Duration::from_secs(70);
+/// How long giving up may take without faults, including a request in flight.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(70);
 
 impl Simulation {
-    /// The whole schedule; panics with what is wrong.
+    /// Runs the whole schedule; panics with what is wrong.
     fn run(&mut self) {
         let faults = Duration::from_secs(self.random.u64(30..600));
         self.up();
@@ -76,12 +76,12 @@ impl Simulation {
             self.up();
         }
         self.resume();
-        // A ping of before may still go unanswered: up is what has outlived it.
+        // An earlier ping may still go unanswered: the link counts as up once it has outlived that.
         let mut since = self.world;
         while self.world.saturating_sub(since) < PING_INTERVAL + PONG_TIMEOUT {
             self.pass(Duration::from_secs(1));
             if self.machine.phase() == Phase::Failed && !self.machine.wants_token() {
-                self.up(); // as an application does that is told
+                self.up(); // as an application does on this event
             }
             if !self.is_recovered() {
                 since = self.world;
@@ -97,10 +97,14 @@ impl Simulation {
         self.down();
         let leaving = self.world;
         while self.machine.phase() != Phase::Down {
-            assert!(self.world.saturating_sub(leaving) <= FAREWELL, "not down: {:?}", self.state());
+            assert!(
+                self.world.saturating_sub(leaving) <= SHUTDOWN_LIMIT,
+                "not down: {:?}",
+                self.state()
+            );
             self.pass(Duration::from_secs(1));
             if self.machine.phase() == Phase::Left {
-                self.down(); // a failed release can be repeated
+                self.down(); // a failed release may be repeated
             }
         }
         self.check_released();
@@ -151,7 +155,7 @@ impl Simulation {
     }
 }
 
-/// How a schedule ended: the message of what is wrong.
+/// The outcome of a schedule; the error is the panic's message.
 fn outcome(seed: u64, verbose: bool) -> Result<(), String> {
     let run = panic::AssertUnwindSafe(|| Simulation::new(seed, verbose).run());
     panic::catch_unwind(run).map_err(|cause| {
@@ -162,12 +166,12 @@ fn outcome(seed: u64, verbose: bool) -> Result<(), String> {
 }
 
 #[test]
-fn whatever_happens_the_link_comes_back_and_leaves_nothing() {
+fn every_schedule_recovers_and_leaves_nothing() {
     let chosen = env::var("WEBEX_SIM_SEED").ok().map(|seed| seed.parse().expect("a number"));
     if let Some(seed) = chosen {
         return outcome(seed, true).unwrap();
     }
-    // What is wrong is told once, below.
+    // A failure is reported once, below.
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let next = Arc::new(AtomicU64::new(0));
     let workers = (0..threads).map(|_| {

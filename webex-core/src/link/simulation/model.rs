@@ -1,4 +1,4 @@
-//! What the model servers hold, and what will happen between them and the client.
+//! The state of the model servers, and the pending events between them and the client.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -15,34 +15,34 @@ use crate::{
     },
 };
 
-/// Something that will happen.
+/// A pending event.
 pub(super) enum Event {
     Restored(Option<Arc<Device>>),
     Record(Result<Arc<Device>, Failure>),
     Room(Result<usize, Failure>),
     Deleted(Result<(), Failure>),
     Token(bool),
-    /// There is another token.
+    /// There is a new token.
     TokenAvailable,
     Opened(ConnId, Result<(), OpenFailure>),
-    /// The server has looked at the authorization frame.
+    /// The server decides about the authorization frame.
     Authorize(ConnId),
     Frame(ConnId, ServerFrame),
     Closed(ConnId, Close),
-    /// The server ends a socket whose successor is there, or that it has announced to end.
+    /// The server ends a socket that has a successor, or whose end was announced.
     Retire(ConnId),
-    /// The host tells that something has changed.
+    /// A hint from the host.
     Hint,
-    /// The driver finds that it slept so long.
+    /// The driver detects a sleep of this length.
     Slept(Duration),
 }
 
 /// A device as the service holds it.
 pub(super) struct Held {
     pub(super) record: Arc<Device>,
-    /// When it ends, by the world's clock.
+    /// When it expires, by the world's clock.
     pub(super) ends: Option<Duration>,
-    /// When the client was last told of it, by its own clock.
+    /// When the client last got an answer about it, by the client's clock.
     pub(super) told: Instant,
 }
 
@@ -50,13 +50,13 @@ pub(super) struct Held {
 pub(super) struct Wdm {
     pub(super) ttl: Option<Duration>,
     pub(super) last_id: u32,
-    /// The device that the client has, as it believes.
+    /// The device that the client believes it has.
     pub(super) device: Option<Held>,
     /// Devices that the client cannot know of, because the answer was lost.
     pub(super) orphans: usize,
-    /// What the client has kept for the next start.
+    /// The device that the client has saved for the next start.
     pub(super) kept: Option<Arc<Device>>,
-    /// A device whose socket address Mercury refuses for good, though WDM stands by it.
+    /// A device whose socket address Mercury refuses for good, although WDM confirms it.
     pub(super) refused: Option<Arc<Device>>,
 }
 
@@ -77,7 +77,7 @@ impl Wdm {
     }
 }
 
-/// A socket, as both ends have it.
+/// A socket, with the state of both ends.
 #[allow(clippy::struct_excessive_bools)] // independent facts
 pub(super) struct Socket {
     pub(super) device: Arc<Device>,
@@ -89,7 +89,7 @@ pub(super) struct Socket {
     pub(super) accepted: bool,
     /// The server has announced its end.
     pub(super) announced: bool,
-    /// Nothing comes from the server any more.
+    /// The server no longer sends anything.
     pub(super) dead: bool,
     /// The client has sent its close frame.
     pub(super) closing: bool,
@@ -100,7 +100,7 @@ pub(super) struct Socket {
     pub(super) last_ping: Duration,
     /// Ids sent, and not acknowledged yet.
     pub(super) unacknowledged: HashSet<String>,
-    /// The number of the latest frame of which an event was delivered.
+    /// The number of the latest frame whose event was delivered.
     pub(super) last_event: Option<u64>,
 }
 
@@ -109,17 +109,17 @@ pub(super) struct Socket {
 pub(super) struct Mercury {
     /// Sockets that the client has not left.
     pub(super) sockets: BTreeMap<ConnId, Socket>,
-    /// The token that the client has, and the oldest one that is accepted.
+    /// The client's token, and the oldest one that is accepted.
     pub(super) token: u32,
     pub(super) accepted_token: u32,
     pub(super) last_event: u64,
     pub(super) last_frame: u64,
-    /// Nobody may open a socket before, by the client's clock.
+    /// No socket may be opened before this time, by the client's clock.
     pub(super) not_before: Option<Instant>,
 }
 
 impl Mercury {
-    /// Whether the newest authorized socket works and will stay.
+    /// Whether the newest authorized socket works and is not about to end.
     pub(super) fn serves(&self) -> bool {
         let newest = self.sockets.values().rfind(|socket| socket.authorized && !socket.closing);
         newest.is_some_and(|socket| !socket.dead && !socket.announced)

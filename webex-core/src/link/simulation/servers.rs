@@ -19,13 +19,13 @@ use crate::{
     },
 };
 
-/// How long the server keeps a socket on which no ping comes.
+/// How long the server keeps a socket without pings.
 const IDLE: Duration = Duration::from_secs(60);
 
 impl Simulation {
     // --- WDM -----------------------------------------------------------------------------------
 
-    /// A request about the device, and what will come of it.
+    /// Handles a request about the device and schedules its answer.
     pub(super) fn device_request(&mut self, action: DeviceAction) {
         if let DeviceAction::Restore = action {
             let kept = self.wdm.kept.clone();
@@ -34,7 +34,7 @@ impl Simulation {
         let cut = self.world < self.cut_until;
         let mut wait = self.latency() + self.latency();
         self.expire();
-        // A fault comes before the request is carried out, or after: then only the answer is lost.
+        // A fault comes before the request takes effect, or after it; then only the answer is lost.
         let failure = match () {
             () if cut => {
                 wait = REQUEST_LIMIT / 6;
@@ -86,7 +86,7 @@ impl Simulation {
         self.later(wait, event);
     }
 
-    /// Forgets a device whose time is over.
+    /// Drops an expired device.
     fn expire(&mut self) {
         let world = self.world;
         self.wdm.device.take_if(|held| held.ends.is_some_and(|ends| ends <= world));
@@ -101,7 +101,7 @@ impl Simulation {
         if let (Some(held), Some(ttl)) = (&self.wdm.device, self.wdm.ttl)
             && held.told + ttl <= now
         {
-            // The client had to believe that it has ended: it was refreshed, and not told so.
+            // The client had to believe that it has expired: the answer to its refresh was lost.
             self.wdm.device = None;
             self.wdm.orphans += 1;
         }
@@ -128,7 +128,7 @@ impl Simulation {
             return Err(failure.unwrap_or(Failure::NotFound));
         }
         match failure {
-            // It is gone, or nobody's whom this client may speak for.
+            // It is gone, or belongs to another user.
             Some(failure @ (Failure::NotFound | Failure::Refused)) => {
                 self.wdm.device = None;
                 return Err(failure);
@@ -144,7 +144,7 @@ impl Simulation {
         }
         let mut record = device.clone();
         if self.fault(6) {
-            // It has moved.
+            // Its socket has moved.
             self.wdm.last_id += 1;
             let address = format!("{}{}", device.url, self.wdm.last_id);
             record.web_socket_url = address.replace("https://w", "wss://m").parse().unwrap();
@@ -188,7 +188,7 @@ impl Simulation {
             if self.no_route {
                 return self.later(wait / 10, Event::Opened(conn, Err(OpenFailure::Unreachable)));
             }
-            // It hangs, and goes on when the network is back.
+            // It hangs until the network is back.
             wait += self.cut_until.saturating_sub(self.world);
         }
         let refused = match self.outage {
@@ -217,7 +217,7 @@ impl Simulation {
                 8 => status(500, None),
                 9 => status(503, Some(wait)),
                 10 => Err(OpenFailure::Token),
-                _ => return, // nothing ever comes
+                _ => return, // no answer ever comes
             }
         } else if known || self.random.bool() {
             Ok(())
@@ -244,10 +244,10 @@ impl Simulation {
         }
         if self.fault(5) {
             return match self.random.u8(..3) {
-                0 => {} // it says nothing
+                0 => {} // no answer
                 1 => self.server_closes_somehow(conn),
                 _ => {
-                    // Something else comes first.
+                    // Another event comes first.
                     self.push_to(conn, "sim.early");
                     self.push_to(conn, "mercury.buffer_state");
                     self.accepted(conn);
@@ -258,7 +258,7 @@ impl Simulation {
         self.accepted(conn);
     }
 
-    /// Ends what the new socket takes over from.
+    /// Ends the sockets that the new one replaces.
     fn accepted(&mut self, conn: ConnId) {
         if let Some(socket) = self.mercury.sockets.get_mut(&conn) {
             socket.accepted = true;
@@ -272,7 +272,7 @@ impl Simulation {
         let older = older.filter(|(id, socket)| **id != conn && socket.announced);
         let older: Vec<_> = older.map(|(id, _)| *id).collect();
         for old in older {
-            // Some servers forget.
+            // Some servers forget to close it.
             if !self.fault(4) {
                 let after = Duration::from_millis(self.random.u64(200..5_000));
                 self.later(after, Event::Retire(old));
@@ -280,7 +280,7 @@ impl Simulation {
         }
     }
 
-    /// An event of this type, on one socket.
+    /// Sends an event of this type on one socket.
     pub(super) fn push_to(&mut self, conn: ConnId, event_type: &str) {
         self.mercury.last_event += 1;
         let number = self.mercury.last_event;
@@ -299,7 +299,7 @@ impl Simulation {
         self.send(conn, Some(id), FrameBody::Event(Arc::new(event)));
     }
 
-    /// A frame to the client; it arrives after those before it.
+    /// Sends a frame to the client; frames arrive in order.
     pub(super) fn send(&mut self, conn: ConnId, id: Option<String>, body: FrameBody) {
         let latency = self.latency();
         let gap = if self.fault(40) { 3 } else { 1 };
@@ -319,7 +319,7 @@ impl Simulation {
     pub(super) fn pinged(&mut self, conn: ConnId, id: String) {
         let world = self.world;
         let Some(socket) = self.mercury.sockets.get_mut(&conn) else { return };
-        // The server has long forgotten a socket on which nothing came.
+        // The server has already dropped a socket without pings.
         socket.dead |= world.saturating_sub(socket.last_ping) > IDLE;
         socket.last_ping = world;
         if self.fault(20) {
@@ -327,7 +327,7 @@ impl Simulation {
                 0 => {} // no answer
                 1 => self.send(conn, Some("another".to_owned()), FrameBody::Pong),
                 _ => {
-                    // Late, and everything after it as well.
+                    // Late, and so is everything after it.
                     let late = Duration::from_secs(self.random.u64(1..20));
                     if let Some(socket) = self.mercury.sockets.get_mut(&conn) {
                         socket.arrival = socket.arrival.max(world + late);
@@ -371,7 +371,7 @@ impl Simulation {
         if socket.dead {
             return;
         }
-        // After the frames that were sent before; and nothing after it.
+        // It arrives after the frames sent before, and nothing comes after it.
         socket.dead = true;
         socket.arrival = socket.arrival.max(from + latency);
         let after = socket.arrival.saturating_sub(self.world);

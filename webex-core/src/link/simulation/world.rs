@@ -1,4 +1,4 @@
-//! The world of one schedule: its clocks, what will happen, and the random choices.
+//! The world of one schedule: its clocks, pending events, and random choices.
 
 use std::{
     collections::BTreeMap,
@@ -11,23 +11,23 @@ use super::{
 };
 use crate::{device::machine as device, link::machine::Machine};
 
-/// How long a device request without an answer is waited for (the HTTP client's limit).
+/// Time limit of a device request (that of the HTTP client).
 pub(super) const REQUEST_LIMIT: Duration = Duration::from_secs(60);
 
-/// How a service can be useless for a while.
+/// Ways in which a service can be unusable for a while.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Outage {
     /// Mercury refuses every upgrade.
     Upgrade(u16),
     /// Mercury resets every connection.
     Reset,
-    /// Mercury closes every socket that asks to be authorized.
+    /// Mercury closes every socket at its authorization.
     Refusal,
     /// Mercury closes every socket that it has authorized.
     Loss,
     /// Mercury announces the end of every socket that it has authorized.
     Announcement,
-    /// WDM answers nothing.
+    /// WDM does not answer.
     Device,
     /// There is no token.
     Token,
@@ -39,21 +39,21 @@ pub(super) struct Simulation {
     pub(super) random: fastrand::Rng,
     pub(super) verbose: bool,
     pub(super) start: Instant,
-    /// What the world's clock shows, since the start.
+    /// The world's clock, since the start.
     pub(super) world: Duration,
-    /// How much of that the client has slept: its clock stood still.
+    /// How long the client has slept, with its clock standing still.
     pub(super) slept: Duration,
     pub(super) machine: Machine,
-    /// What will happen, by world time and order of its making.
+    /// Pending events, by world time and order of creation.
     pub(super) agenda: BTreeMap<(Duration, u64), Event>,
     pub(super) last_event: u64,
     pub(super) faulty: bool,
     pub(super) cut_until: Duration,
     /// Whether connections fail at once while the network is away, or hang.
     pub(super) no_route: bool,
-    /// Until when a service answers nothing but this.
+    /// The current outage, and until when it lasts.
     pub(super) outage: Option<(Duration, Outage)>,
-    /// What the user wants.
+    /// Whether the user wants the link.
     pub(super) wanted: bool,
     /// The application is in the background.
     pub(super) suspended: bool,
@@ -68,7 +68,7 @@ impl Simulation {
         let ttl = [None, Some(1800), Some(200)][random.usize(..3)].map(Duration::from_secs);
         let kept = random.u8(..4) == 0;
         let device = if kept {
-            device::Machine::kept(random.u64(..))
+            device::Machine::durable(random.u64(..))
         } else {
             device::Machine::new(ttl, random.u64(..))
         };
@@ -100,7 +100,7 @@ impl Simulation {
         self.start + (self.world.saturating_sub(self.slept))
     }
 
-    /// Lets so much time pass.
+    /// Lets this much time pass.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = self.world + time;
         loop {
@@ -128,17 +128,17 @@ impl Simulation {
         self.outage.is_some_and(|(until, kind)| kind == outage && self.world < until)
     }
 
-    /// The time a message takes.
+    /// The latency of a message.
     pub(super) fn latency(&mut self) -> Duration {
         Duration::from_millis(self.random.u64(5..200))
     }
 
-    /// True once in `n` times, while there are faults.
+    /// Returns true once in `n` times, while there are faults.
     pub(super) fn fault(&mut self, n: u32) -> bool {
         self.faulty && self.random.u32(..n) == 0
     }
 
-    // --- telling -------------------------------------------------------------------------------
+    // --- logging -------------------------------------------------------------------------------
 
     pub(super) fn note(&mut self, what: impl AsRef<str>) {
         if self.verbose {

@@ -1,4 +1,4 @@
-//! What the machine asks of its driver, and what it is told of sockets.
+//! The machine's actions, and the types of its inputs about sockets.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use crate::mercury::{
     switchover::Switchover,
 };
 
-/// Names one connection attempt, so that late news of an earlier one are told apart.
+/// Identifies a connection attempt, so that late inputs about an earlier one can be ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ConnId(pub(super) u32);
 
@@ -25,24 +25,24 @@ pub(crate) enum Action {
     Send(ConnId, ClientFrame),
     /// Send a close frame and report [`handle_closed`](super::Machine::handle_closed) when the socket ended.
     Close(ConnId, Close),
-    /// Forget the connection or the dialling at once; nothing of it is to be reported.
+    /// Drop the connection or the dialling at once; report nothing.
     Drop(ConnId),
-    /// Get another token than the one last sent; report [`handle_token`](super::Machine::handle_token).
+    /// Get a token other than the one last sent; report [`handle_token`](super::Machine::handle_token).
     ReplaceToken,
-    /// Refresh the WDM device. Nothing is to be reported: the next attempt reads its address then.
+    /// Refresh the WDM device. Report nothing: the next attempt reads its address.
     RefreshDevice,
-    /// Give an event to the subscribers.
+    /// Pass an event to the subscribers.
     Deliver(Arc<MercuryEvent>),
-    /// Frames were lost on the way: the numbers have a gap.
+    /// Report that frames were lost: the sequence numbers have a gap.
     SequenceGap {
-        /// The number that was due.
+        /// The expected number.
         expected: u64,
-        /// The number that came.
+        /// The received number.
         actual: u64,
     },
-    /// Tell that attempt after attempt fails, and why the latest did; once until it is online.
+    /// Report that attempts keep failing, and why the latest did; once until it is online.
     Trouble(SocketFailure),
-    /// Tell how a switchover goes.
+    /// Report the progress of a switchover.
     Switchover(Switchover),
 }
 
@@ -50,10 +50,10 @@ pub(crate) enum Action {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum OpenFailure {
-    /// Nobody answered: no route, no name, no answer in time. The network is away, or all of the
-    /// service is.
+    /// No host answered: no route, no name, no answer in time. Either the network or the whole
+    /// service is down.
     Unreachable,
-    /// Somebody refused the connection, or broke it before the upgrade was answered.
+    /// A host refused the connection, or broke it before the upgrade was answered.
     Network,
     /// The server answered the upgrade with this HTTP status.
     Status {
@@ -69,7 +69,7 @@ pub(crate) enum OpenFailure {
 }
 
 impl OpenFailure {
-    /// What is told of it.
+    /// The reason as reported to subscribers.
     pub(super) fn reason(&self) -> SocketFailure {
         match self {
             Self::Unreachable => SocketFailure::Unanswered,
@@ -79,21 +79,21 @@ impl OpenFailure {
     }
 }
 
-/// What the connection is at.
+/// The state of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub(crate) enum Status {
     /// Not wanted, and closed.
     Offline,
-    /// On the way to being online; `attempt` counts from 1 and starts anew after a stable connection.
+    /// Connecting; `attempt` counts from 1 and restarts after a stable connection.
     Connecting {
-        /// The attempt under way, or the one that will follow the wait.
+        /// The current attempt, or the one after the wait.
         attempt: u32,
     },
     /// Open and authorized.
     Online,
-    /// Being closed because it is not wanted.
+    /// Being closed, because it is no longer wanted.
     Closing,
-    /// Wanted, but not tried again by itself.
+    /// Wanted, but without further attempts.
     Stopped(Stop),
 }

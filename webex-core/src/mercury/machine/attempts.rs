@@ -1,4 +1,4 @@
-//! How a connection is made, and when it is tried again.
+//! How a connection is opened, and when an attempt is repeated.
 
 use std::time::{Duration, Instant};
 
@@ -18,9 +18,9 @@ use crate::mercury::{
 };
 
 impl Machine {
-    // --- trying --------------------------------------------------------------------------------
+    // --- attempts --------------------------------------------------------------------------------
 
-    /// Forgets earlier failures.
+    /// Resets the count of failures.
     pub(super) fn start_over(&mut self) {
         self.attempts = 0;
         self.failures = 0;
@@ -28,8 +28,8 @@ impl Machine {
         self.last_status = None;
     }
 
-    /// Opens a connection as soon as the server allows it: what it said with `Retry-After` holds for
-    /// whoever wants the connection anew, too.
+    /// Opens a connection as soon as the server allows it: its `Retry-After` also applies when the
+    /// connection is wanted again.
     pub(super) fn begin(&mut self, now: Instant) {
         match self.not_before {
             Some(at) if at > now => {
@@ -76,8 +76,8 @@ impl Machine {
         self.ping(now);
     }
 
-    /// The server of the live connection will go away: makes its successor, unless that is under
-    /// way. At once, but not when connection after connection is announced to end.
+    /// Handles the announced end of the live connection: opens its successor, unless one is already
+    /// being opened. At once, unless connection after connection announces its end.
     pub(super) fn change_over(&mut self, now: Instant, conn: ConnId) {
         let Some(live) = self.live.as_ref().filter(|live| live.id == conn) else { return };
         if self.attempt.is_some() {
@@ -93,10 +93,9 @@ impl Machine {
         }
     }
 
-    /// The address has changed: goes to the new one at once, make before break.
+    /// Handles a changed address: moves to the new one at once, make before break.
     ///
-    /// A wait after several failures is left to end by itself: a new address is no reason for a
-    /// fast loop.
+    /// A wait after several failures is not shortened: a new address must not cause a fast loop.
     pub(crate) fn move_over(&mut self, now: Instant) {
         match self.attempt.take() {
             None => {
@@ -123,9 +122,9 @@ impl Machine {
         self.begin(now);
     }
 
-    // --- failing -------------------------------------------------------------------------------
+    // --- failures -------------------------------------------------------------------------------
 
-    /// What the failure to open a socket calls for.
+    /// Returns the reaction to a failure to open a socket.
     pub(super) fn judge(&mut self, now: Instant, failure: &OpenFailure) -> Failed {
         let last = self.last_status.take();
         match *failure {
@@ -135,7 +134,7 @@ impl Machine {
             OpenFailure::Untrusted => Failed::answered(Reaction::Stop(Stop::Untrusted)),
             OpenFailure::Status { status, retry_after } => {
                 self.last_status = Some(status);
-                // Nought says as little as nothing.
+                // Zero means the same as no value.
                 if let Some(wait) = retry_after.filter(|wait| !wait.is_zero()) {
                     self.not_before = Some(now + wait.min(RETRY_AFTER_CAP));
                 }
@@ -144,8 +143,8 @@ impl Machine {
         }
     }
 
-    /// The attempt under way has failed, and another one follows: tells it when that goes on for
-    /// long. While a connection is live nobody is without events.
+    /// Records that the current attempt has failed and will be repeated. Reports it when that goes
+    /// on for long, unless a live connection still delivers events.
     pub(super) fn note_failure(&mut self, now: Instant, failed: Failed, why: SocketFailure) {
         if self.live.is_some() || matches!(failed.reaction, Reaction::Stop(_)) {
             return;
@@ -154,13 +153,13 @@ impl Machine {
         trouble.failures += 1;
         let since = *trouble.since.get_or_insert(now);
         let long = now.duration_since(since) >= TELL_AFTER;
-        if !trouble.told && (long || trouble.failures >= TELL_AFTER_FAILURES) {
-            trouble.told = true;
+        if !trouble.reported && (long || trouble.failures >= TELL_AFTER_FAILURES) {
+            trouble.reported = true;
             self.actions.push_back(Action::Trouble(why));
         }
     }
 
-    /// The attempt under way has failed, or there was none and one is needed.
+    /// Handles a failed attempt, or the need for a first one.
     pub(super) fn attempt_failed(&mut self, now: Instant, failed: Failed) {
         self.timers.stop(Timer::Open);
         self.timers.stop(Timer::Authorization);
@@ -175,7 +174,7 @@ impl Machine {
             Reaction::Reconnect => {}
         }
         let at = match failed.wait {
-            // On top of what the server asked for: it asked everybody for the same.
+            // Added to what the server asked for, because it asked every client for the same.
             Wait::Backoff => self.not_before.unwrap_or(now).max(now) + self.backoff(),
             Wait::Unanswered => self.unanswered_until(now),
             Wait::None => self.earliest(now),
@@ -184,18 +183,18 @@ impl Machine {
         self.attempt = Some(Attempt::Waiting);
     }
 
-    /// The live connection is gone.
+    /// Handles the loss of the live connection.
     pub(super) fn lost(&mut self, now: Instant, live: &Live, failed: Failed) {
         self.timers.stop(Timer::Ping);
         self.timers.stop(Timer::Pong);
         match (failed.reaction, &self.attempt) {
-            // The client that has taken over is this one: its successor is on the way.
+            // This client has taken over itself: its successor is being opened.
             (
                 Reaction::Stop(Stop::Replaced),
                 Some(Attempt::Opening(_) | Attempt::Authorizing(_)),
             ) => {}
             (Reaction::Stop(stop), _) => self.stop(stop),
-            // Its successor is on the way.
+            // Its successor is being opened.
             (_, Some(_)) => {}
             (reaction, None) if live.is_stable(now) => {
                 self.start_over();
@@ -207,8 +206,8 @@ impl Machine {
         }
     }
 
-    /// There will be no connection, or no successor: then what there is stays as long as the server
-    /// lets it.
+    /// Gives up: there will be no connection, or no successor. A live connection stays as long as
+    /// the server keeps it.
     pub(super) fn give_up(&mut self, stop: Stop) {
         self.attempt = None;
         if self.live.is_none() {
@@ -218,17 +217,17 @@ impl Machine {
         }
     }
 
-    // --- waiting -------------------------------------------------------------------------------
+    // --- waits -------------------------------------------------------------------------------
 
-    /// The wait after an answered failure: full jitter below 1, 2, 4 … 32 s.
+    /// The wait after an answered failure: full jitter up to 1, 2, 4 … 32 s.
     fn backoff(&mut self) -> Duration {
         let cap = BACKOFF_BASE.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_CAP);
         self.failures = self.failures.saturating_add(1);
         cap.mul_f64(self.random.f64())
     }
 
-    /// When to try again what nobody answered: half to all of 1, 2, 3 s after the attempt began. One
-    /// that hung for longer is followed at once.
+    /// When to repeat an unanswered attempt: half to all of 1, 2, 3 s after it began. An attempt
+    /// that hung for longer is repeated at once.
     fn unanswered_until(&mut self, now: Instant) -> Instant {
         let doublings = self.attempts.saturating_sub(1).min(10);
         let cap = BACKOFF_BASE.saturating_mul(1 << doublings).min(UNREACHABLE_CAP);
@@ -236,13 +235,13 @@ impl Machine {
         self.last_open.map_or(now, |start| start + spacing).max(now)
     }
 
-    /// The soonest that a hint may bring the next attempt.
+    /// The earliest time of an attempt after a hint.
     fn earliest(&self, now: Instant) -> Instant {
         let spaced = self.last_open.map(|start| start + HINT_SPACING);
         [spaced, self.not_before].into_iter().flatten().fold(now, Instant::max)
     }
 
-    /// A hint came: waits no longer than it must, and not long for what is under way.
+    /// Handles a hint: shortens the wait to the minimum, and the time limit of the current attempt.
     pub(super) fn hurry_attempt(&mut self, now: Instant) {
         let (timer, at) = match &self.attempt {
             Some(Attempt::Waiting) => (Timer::Backoff, self.earliest(now)),

@@ -1,4 +1,4 @@
-//! What the machine holds of its connections.
+//! The state of the machine's connections.
 
 use std::time::Instant;
 
@@ -9,21 +9,21 @@ use crate::mercury::{close::Reaction, timings::STABLE_AFTER};
 pub(super) enum Timer {
     /// The next attempt.
     Backoff,
-    /// The end of patience with the dialling.
+    /// The time limit of dialling.
     Open,
-    /// The end of patience with the authorization.
+    /// The time limit of the authorization.
     Authorization,
     /// The next ping.
     Ping,
-    /// The end of patience with the pong.
+    /// The time limit of the pong.
     Pong,
-    /// The end of patience with a predecessor that the server does not close.
+    /// The time limit of a predecessor that the server does not close.
     Retire,
-    /// The end of patience with the close frame.
+    /// The time limit of the server's close frame.
     ForceClose,
 }
 
-/// The way to the next authorized connection.
+/// An attempt to get an authorized connection.
 #[derive(Debug)]
 pub(super) enum Attempt {
     Waiting,
@@ -39,7 +39,7 @@ pub(super) struct Live {
     pub(super) ping: Option<String>,
     /// Since when it is authorized.
     pub(super) since: Option<Instant>,
-    /// A hint made its path doubtful; cleared by the pong.
+    /// A hint has cast doubt on its path; cleared by the pong.
     pub(super) doubtful: bool,
 }
 
@@ -48,7 +48,7 @@ impl Live {
         Self { id, last_sequence: None, ping: None, since: None, doubtful: false }
     }
 
-    /// Whether it has lasted long enough to say that the server accepts it.
+    /// Whether it has lasted long enough to count as accepted by the server.
     pub(super) fn is_stable(&self, now: Instant) -> bool {
         self.since.is_some_and(|since| now.duration_since(since) >= STABLE_AFTER)
     }
@@ -59,7 +59,7 @@ impl Live {
 pub(super) struct Trouble {
     pub(super) since: Option<Instant>,
     pub(super) failures: u32,
-    pub(super) told: bool,
+    pub(super) reported: bool,
 }
 
 /// How an attempt, or a connection, failed.
@@ -69,15 +69,15 @@ pub(super) struct Failed {
     pub(super) wait: Wait,
 }
 
-/// What the wait before the next attempt is made of.
+/// How long to wait before the next attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// Back-off: a server decided.
+    /// Back-off: a server has answered.
     Backoff,
-    /// A little, counted from the start of the attempt: there is nobody to go easy on.
+    /// A short wait from the start of the attempt: there is no server to spare.
     Unanswered,
-    /// None, but for what a server asked for: the connection was stable, or the path was doubtful
-    /// and the doubt was right.
+    /// None, apart from what a server asked for: the connection was stable, or it was in doubt and
+    /// turned out to be dead.
     None,
 }
 
@@ -86,7 +86,7 @@ impl Failed {
         Self { reaction, wait: Wait::Backoff }
     }
 
-    /// Connected, but nothing came.
+    /// Connected, but nothing was received.
     pub(super) fn silent() -> Self {
         Self::answered(Reaction::Reconnect)
     }

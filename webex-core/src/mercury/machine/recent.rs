@@ -1,23 +1,23 @@
-//! The events that have been delivered lately.
+//! The recently delivered events.
 
 use std::{
     collections::VecDeque,
     hash::{DefaultHasher, Hash, Hasher},
 };
 
-/// Events remembered: more than a server sends in the time it takes to change over.
+/// Number of events remembered: more than a server sends during a switchover.
 const RECENT: usize = 256;
 
-/// The ids of the latest events, so that none is given out twice: while two connections deliver,
-/// and when a service sends again what it believes lost.
+/// The ids of the latest events, so that none is delivered twice: while two connections deliver,
+/// and when a service repeats an event that it believes lost.
 ///
-/// Hashes, not texts: eight bytes an event, and none as long as nothing comes.
+/// Stores hashes, not texts: eight bytes per event, and none while there are no events.
 #[derive(Debug, Default)]
 pub(super) struct Recent(VecDeque<u64>);
 
 impl Recent {
-    /// Whether an event with this id was here before; remembers it otherwise. One without an id is
-    /// always new.
+    /// Returns whether an event with this id was seen before; otherwise remembers it. An event
+    /// without an id is always new.
     pub(super) fn repeats(&mut self, id: Option<&str>) -> bool {
         let Some(id) = id else { return false };
         let mut hasher = DefaultHasher::new();

@@ -1,4 +1,4 @@
-//! When it is tried again: waits, refusals and hints, in exact virtual time.
+//! When attempts are repeated: waits, refusals and hints, in exact virtual time.
 
 use super::*;
 use crate::mercury::timings::{
@@ -9,7 +9,7 @@ use crate::mercury::timings::{
 const SEEDS: u64 = 200;
 
 impl Bench {
-    /// A machine with its first connection under way.
+    /// A machine during its first attempt.
     fn opening(seed: u64) -> (Self, ConnId) {
         let mut bench = Self::new(seed);
         bench.machine.connect(bench.now);
@@ -27,13 +27,13 @@ impl Bench {
     }
 }
 
-/// The least and the most of what many seeds give.
+/// The minimum and maximum over many seeds.
 fn range(wait: impl Fn(u64) -> Duration) -> (Duration, Duration) {
     let waits = (0..SEEDS).map(wait);
     waits.fold((Duration::MAX, Duration::ZERO), |(min, max), wait| (min.min(wait), max.max(wait)))
 }
 
-/// That the waits fill `low..=high`, and never leave it.
+/// Asserts that the waits fill `low..=high` and never leave it.
 #[track_caller]
 fn assert_fills(found: (Duration, Duration), low: Duration, high: Duration) {
     let slack = high.saturating_sub(low).mul_f64(0.05);
@@ -61,7 +61,7 @@ fn row_22_the_back_off_doubles_to_its_cap_with_full_jitter() {
 }
 
 #[test]
-fn what_nobody_answers_is_tried_again_within_three_seconds() {
+fn an_unanswered_attempt_is_repeated_within_three_seconds() {
     for attempt in 1..=6_u32 {
         let cap = BACKOFF_BASE.saturating_mul(1 << (attempt - 1)).min(UNREACHABLE_CAP);
         let found = range(|seed| {
@@ -76,11 +76,11 @@ fn what_nobody_answers_is_tried_again_within_three_seconds() {
         });
         assert_fills(found, cap / 2, cap);
     }
-    // One that hung is followed at once.
+    // An attempt that hung is repeated at once.
     let (mut bench, _) = Bench::opening(1);
     assert_eq!(bench.sleep(), OPEN_TIMEOUT);
     bench.opened();
-    // It does not count for the back-off of what is answered.
+    // It does not count towards the back-off of answered attempts.
     let found = range(|seed| {
         let (mut bench, mut conn) = Bench::opening(seed);
         for _ in 0..8 {
@@ -96,7 +96,7 @@ fn what_nobody_answers_is_tried_again_within_three_seconds() {
 
 #[test]
 fn every_refused_upgrade_has_its_rule() {
-    // Status, what is asked for, the wait before the next attempt.
+    // Status, action, the wait before the next attempt.
     let after = |low: u64| (Duration::from_secs(low), Duration::from_secs(low) + BACKOFF_BASE);
     let none = None::<fn(&Action) -> bool>;
     let token = |action: &Action| matches!(action, Action::ReplaceToken);
@@ -146,7 +146,7 @@ fn a_repeated_404_refreshes_the_device_a_first_one_does_not() {
 }
 
 #[test]
-fn retry_after_outlives_the_wish() {
+fn retry_after_applies_to_a_new_connect() {
     let (mut bench, conn) = Bench::opening(1);
     bench.status(conn, 429, Some(90));
     bench.now += Duration::from_secs(10);
@@ -179,7 +179,7 @@ fn a_stable_connection_is_replaced_at_once_an_unstable_one_is_not() {
 }
 
 #[test]
-fn announcements_without_end_make_no_fast_loop() {
+fn endless_announcements_cause_no_fast_loop() {
     let (mut bench, mut conn) = Bench::online(9);
     let mut attempts = 1;
     while bench.now.duration_since(bench.start) < Duration::from_secs(60) {
@@ -197,7 +197,7 @@ fn announcements_without_end_make_no_fast_loop() {
 }
 
 #[test]
-fn a_refused_token_is_replaced_or_tried_a_few_times() {
+fn a_refused_token_is_replaced_or_tried_again_a_few_times() {
     let (mut bench, mut conn) = Bench::online(10);
     for refused in 1..=TOKEN_REFUSALS {
         bench.actions();
@@ -214,7 +214,7 @@ fn a_refused_token_is_replaced_or_tried_a_few_times() {
     assert_eq!(bench.machine.status(), Status::Stopped(Stop::Unauthorized));
     assert_eq!(bench.machine.poll_timeout(), None);
 
-    // Another token is always a reason to go on.
+    // With another token the attempts go on.
     let (mut bench, mut conn) = Bench::opening(11);
     for _ in 0..10 {
         assert!(bench.machine.handle_opened(bench.now, conn));
@@ -223,13 +223,13 @@ fn a_refused_token_is_replaced_or_tried_a_few_times() {
         bench.sleep();
         conn = bench.opened();
     }
-    // And where there is none at all, there is nothing to try.
+    // Without any token there is nothing to try.
     bench.refused(conn, &OpenFailure::Token);
     assert_eq!(bench.machine.status(), Status::Stopped(Stop::Unauthorized));
 }
 
 #[test]
-fn a_token_that_cannot_be_had_ends_an_attempt_under_way() {
+fn a_missing_token_ends_an_attempt_in_progress() {
     let (mut bench, conn) = Bench::opening(12);
     for _ in 0..TOKEN_REFUSALS {
         bench.machine.handle_token(false);
@@ -243,7 +243,7 @@ fn a_token_that_cannot_be_had_ends_an_attempt_under_way() {
 fn the_successor_of_a_replaced_connection_goes_on() {
     let (mut bench, old, new) = changing_over();
     assert!(bench.machine.handle_opened(bench.now, new));
-    // The server took the successor for another client before it was authorized.
+    // The server took the unauthorized successor for another client.
     bench.closed(old, 4000, "Replaced");
     assert!(matches!(bench.machine.status(), Status::Connecting { .. }));
     bench.frame(new, BUFFER_STATE);
@@ -254,7 +254,7 @@ fn the_successor_of_a_replaced_connection_goes_on() {
 
 // --- hints -----------------------------------------------------------------------------------
 
-/// Whether a ping is among what the machine asks for.
+/// Number of pings among the machine's actions.
 fn pings(bench: &mut Bench) -> usize {
     let ping = |action: &Action| matches!(action, Action::Send(_, ClientFrame::Ping { .. }));
     bench.actions().iter().filter(|action| ping(action)).count()
@@ -270,19 +270,19 @@ fn a_hint_pings_at_once_and_a_live_connection_stays() {
     assert_eq!(due - bench.now, CHECK_TIMEOUT);
     bench.pong(conn);
     assert_eq!(bench.sleep(), PING_INTERVAL);
-    // The next missing pong has its usual time.
+    // The next pong has the usual time limit.
     assert_eq!(bench.sleep(), PONG_TIMEOUT);
 }
 
 #[test]
-fn a_hint_shortens_the_patience_with_a_ping_in_flight() {
+fn a_hint_shortens_the_time_limit_of_a_ping_in_flight() {
     let (mut bench, _) = Bench::online(31);
     assert_eq!(pings(&mut bench), 1);
     bench.now += Duration::from_secs(1);
     bench.machine.handle_hint(bench.now);
     assert_eq!(pings(&mut bench), 0);
     assert_eq!(bench.sleep(), CHECK_TIMEOUT);
-    // Late hints do not prolong it.
+    // Late hints do not extend it.
     let (mut bench, _) = Bench::online(31);
     bench.now += PONG_TIMEOUT.saturating_sub(Duration::from_secs(1));
     bench.machine.handle_hint(bench.now);
@@ -295,7 +295,7 @@ fn a_dead_connection_found_by_a_hint_is_replaced_without_back_off() {
     bench.pong(conn);
     bench.machine.handle_hint(bench.now);
     assert_eq!(bench.sleep(), CHECK_TIMEOUT);
-    // It was not stable, but the hint was right.
+    // It was not stable, but it was in doubt.
     assert_ne!(bench.opened(), conn);
 }
 
@@ -317,7 +317,7 @@ fn a_hint_cuts_a_wait_short_but_not_a_servers() {
 }
 
 #[test]
-fn hints_without_end_make_no_fast_loop() {
+fn endless_hints_cause_no_fast_loop() {
     let (mut bench, mut conn) = Bench::opening(34);
     let mut attempts = 1;
     while bench.now.duration_since(bench.start) < Duration::from_secs(60) {
@@ -329,7 +329,7 @@ fn hints_without_end_make_no_fast_loop() {
         conn = bench.opened();
         attempts += 1;
     }
-    // One a second, and a few that back-off allows in the beginning.
+    // One per second, plus a few that back-off allows at first.
     assert!(attempts <= 66, "{attempts} attempts in a minute");
 }
 
@@ -342,13 +342,13 @@ fn an_attempt_under_way_when_a_hint_comes_has_little_time_and_is_followed_at_onc
     let actions = bench.actions();
     let [Action::Drop(dropped), Action::Open(next)] = actions[..] else { panic!("{actions:?}") };
     assert_eq!(dropped, conn);
-    // The same between opening and authorization.
+    // It is the same between opening and authorization.
     let conn = next;
     bench.machine.handle_hint(bench.now);
     bench.now += Duration::from_secs(3);
     assert!(bench.machine.handle_opened(bench.now, conn));
     assert_eq!(bench.sleep(), CHECK_TIMEOUT);
-    // One without a hint has all the time there is.
+    // An attempt without a hint has the full time limit.
     let conn = bench.opened();
     assert!(bench.machine.handle_opened(bench.now, conn));
     assert_eq!(bench.sleep(), AUTHORIZATION_TIMEOUT);
@@ -369,7 +369,7 @@ fn a_hint_changes_nothing_where_nothing_is_wanted_or_possible() {
 }
 
 #[test]
-fn trouble_is_told_once_with_its_reason_until_it_is_online() {
+fn trouble_is_reported_once_with_its_reason_until_it_is_online() {
     let told = |bench: &mut Bench| -> Vec<SocketFailure> {
         let trouble = |action| match action {
             Action::Trouble(why) => Some(why),
@@ -377,7 +377,7 @@ fn trouble_is_told_once_with_its_reason_until_it_is_online() {
         };
         bench.actions().into_iter().filter_map(trouble).collect()
     };
-    // A refusal that comes at once is told with the third.
+    // Immediate refusals are reported with the third one.
     let (mut bench, mut conn) = Bench::opening(7);
     for failure in 1..6 {
         bench.status(conn, 400, None);
@@ -387,7 +387,7 @@ fn trouble_is_told_once_with_its_reason_until_it_is_online() {
         bench.sleep();
         conn = bench.opened();
     }
-    // Online ends it; the next outage is told anew.
+    // Being online resets it; the next outage is reported again.
     assert!(bench.machine.handle_opened(bench.now, conn));
     bench.frame(conn, BUFFER_STATE);
     bench.closed(conn, 1001, "");
@@ -398,12 +398,12 @@ fn trouble_is_told_once_with_its_reason_until_it_is_online() {
         bench.refused(conn, &OpenFailure::Network);
     }
     assert_eq!(told(&mut bench), [SocketFailure::Broken]);
-    // One that hangs is told when it is given up.
+    // An attempt that hangs is reported when it is given up.
     let (mut bench, _) = Bench::opening(7);
     assert!(OPEN_TIMEOUT >= TELL_AFTER);
     bench.sleep();
     assert_eq!(told(&mut bench), [SocketFailure::Unanswered]);
-    // So is an authorization that never comes, and a close in its place.
+    // So is a missing authorization, and a close in its place.
     let (mut bench, conn) = Bench::opening(7);
     assert!(bench.machine.handle_opened(bench.now, conn));
     bench.sleep();
@@ -412,14 +412,14 @@ fn trouble_is_told_once_with_its_reason_until_it_is_online() {
     for _ in 0..TELL_AFTER_FAILURES {
         assert!(bench.machine.handle_opened(bench.now, conn));
         bench.closed(conn, 1011, "");
-        if bench.machine.trouble.told {
+        if bench.machine.trouble.reported {
             break;
         }
         bench.sleep();
         conn = bench.opened();
     }
     assert_eq!(told(&mut bench), [SocketFailure::Closed(1011)]);
-    // What is final is not trouble, and neither is a successor's.
+    // Neither a final failure nor that of a successor is reported as trouble.
     let (mut bench, conn) = Bench::opening(7);
     bench.status(conn, 403, None);
     assert_eq!(told(&mut bench), []);

@@ -1,4 +1,4 @@
-//! How a connection is kept: pings, and what a hint from outside asks of it.
+//! How a connection is kept: pings, and the reaction to hints.
 
 use std::time::Instant;
 
@@ -33,13 +33,13 @@ impl Machine {
                 self.timers.set(Timer::Ping, now + PING_INTERVAL);
             }
             Some(_) => self.abandon(now, "pong mismatch"),
-            // A pong nobody asked for: harmless.
+            // An unexpected pong is harmless.
             None => {}
         }
     }
 
-    /// A hint came: the live connection has to answer soon. A ping in flight serves: another one
-    /// would queue behind it.
+    /// Handles a hint: the live connection has to answer soon. A ping in flight is enough, because
+    /// another one would queue behind it.
     pub(super) fn check_live(&mut self, now: Instant) {
         let Some(live) = &mut self.live else { return };
         live.doubtful = true;
@@ -52,7 +52,7 @@ impl Machine {
         }
     }
 
-    /// Gives up the live connection, which is of no use, and connects anew.
+    /// Gives up the live connection, which is dead, and connects again.
     pub(super) fn abandon(&mut self, now: Instant, reason: &str) {
         if let Some(live) = self.live.take() {
             self.leave(live.id, reason);
