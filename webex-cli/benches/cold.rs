@@ -1,8 +1,8 @@
 //! `cargo xtask bench cold`: from the start of the process to both registered.
 //!
-//! The sandbox runs in a process of its own; every run is a fresh `webex register`. Beside each
-//! figure stands what the machine itself could do at that moment: how late a thread wakes that only
-//! sleeps, and how long one TLS handshake with six small requests takes. Fails when a median misses
+//! The sandbox runs in a process of its own; every run is a fresh `webex register`. Each figure is
+//! printed beside what the machine itself could do at that moment: how late a sleeping thread
+//! wakes, and how long one TLS handshake with six small requests takes. Fails when a median misses
 //! its target.
 
 mod common;

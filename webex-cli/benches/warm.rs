@@ -1,9 +1,9 @@
-//! `cargo xtask bench warm`: from the start of the process to the Meetings device registered, when an
-//! earlier run has left its device and its catalog behind.
+//! `cargo xtask bench warm`: from the start of the process to the registered Meetings device, after
+//! an earlier run has left its device and catalog behind.
 //!
-//! The sandbox runs in a process of its own; every run is a fresh `webex register` over the same state
-//! directory, and ends as by a crash, so that nothing is given up. Fails when a median takes more than
-//! two sequential request times and what a start itself may take.
+//! The sandbox runs in a process of its own. Every run is a fresh `webex register` over the same
+//! state directory, and is killed, so that nothing is given up. Fails when a median takes more than
+//! two sequential request times plus the time of the start itself.
 
 mod common;
 #[path = "../tests/support/mod.rs"]
@@ -18,10 +18,10 @@ use webex_tests::process::Process;
 /// Sequential requests of a restart: the socket's upgrade, and its authorization.
 const REQUESTS: u32 = 2;
 
-/// What everything but waiting for answers may take: as much as in a cold start.
+/// Limit for everything but waiting for answers: the same as in a cold start.
 const OWN_MS: u32 = 20;
 
-/// What an earlier run leaves in its directory.
+/// The files that an earlier run leaves in its directory.
 const LEFT: [&str; 2] = ["webex=.device.secret", "webex=.catalog.secret"];
 
 fn main() -> ExitCode {
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     warm.measure()
 }
 
-/// Registers for the first time, and ends once everything is kept.
+/// Registers for the first time, and ends once everything is saved.
 fn leave_state(cloud: &Cloud) {
     let mut webex = start(cloud);
     webex.wait_for_event("meetings:registered");
@@ -47,7 +47,7 @@ fn leave_state(cloud: &Cloud) {
     }
 }
 
-/// One restart: milliseconds as seen from outside, and as the process counts them.
+/// One restart: milliseconds measured from outside, and by the process itself.
 fn restart(cloud: &Cloud) -> (f64, f64) {
     let started = Instant::now();
     let mut webex = start(cloud);

@@ -19,10 +19,10 @@ use crate::{
     profile::{CloudChoice, Profile, StoreArguments},
 };
 
-/// Where the token is when it is not in a file.
+/// The environment variable with the token, unless it is in a file.
 pub(crate) const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
 
-/// What the names of kept values begin with.
+/// Prefix of the names of saved values.
 const STATE: &str = "webex";
 
 /// Cloud and token, as given on the command line.
@@ -38,13 +38,13 @@ pub(crate) struct CloudArguments {
     store: StoreArguments,
 }
 
-/// A client, and the sandbox it uses when that runs in this process.
+/// A client, and its sandbox when that runs in this process.
 pub(crate) struct Cloud {
     pub(crate) webex: Webex,
     pub(crate) sandbox: Option<Sandbox>,
 }
 
-/// A token and where to go with it.
+/// A token and its cloud.
 pub(crate) struct Access {
     token: SecretString,
     choice: CloudChoice,
@@ -53,12 +53,12 @@ pub(crate) struct Access {
 }
 
 impl CloudArguments {
-    /// Which cloud is meant, for people.
+    /// The cloud in words.
     pub(crate) fn describe(&self) -> String {
         self.choice.cloud.clone().unwrap_or_else(|| "the Webex cloud".to_owned())
     }
 
-    /// Reads what the arguments name. `None` when neither cloud nor token is given.
+    /// Reads the token that the arguments name. `None` when neither cloud nor token is given.
     pub(crate) fn access(&self) -> Result<Option<Access>, Failure> {
         let Some(token) = token(self.token_file.as_deref())? else {
             if self.choice.cloud.is_none() {
@@ -89,15 +89,16 @@ impl Access {
             .map_err(|error| Failure::sdk(error.kind(), &error))
     }
 
-    /// Shows the token to whoever has to keep it secret.
+    /// Passes the token to code that has to keep it secret.
     pub(crate) fn with_token<T>(&self, look: impl FnOnce(&str) -> T) -> T {
         look(self.token.expose_secret())
     }
 }
 
 impl Cloud {
-    /// Makes the client: by the token given, or as who is signed in; starts the sandbox when there is
-    /// neither token, cloud nor sign-in. `state` is where the user's state is kept, if it is.
+    /// Makes the client: with the given token, or as the signed-in user; starts a sandbox when
+    /// there is neither token, cloud nor sign-in. `state` is where the user's state is saved, if at
+    /// all.
     pub(crate) async fn open(
         arguments: CloudArguments,
         state: Option<PathBuf>,
@@ -117,7 +118,7 @@ impl Cloud {
         }
     }
 
-    /// As `webex login` left it: its tokens renew themselves.
+    /// The client of `webex login`, whose tokens renew themselves.
     async fn signed_in(
         arguments: CloudArguments,
         builder: WebexBuilder,
@@ -159,7 +160,7 @@ fn token(file: Option<&Path>) -> Result<Option<SecretString>, Failure> {
     Ok(Some(token.into()))
 }
 
-/// A secret in a file, without what is often pasted around one.
+/// Reads a secret from a file, without characters that are often pasted around one.
 pub(crate) fn read_secret(option: &str, path: &Path) -> Result<SecretString, Failure> {
     let bad = |error: &dyn std::fmt::Display| {
         Failure::usage(format!("{option} {}: {error}", path.display()))

@@ -1,4 +1,4 @@
-//! How the program ends when something went wrong: one line, and a code that says what kind.
+//! Failures that end the program: one line of text, and an exit code for the kind of failure.
 
 use std::{fmt, process::ExitCode};
 
@@ -17,7 +17,7 @@ impl Failure {
         Self { code: 2, message: message.into() }
     }
 
-    /// Nobody is signed in, or not any more.
+    /// Nobody is signed in, or no longer.
     pub(crate) fn unauthorized(message: impl Into<String>) -> Self {
         Self { code: 3, message: message.into() }
     }
@@ -27,7 +27,7 @@ impl Failure {
         Self { code: 1, message: message.into() }
     }
 
-    /// An error of the SDK, with what to do about it.
+    /// An error of the SDK, with advice.
     pub(crate) fn sdk(kind: ErrorKind, error: &dyn fmt::Display) -> Self {
         let (code, advice) = match kind {
             ErrorKind::Unauthorized => (

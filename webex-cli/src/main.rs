@@ -53,11 +53,11 @@ enum Command {
     Login(commands::login::Arguments),
     /// Show who is signed in.
     Whoami(commands::whoami::Arguments),
-    /// Print an access token, renewed if need be.
+    /// Print an access token, renewed if necessary.
     Token(commands::token::Arguments),
     /// Sign out: revoke the tokens and erase them.
     Logout(commands::logout::Arguments),
-    /// Play the scenarios of the test-suite on a cloud, and write a report; for `cargo xtask live`.
+    /// Run the scenarios of the test suite on a cloud, and write a report; for `cargo xtask live`.
     #[command(hide = true)]
     Live(commands::live::Arguments),
     /// Run a stand-in Webex cloud on this machine until Ctrl-C.
@@ -65,7 +65,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    // Times that are shown count from here: the start of the process, as a user feels it.
+    // Displayed times count from here, the start of the process.
     let started = Instant::now();
     let arguments = Arguments::parse();
     match run(arguments, started) {

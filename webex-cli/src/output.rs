@@ -1,4 +1,4 @@
-//! What the user sees: events with their time, for people or as JSON lines.
+//! The output for the user: events with their time, as text or as JSON lines.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::screen::Screen;
 #[cfg(test)]
 mod tests;
 
-/// Where events are shown. Times count from the start of the process.
+/// Shows events. Times count from the start of the process.
 #[derive(Clone)]
 pub(crate) struct Output {
     started: Instant,
@@ -19,7 +19,7 @@ pub(crate) struct Output {
     screen: Screen,
 }
 
-/// An event as programs get it.
+/// An event as a JSON line.
 #[derive(Serialize)]
 struct JsonLine {
     t_ms: f64,
@@ -29,7 +29,7 @@ struct JsonLine {
     payload: Map<String, Value>,
 }
 
-/// One thing to show.
+/// An item to show.
 struct Shown {
     source: &'static str,
     event: &'static str,
@@ -40,40 +40,40 @@ struct Shown {
 }
 
 impl Output {
-    /// Everything goes to `screen`.
+    /// Writes to `screen`.
     pub(crate) fn new(started: Instant, json: bool, screen: Screen) -> Self {
         Self { started, json, screen }
     }
 
-    /// When the process started: what times count from.
+    /// When the process started, from which times count.
     pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
-    /// The screen that people read; `None` when programs do.
+    /// The screen for text output; `None` for JSON output.
     pub(crate) fn people(&self) -> Option<&Screen> {
         (!self.json).then_some(&self.screen)
     }
 
-    /// A remark for people; programs get none.
+    /// Shows a remark, in text output only.
     pub(crate) fn remark(&self, text: &str) {
         if !self.json {
             self.screen.print(text);
         }
     }
 
-    /// A remark that everybody gets, programs on standard error.
+    /// Shows a remark; with JSON output on standard error.
     pub(crate) fn notice(&self, text: &str) {
         if self.json { eprintln!("{text}") } else { self.screen.print(text) }
     }
 
-    /// What the line is at, for people.
+    /// Shows the state of the line, in text output only.
     pub(crate) fn state(&self, text: &str) {
         let detail = text.to_owned();
         self.show(Shown { source: "line", event: "state", detail, payload: Map::new() });
     }
 
-    /// An event of the SDK.
+    /// Shows an event of the SDK.
     pub(crate) fn event<E: Event>(&self, event: &E) {
         self.show(Shown {
             source: E::SOURCE,
@@ -83,7 +83,7 @@ impl Output {
         });
     }
 
-    /// What the sandbox inside this process has left of us.
+    /// Shows what is left in the sandbox of this process.
     pub(crate) fn left(&self, devices: usize, sockets: usize, lines: usize) {
         self.show(Shown {
             source: "sandbox",
@@ -114,9 +114,9 @@ impl Output {
     }
 }
 
-/// An event of the SDK: programs get its name and its JSON, people a few words.
+/// An event of the SDK: name and JSON for JSON output, a few words for text output.
 pub(crate) trait Event {
-    /// Which object it is an event of.
+    /// The object that the event belongs to.
     const SOURCE: &'static str;
 
     fn name(&self) -> &'static str;

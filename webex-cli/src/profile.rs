@@ -1,7 +1,7 @@
-//! A sign-in as it is kept between commands: tokens, and what it takes to renew them.
+//! A stored sign-in: tokens, and what is needed to renew them.
 //!
-//! Both are files of a directory that only the user can read: the client secret and the tokens are in
-//! them. Several commands at a time may use them; one renews.
+//! Both are files in a directory that only the user can read, because they hold the client secret
+//! and the tokens. Several commands may use them at the same time; one of them renews.
 
 use std::{env, fs, path::PathBuf, sync::Arc};
 
@@ -22,7 +22,7 @@ use crate::exit::Failure;
 const PROFILE: &str = "profile";
 const TOKENS: &str = "tokens";
 
-/// Where sign-ins are kept.
+/// Where sign-ins are stored.
 #[derive(Debug, Args)]
 pub(crate) struct StoreArguments {
     /// Directory of the sign-in [default: `webex` in the user's directory for configuration]
@@ -45,7 +45,7 @@ impl StoreArguments {
     }
 }
 
-/// Which cloud, and how to reach it.
+/// The cloud, and how to reach it.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub(crate) struct CloudChoice {
     /// Cloud: `webex`, `fedramp`, or an origin such as `https://127.0.0.1:8443` [default: webex]
@@ -54,20 +54,20 @@ pub(crate) struct CloudChoice {
     /// PEM file with a root certificate to trust beside the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
     ca: Option<PathBuf>,
-    /// Said anew for each command: never kept.
+    /// Given again for each command: never stored.
     #[command(flatten)]
     #[serde(skip)]
     insecure: Insecure,
 }
 
-/// What lets others read the token on its way.
+/// Options that let others read the token in transit.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub(crate) struct Insecure {
     /// Accept any certificate of a cloud on this machine
     #[arg(long)]
     insecure: bool,
-    /// Allow --insecure, and plain http, for a cloud that is not on this machine: anyone on the way
-    /// can read the token
+    /// Allow --insecure, and plain http, for a cloud that is not on this machine: anyone on the
+    /// network path can read the token
     #[arg(long)]
     insecure_anywhere: bool,
 }
@@ -78,12 +78,12 @@ impl CloudChoice {
         Self { cloud: Some(origin), ..Self::default() }
     }
 
-    /// What this command was told about it.
+    /// The insecure options of this command.
     pub(crate) fn insecure(&self) -> Insecure {
         self.insecure
     }
 
-    /// Whether clients may do without TLS beyond this machine.
+    /// Whether clients may work without TLS beyond this machine.
     pub(crate) fn insecure_anywhere(&self) -> bool {
         self.insecure.insecure_anywhere
     }
@@ -113,7 +113,7 @@ impl CloudChoice {
         })
     }
 
-    /// Connections that trust what they should. Says so when others can read what goes over them.
+    /// Connections with the configured trust. Prints a warning when others can read them.
     pub(crate) fn transport(&self) -> Result<Transport, Failure> {
         let mut builder = Transport::builder().danger_accept_invalid_certs(self.insecure.insecure);
         if let Some(path) = &self.ca {
@@ -143,16 +143,16 @@ impl CloudChoice {
     }
 }
 
-/// Who the program is, where, and by which tokens.
+/// The integration, its cloud and its scopes.
 pub(crate) struct Profile {
     pub(crate) integration: Integration,
     pub(crate) cloud: CloudChoice,
     secret: Option<SecretString>,
 }
 
-/// The kept form.
+/// The stored form.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+struct StoredProfile {
     client_id: String,
     client_secret: Option<String>,
     redirect_uri: Option<String>,
@@ -166,19 +166,19 @@ impl Profile {
         cloud: CloudChoice,
         secret: Option<SecretString>,
     ) -> Self {
-        // A later command may be run elsewhere.
+        // A later command may run in another directory.
         let absolute = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
         let cloud = CloudChoice { ca: cloud.ca.map(absolute), ..cloud };
         Self { integration, cloud, secret }
     }
 
-    /// Keeps the profile and its tokens.
+    /// Stores the profile and its tokens.
     pub(crate) async fn save(
         &self,
         store: &DirectoryStore,
         tokens: &TokenSet,
     ) -> Result<(), Failure> {
-        let kept = Kept {
+        let kept = StoredProfile {
             client_id: self.integration.client_id().to_owned(),
             client_secret: self.secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
             redirect_uri: self.integration.redirect_uri().map(str::to_owned),
@@ -189,19 +189,19 @@ impl Profile {
         store.save(TOKENS, tokens.to_json()).await.map_err(|error| failed(&error))
     }
 
-    /// The sign-in that was kept.
+    /// Loads the stored sign-in.
     pub(crate) async fn load(store: &DirectoryStore, insecure: Insecure) -> Result<Self, Failure> {
         Self::find(store, insecure).await?.ok_or_else(not_signed_in)
     }
 
-    /// The sign-in that was kept, if there is one.
+    /// Loads the stored sign-in, if there is one.
     pub(crate) async fn find(
         store: &DirectoryStore,
         insecure: Insecure,
     ) -> Result<Option<Self>, Failure> {
         let json = store.load(PROFILE).await.map_err(|error| failed(&error))?;
         let Some(json) = json else { return Ok(None) };
-        let kept: Kept = serde_json::from_str(json.expose_secret())
+        let kept: StoredProfile = serde_json::from_str(json.expose_secret())
             .map_err(|_| failed(&StoreError::Foreign(PROFILE.to_owned())))?;
         let mut builder = Integration::builder(kept.client_id).endpoints(kept.cloud.oauth()?);
         let secret = kept.client_secret.map(SecretString::from);
@@ -215,7 +215,7 @@ impl Profile {
         Ok(Some(Self { integration: builder.build(), cloud, secret }))
     }
 
-    /// The tokens of the sign-in, which renew themselves, over a transport.
+    /// The self-renewing tokens of the sign-in, over a transport.
     pub(crate) fn tokens(
         &self,
         store: &Arc<DirectoryStore>,
@@ -233,7 +233,7 @@ impl Profile {
         self.build(Webex::builder(), tokens, transport)
     }
 
-    /// The same, of a client that has been begun.
+    /// Completes a client builder with the sign-in.
     pub(crate) fn build(
         &self,
         builder: WebexBuilder,
@@ -250,13 +250,13 @@ impl Profile {
     }
 }
 
-/// Forgets the sign-in.
+/// Removes the sign-in.
 pub(crate) async fn forget(store: &DirectoryStore) -> Result<(), Failure> {
     store.delete(TOKENS).await.map_err(|error| failed(&error))?;
     store.delete(PROFILE).await.map_err(|error| failed(&error))
 }
 
-/// The tokens as they are stored: what is known about them.
+/// The stored tokens.
 pub(crate) async fn stored(store: &DirectoryStore) -> Result<TokenSet, Failure> {
     let json = store.load(TOKENS).await.map_err(|error| failed(&error))?;
     let json = json.ok_or_else(not_signed_in)?;
@@ -281,7 +281,7 @@ fn failed(error: &StoreError) -> Failure {
     Failure::sdk(ErrorKind::Store, error)
 }
 
-/// The user's directory for configuration, by the custom of the platform.
+/// The user's configuration directory, as usual on the platform.
 fn default_directory() -> Option<PathBuf> {
     let variable = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     let base = if cfg!(windows) {

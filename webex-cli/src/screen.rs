@@ -1,13 +1,14 @@
-//! Standard output: lines that stay and, in a terminal, one below them that is kept up to date.
+//! Standard output: permanent lines and, in a terminal, a status below them that is updated in
+//! place.
 //!
 //! ```text
 //!     0.031 s  line      registered    sip:ann@… with …     ◄─ print: stays
 //! ● registered with …, keepalive at 30.0 s, in 17 s          ◄─ status: overwritten in place
 //! ```
 //!
-//! Three sequences that every terminal knows are enough, so that there is no library for it. Nothing
-//! has to be undone when the program is killed: automatic wrapping, which is off while the status is
-//! written so that a long one cannot take two rows, is on again in the same write.
+//! Three sequences that every terminal supports are enough, so no library is needed. Nothing has to
+//! be undone when the program is killed: automatic wrapping is off while the status is written, so
+//! that a long one cannot take two rows, and on again in the same write.
 
 use std::{
     env,
@@ -17,23 +18,23 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// To the start of the row, and clear it.
+/// Moves to the start of the row and clears it.
 const ERASE: &str = "\r\x1b[2K";
 const WRAP_OFF: &str = "\x1b[?7l";
 const WRAP_ON: &str = "\x1b[?7h";
 
-/// How important a status is, which a terminal with colours shows.
+/// The health that a status shows, by its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mood {
-    /// All is well.
+pub(crate) enum Health {
+    /// Everything is registered.
     Good,
-    /// Something is under way.
+    /// Something is in progress.
     Busy,
     /// Nothing is registered.
     Bad,
 }
 
-impl Mood {
+impl Health {
     fn colour(self) -> &'static str {
         match self {
             Self::Good => "\x1b[32m",
@@ -53,7 +54,7 @@ pub(crate) struct Screen {
 
 struct Shared {
     out: Box<dyn Write + Send>,
-    /// The status that is on the screen; empty when there is none.
+    /// The status on the screen; empty when there is none.
     status: String,
 }
 
@@ -64,7 +65,7 @@ impl Screen {
         let terminal = io::stdout().is_terminal()
             && match variable("TERM") {
                 Some(term) => term != "dumb",
-                // The old console of Windows takes no sequences; the new one tells itself.
+                // The old console of Windows has no sequences; the new one sets this variable.
                 None => variable("WT_SESSION").is_some(),
             };
         // https://no-color.org: whatever its value, when it is not empty.
@@ -91,13 +92,13 @@ impl Screen {
         shared.status = status;
     }
 
-    /// Shows a status in place of the one before; `None` clears it.
-    pub(crate) fn status(&self, status: Option<(Mood, &str)>) {
+    /// Replaces the status; `None` clears it.
+    pub(crate) fn status(&self, status: Option<(Health, &str)>) {
         if !self.live {
             return;
         }
-        let status = status.map_or_else(String::new, |(mood, text)| {
-            let (on, off) = if self.colours { (mood.colour(), "\x1b[0m") } else { ("", "") };
+        let status = status.map_or_else(String::new, |(health, text)| {
+            let (on, off) = if self.colours { (health.colour(), "\x1b[0m") } else { ("", "") };
             format!("{WRAP_OFF}{on}●{off} {text}{WRAP_ON}")
         });
         let mut shared = self.shared.lock();
@@ -110,7 +111,7 @@ impl Screen {
 
 impl Shared {
     /// Writes at once. A reader that went away (`| head`) is no reason to leave devices behind: the
-    /// program goes on, unheard.
+    /// program goes on without output.
     fn write(&mut self, text: &str) {
         let _ = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
     }
@@ -146,10 +147,10 @@ mod tests {
         let screen = Screen::new(Box::new(page.clone()), true, true);
         screen.print("one");
         assert_eq!(page.take(), "one\n");
-        screen.status(Some((Mood::Good, "well")));
+        screen.status(Some((Health::Good, "well")));
         let status = "\x1b[?7l\x1b[32m●\x1b[0m well\x1b[?7h";
         assert_eq!(page.take(), format!("\r\x1b[2K{status}"));
-        screen.status(Some((Mood::Good, "well")));
+        screen.status(Some((Health::Good, "well")));
         assert_eq!(page.take(), "", "nothing has changed");
         screen.print("two");
         assert_eq!(page.take(), format!("\r\x1b[2Ktwo\n{status}"));
@@ -163,11 +164,11 @@ mod tests {
     fn without_colours_and_without_a_terminal() {
         let page = Page::default();
         let screen = Screen::new(Box::new(page.clone()), true, false);
-        screen.status(Some((Mood::Bad, "ill")));
+        screen.status(Some((Health::Bad, "ill")));
         assert_eq!(page.take(), "\r\x1b[2K\x1b[?7l● ill\x1b[?7h");
 
         let screen = Screen::new(Box::new(page.clone()), false, true);
-        screen.status(Some((Mood::Bad, "ill")));
+        screen.status(Some((Health::Bad, "ill")));
         screen.print("plain");
         assert_eq!(page.take(), "plain\n");
     }

@@ -1,4 +1,4 @@
-//! Ctrl-C and its relatives.
+//! Ctrl-C and other signals to end.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What a line is at, in words: its state, server, and what comes next and when.
+//! The state of a line in words: its state, server, and what comes next and when.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use webex_sdk::calling::{Line, LineState, Upcoming};
 
 use crate::{
     output::Output,
-    screen::{Mood, Screen},
+    screen::{Health, Screen},
 };
 
 /// A line's status at one moment.
@@ -19,8 +19,8 @@ struct Status {
     next: Option<(Upcoming, Instant)>,
 }
 
-/// Follows a line until the handle is aborted or the line is gone: live in a terminal, as a line of
-/// its own for every change elsewhere.
+/// Follows a line until the handle is aborted or the line is dropped: as a live status in a
+/// terminal, otherwise as a line of text per change.
 pub(crate) fn follow(line: &Line, output: &Output) -> Option<AbortHandle> {
     let (line, output) = (line.clone(), output.clone());
     let task = match output.people() {
@@ -29,7 +29,7 @@ pub(crate) fn follow(line: &Line, output: &Output) -> Option<AbortHandle> {
             tokio::spawn(live(line, screen, output.started()))
         }
         Some(_) => tokio::spawn(changes(line, output)),
-        // Programs count for themselves.
+        // JSON output has no status.
         None => return None,
     };
     Some(task.abort_handle())
@@ -38,7 +38,7 @@ pub(crate) fn follow(line: &Line, output: &Output) -> Option<AbortHandle> {
 async fn live(mut line: Line, screen: Screen, started: Instant) {
     loop {
         let (status, now) = (Status::of(&line), Instant::now());
-        screen.status(Some((status.mood(), &status.live(started, now))));
+        screen.status(Some((status.health(), &status.live(started, now))));
         let changed = tokio::select! {
             changed = line.changed() => changed,
             () = until_next_second(status.next, now) => true,
@@ -50,7 +50,7 @@ async fn live(mut line: Line, screen: Screen, started: Instant) {
     screen.status(None);
 }
 
-/// Until the countdown shows another number.
+/// Waits until the countdown shows another number.
 async fn until_next_second(next: Option<(Upcoming, Instant)>, now: Instant) {
     match next {
         Some((_, at)) if at > now => {
@@ -58,7 +58,7 @@ async fn until_next_second(next: Option<(Upcoming, Instant)>, now: Instant) {
             let fraction = Duration::from_nanos(u64::from(left.subsec_nanos()));
             sleep(fraction.max(Duration::from_millis(1))).await;
         }
-        // Due, and about to happen: then there is a change.
+        // It is due, and the change will wake the caller.
         _ => std::future::pending().await,
     }
 }
@@ -67,7 +67,7 @@ async fn changes(mut line: Line, output: Output) {
     let mut shown = None;
     loop {
         let status = Status::of(&line);
-        // A deadline that only moves on is no news; the live display has it.
+        // A deadline that only moves is not a change; the live display shows it.
         let key = (status.state, status.server.clone(), status.next.map(|(what, _)| what));
         if status.next.is_some() && shown.as_ref() != Some(&key) {
             output.state(&status.plain(output.started()));
@@ -84,15 +84,15 @@ impl Status {
         Self { state: line.state(), server: line.info().server.clone(), next: line.next() }
     }
 
-    fn mood(&self) -> Mood {
+    fn health(&self) -> Health {
         match self.state {
-            LineState::Registered => Mood::Good,
-            LineState::Idle | LineState::Failed => Mood::Bad,
-            _ => Mood::Busy,
+            LineState::Registered => Health::Good,
+            LineState::Idle | LineState::Failed => Health::Bad,
+            _ => Health::Busy,
         }
     }
 
-    /// With a countdown.
+    /// The text with a countdown.
     fn live(&self, started: Instant, now: Instant) -> String {
         let left = self.next.map_or_else(String::new, |(_, at)| {
             let left = at.saturating_duration_since(now).as_secs_f64().ceil();
@@ -101,7 +101,7 @@ impl Status {
         self.plain(started) + &left
     }
 
-    /// Without one.
+    /// The text without a countdown.
     fn plain(&self, started: Instant) -> String {
         let state = match self.state {
             LineState::Idle => "not registered",
@@ -122,7 +122,7 @@ impl Status {
                 Upcoming::Failback => "back to a primary",
                 _ => "next step",
             };
-            // The clock of the events: it starts with the process.
+            // The same clock as for events, which starts with the process.
             let at = at.saturating_duration_since(started).as_secs_f64();
             format!(", {what} at {at:.1} s")
         });
@@ -130,7 +130,7 @@ impl Status {
     }
 }
 
-/// A server's name without what all of them have.
+/// A server's name without the part that all of them share.
 fn short(server: &Url) -> String {
     let text = server.as_str();
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn says_state_server_deadline_and_countdown() {
+    fn the_status_has_state_server_deadline_and_countdown() {
         let started = Instant::now();
         let at = |seconds: f64| started + Duration::from_secs_f64(seconds);
         let server = "https://mobius-us-east-1.prod.infra.webex.com/api/v1/calling/web/";
@@ -152,17 +152,20 @@ mod tests {
             registered.live(started, at(12.9)),
             "registered with mobius-us-east-1.prod.infra.webex.com, keepalive at 30.0 s, in 18 s"
         );
-        assert_eq!(registered.mood(), Mood::Good);
+        assert_eq!(registered.health(), Health::Good);
         let waiting = status(LineState::Waiting, Some((Upcoming::Retry, at(37.0))));
         assert_eq!(waiting.live(started, at(40.0)), "waiting, next attempt at 37.0 s, in 0 s");
         assert_eq!(waiting.plain(started), "waiting, next attempt at 37.0 s");
-        assert_eq!(waiting.mood(), Mood::Busy);
+        assert_eq!(waiting.health(), Health::Busy);
         let failed = status(LineState::Failed, None);
-        assert_eq!((failed.live(started, started).as_str(), failed.mood()), ("failed", Mood::Bad));
+        assert_eq!(
+            (failed.live(started, started).as_str(), failed.health()),
+            ("failed", Health::Bad)
+        );
     }
 
     #[test]
-    fn a_server_of_the_sandbox_is_told_by_its_path() {
+    fn a_server_of_the_sandbox_is_shown_by_its_path() {
         let server = "https://127.0.0.1:8443/mobius/primary-1/api/v1/calling/web/".parse().unwrap();
         assert_eq!(short(&server), "127.0.0.1:8443/mobius/primary-1");
     }

@@ -1,4 +1,4 @@
-//! How much one answer may cost: `webex register` against services that say too much.
+//! Limits on the cost of one answer: `webex register` against services that send too much.
 
 #![cfg(target_os = "linux")] // where the kernel tells what a process has cost
 
@@ -11,16 +11,16 @@ use tempfile::TempDir;
 use webex_sandbox::{FaultHandle, Fill, Hydra, Mobius, Operation, Region, Sandbox, U2c, Wdm};
 use webex_tests::process::Cost;
 
-/// The most memory, whatever an answer holds.
+/// Limit of memory, whatever an answer holds.
 const PEAK_KIB: u64 = 64 * 1024;
 
-/// The most processor time, in a build without optimisation.
+/// Limit of processor time, in a build without optimisation.
 const PROCESSOR: Duration = Duration::from_secs(3);
 
-/// How long a program may take to meet the answer that is too much.
+/// How long a program may take until it gets the oversized answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Runs `webex register` until it has met the fault and made what it can of it.
+/// Runs `webex register` until it has received and handled the faulty answer.
 async fn cost(sandbox: &Sandbox, ca: &str, fault: &FaultHandle) -> Cost {
     let webex = register(sandbox, ca, &[]);
     let started = Instant::now();
@@ -31,7 +31,7 @@ async fn cost(sandbox: &Sandbox, ca: &str, fault: &FaultHandle) -> Cost {
         if met.is_none() && fault.fired() > 0 {
             met = Some(Instant::now());
         }
-        // What comes after it is over soon: the answer is read, or refused.
+        // The answer is then read or refused within seconds.
         if met.is_some_and(|met| met.elapsed() > Duration::from_secs(3)) {
             break;
         }
@@ -43,7 +43,7 @@ async fn cost(sandbox: &Sandbox, ca: &str, fault: &FaultHandle) -> Cost {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn no_answer_costs_more_than_a_little_memory_and_time() {
+async fn no_answer_costs_much_memory_or_time() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);

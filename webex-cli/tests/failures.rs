@@ -1,4 +1,4 @@
-//! Each kind of failure has its own exit code and says what to do; nothing is left behind.
+//! Each kind of failure has its own exit code and advice, and leaves nothing behind.
 
 mod support;
 
@@ -23,7 +23,7 @@ fn assert_empty(sandbox: &Sandbox) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_pasted_around_a_token_is_dropped_or_named() {
+async fn characters_pasted_around_a_token_are_dropped_or_named() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -75,7 +75,7 @@ async fn a_damaged_store_is_not_the_network() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_refused_secret_is_the_applications_fault() {
+async fn a_refused_client_secret_is_the_applications_fault() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let (ca, secret) = (ca_file(&sandbox, &folder), folder.path().join("secret"));
@@ -110,7 +110,7 @@ async fn a_device_limit_is_not_an_entitlement() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_untrusted_certificate_says_whose_it_is() {
+async fn an_untrusted_certificate_names_its_issuer() {
     let sandbox = Sandbox::start().await.unwrap();
     let cloud = sandbox.origin().as_str();
     let ended = webex(["register", "--cloud", cloud], Some(sandbox.token())).end();
@@ -123,7 +123,7 @@ async fn an_untrusted_certificate_says_whose_it_is() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_cannot_start_leaves_no_device() {
+async fn a_failed_start_leaves_no_device() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -137,7 +137,7 @@ async fn what_cannot_start_leaves_no_device() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_server_did_not_confirm_is_no_success() {
+async fn an_unconfirmed_end_is_a_failure() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -149,7 +149,7 @@ async fn what_the_server_did_not_confirm_is_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_never_registered_is_no_success() {
+async fn ending_before_the_registration_is_a_failure() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -160,7 +160,7 @@ async fn what_was_never_registered_is_no_success() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn insecure_is_said_anew_each_time_and_is_for_this_machine() {
+async fn insecure_is_given_each_time_and_is_for_this_machine() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("store");
@@ -187,7 +187,7 @@ async fn insecure_is_said_anew_each_time_and_is_for_this_machine() {
 
 #[cfg(unix)]
 #[test]
-fn a_token_file_that_others_could_read_is_mended() {
+fn a_readable_token_file_is_made_private() {
     use std::os::unix::fs::PermissionsExt;
 
     let folder = TempDir::new().unwrap();

@@ -1,6 +1,6 @@
-//! Nothing that a program could log shows the token: every crate and library, at trace level.
+//! No log shows the token: every crate and library, at trace level.
 //!
-//! The sandbox runs in a process of its own: it is the one place where the token has to arrive.
+//! The sandbox runs in a process of its own, because it has to receive the token.
 
 mod support;
 
@@ -26,7 +26,7 @@ fn client(origin: &str, ca: &[u8], token: &str) -> webex_sdk::core::Webex {
 }
 
 #[tokio::test]
-async fn a_whole_life_is_logged_without_the_token() {
+async fn a_whole_session_is_logged_without_the_token() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (ca, token) = (path("ca.pem"), path("token"));

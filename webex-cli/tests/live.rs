@@ -1,5 +1,5 @@
-//! `webex live`, with a sandbox in another process standing in for the real cloud: that it passes, and
-//! that its report holds nothing private.
+//! `webex live`, with a sandbox in another process in place of the real cloud: it passes, and its
+//! report holds no private data.
 
 mod support;
 
@@ -40,7 +40,7 @@ fn passes_on_a_cloud_in_another_process_and_reports_nothing_private() {
     let names: Vec<_> =
         report.json["scenarios"].as_array().unwrap().iter().map(|s| s["name"].clone()).collect();
     assert_eq!(names, ["cloud", "meetings", "calling", "both", "interrupted"]);
-    // The steps beside the registration end in any order.
+    // The steps that run beside the registration end in any order.
     let mut meetings = report.events("meetings", "meetings");
     meetings.retain(|name| *name != "meetings:step");
     assert_eq!(meetings, ["meetings:ready", "meetings:registered", "meetings:unregistered"]);
@@ -49,7 +49,7 @@ fn passes_on_a_cloud_in_another_process_and_reports_nothing_private() {
     assert_eq!(report.answers("both", "wdm/api/v1/devices")[..1], ["POST 200"], "one device");
     assert!(report.text.starts_with("webex-native, live run: passed\n"), "{}", report.text);
 
-    // The log of the cloud tells which ids there were, and that all of them are gone.
+    // The cloud's log has the ids, and shows that all of them are gone.
     let log = fs::read_to_string(log).unwrap();
     let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |operation: &str| {
@@ -79,7 +79,7 @@ fn passes_on_a_cloud_in_another_process_and_reports_nothing_private() {
     for form in report.forms() {
         leaks.assert_absent("the report", form);
     }
-    // Ids are told apart all the same.
+    // Ids can still be distinguished.
     assert!(report.text.contains("/devices/#"), "{}", report.text);
 }
 

@@ -1,4 +1,4 @@
-//! `webex live` when something goes wrong: it tells, cleans up, and still reports nothing private.
+//! `webex live` when something fails: it reports, cleans up, and still shows no private data.
 
 mod support;
 
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use webex_sandbox::{Mobius, Mutation, Sandbox, Wdm};
 use webex_tests::process::Process;
 
-/// Both forms of a report are free of everything about the user of a sandbox.
+/// Asserts that both forms of a report have nothing about the user of a sandbox.
 fn assert_nothing_personal(report: &Report, user: &Value) {
     let token = user["token"].as_str().unwrap().split('_').next().unwrap();
     let names = ["id", "email", "org_id", "sip_address", "phone_number"];
@@ -54,7 +54,7 @@ async fn a_refusal_is_reported_and_everything_else_still_tried() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_service_says_about_the_user_is_not_repeated() {
+async fn user_data_in_a_services_answer_is_not_repeated() {
     let folder = TempDir::new().unwrap();
     let sandbox = Sandbox::start().await.unwrap();
     let user = sandbox.user();
@@ -82,7 +82,7 @@ async fn what_a_service_says_about_the_user_is_not_repeated() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_behind_is_found_and_told() {
+async fn leftovers_are_found_and_reported() {
     let folder = TempDir::new().unwrap();
     let sandbox = Sandbox::builder().keepalive_interval(Duration::from_secs(1));
     let sandbox = sandbox.start().await.unwrap();
@@ -99,11 +99,11 @@ async fn what_is_left_behind_is_found_and_told() {
 
 #[cfg(unix)]
 #[tokio::test(flavor = "multi_thread")]
-async fn interrupted_it_leaves_and_reports_all_the_same() {
+async fn an_interrupted_run_cleans_up_and_reports() {
     let folder = TempDir::new().unwrap();
     let sandbox = Sandbox::start().await.unwrap();
     let (command, out) = live(&sandbox, &folder, &[]);
-    // The next keepalive is far away: it waits for it now.
+    // The next keepalive is far away, and it is now waiting for it.
     sandbox.wait_for(|sandbox| sandbox.counts().lines == 1).await.unwrap();
     command.signal("INT");
     let ended = tokio::task::spawn_blocking(|| command.end()).await.unwrap();
@@ -117,7 +117,7 @@ async fn interrupted_it_leaves_and_reports_all_the_same() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_is_told_by_the_exit_code() {
+async fn a_refused_token_has_its_own_exit_code() {
     let folder = TempDir::new().unwrap();
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.revoke_token(sandbox.token());

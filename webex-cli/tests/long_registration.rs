@@ -1,6 +1,6 @@
 //! `webex register` over minutes of real time: servers that die, a process that is stopped, tokens
-//! that end. One test, so that its parts wait side by side however few processors there are; in a
-//! file of its own, so that it can be left out by name.
+//! that expire. One test, so that its parts wait in parallel even on few processors; in a file of
+//! its own, so that it can be excluded by name.
 
 #![cfg(unix)]
 
@@ -27,7 +27,7 @@ type Scenario = Pin<Box<dyn Future<Output = ()>>>;
 #[test]
 fn minutes_of_real_time() {
     thread::scope(|scope| {
-        // The names show up where one of them fails.
+        // The name is shown when a part fails.
         let start = |name: &str, scenario: fn() -> Scenario| {
             let run = move || {
                 let mut runtime = tokio::runtime::Builder::new_multi_thread();
@@ -36,12 +36,12 @@ fn minutes_of_real_time() {
             thread::Builder::new().name(name.to_owned()).spawn_scoped(scope, run).unwrap();
         };
         start("failover and failback", || Box::pin(a_line_fails_over_to_a_backup_and_back()));
-        start("stopped", || Box::pin(a_process_that_was_stopped_sends_one_keepalive()));
-        start("short tokens", || Box::pin(tokens_of_twenty_seconds_cost_no_registration()));
+        start("stopped", || Box::pin(a_stopped_process_sends_one_keepalive_afterwards()));
+        start("short tokens", || Box::pin(tokens_of_twenty_seconds_keep_the_registration()));
     });
 }
 
-/// Waits for the line to be registered with an instance; gives the time of the event.
+/// Waits for the line to be registered with an instance; returns the time of the event.
 fn registered_with(webex: &mut Process, instance: &str, patience: Duration) -> Duration {
     let is_there = |event: &Value| {
         event["event"] == "registered"
@@ -77,13 +77,13 @@ async fn a_line_fails_over_to_a_backup_and_back() {
         event(line).is_some_and(|event| event["event"] == "unregistered")
     });
     let lost = Duration::from_secs_f64(event(&lost).unwrap()["t_ms"].as_f64().unwrap() / 1000.0);
-    // The primaries have their time; then a backup has the line.
+    // The primaries get their time first; then a backup takes the line.
     let moved = registered_with(&mut webex, "/backup-1/", FAILOVER_AFTER + PATIENCE);
     let took = moved.checked_sub(lost).unwrap();
     assert!(took >= Duration::from_secs(80) && took < FAILOVER_AFTER + 10 * SECOND, "{took:?}");
     assert_eq!(sandbox.lines().iter().filter(|line| line.instance == "backup-1").count(), 1);
 
-    // The primary is back: the line returns after the rehoming interval, and leaves nothing behind.
+    // The primary is up again: the line returns after the rehoming interval, and leaves nothing behind.
     sandbox.up("primary-1");
     let back = registered_with(&mut webex, "/primary-1/", MINUTE + PATIENCE);
     let took = back.checked_sub(moved).unwrap();
@@ -97,12 +97,12 @@ async fn a_line_fails_over_to_a_backup_and_back() {
     assert_nothing_left(&sandbox);
 }
 
-async fn a_process_that_was_stopped_sends_one_keepalive() {
+async fn a_stopped_process_sends_one_keepalive_afterwards() {
     const INTERVAL: Duration = Duration::from_secs(10);
     const STOPPED: Duration = Duration::from_secs(90);
     let policy = MobiusPolicy {
         keepalive_interval: INTERVAL,
-        // The server is more patient than the process is away.
+        // The server waits longer than the process is stopped.
         missed_keepalives: 12,
         ..MobiusPolicy::default()
     };
@@ -119,8 +119,8 @@ async fn a_process_that_was_stopped_sends_one_keepalive() {
     };
     tokio::time::timeout(PATIENCE, first).await.unwrap();
 
-    // Between two keepalives, when the answer to the first has been read. Real time is what this is
-    // about: the process has to be away for so long.
+    // Stopped between two keepalives, once the answer to the first has been read. Real time is the
+    // point of this test: the process has to be stopped for this long.
     thread::sleep(SECOND);
     webex.signal("STOP");
     let before = keepalives(&sandbox);
@@ -128,10 +128,10 @@ async fn a_process_that_was_stopped_sends_one_keepalive() {
     assert_eq!(keepalives(&sandbox), before, "it is not stopped");
     webex.signal("CONT");
     sandbox.wait_for(|s| keepalives(s) > before).await.unwrap();
-    // Half an interval: the eight that were missed are not made up for.
+    // Half an interval later: the eight missed keepalives are not repeated.
     thread::sleep(INTERVAL / 2);
     assert_eq!(keepalives(&sandbox), before + 1);
-    // And the rhythm goes on.
+    // The regular keepalives go on.
     let going_on = async {
         while keepalives(&sandbox) < before + 3 {
             let _ = sandbox.wait_for(|s| keepalives(s) >= before + 3).await;
@@ -147,7 +147,7 @@ async fn a_process_that_was_stopped_sends_one_keepalive() {
     assert_nothing_left(&sandbox);
 }
 
-async fn tokens_of_twenty_seconds_cost_no_registration() {
+async fn tokens_of_twenty_seconds_keep_the_registration() {
     const LIFETIME: Duration = Duration::from_secs(20);
     const STAY: Duration = Duration::from_secs(180);
     let oauth = OAuthPolicy { access_token_lifetime: LIFETIME, ..OAuthPolicy::default() };
@@ -175,7 +175,7 @@ async fn tokens_of_twenty_seconds_cost_no_registration() {
     let ended = webex.end();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
 
-    // Nothing but what is expected: no loss, no error, no reconnection of line or socket.
+    // Only the expected events: no loss, no error, no reconnection of line or socket.
     assert_eq!(ended.events("line"), ["connecting", "registered", "unregistered"]);
     let meetings = ended.events("meetings");
     assert_eq!(meetings, ["meetings:ready", "meetings:registered", "meetings:unregistered"]);
@@ -185,7 +185,7 @@ async fn tokens_of_twenty_seconds_cost_no_registration() {
     let due = (STAY.as_secs() / interval.as_secs()) as usize;
     let kept = sandbox.requests().of(Mobius::status()).answered(200).count();
     assert!(kept >= due - 4, "{kept} keepalives of {due}");
-    // The tokens did end: each had to be renewed.
+    // The tokens did expire: each had to be renewed.
     let renewals = sandbox.requests().of(OAuth::token()).count();
     let lives = (STAY.as_secs() / LIFETIME.as_secs()) as usize;
     assert!(renewals >= lives - 1, "{renewals} renewals of {lives}");

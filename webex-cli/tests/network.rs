@@ -1,6 +1,6 @@
 //! `webex register` on a network that goes away and comes back, and on a machine that sleeps.
 //!
-//! These take real time, a minute and some seconds: what they show is the whole program with its
+//! These tests take a minute and some seconds of real time: they show the whole program with its
 //! timers. The rules themselves are tested on virtual time in webex-core.
 
 mod support;
@@ -15,10 +15,10 @@ use webex_tests::{
     process::{Process, event},
 };
 
-/// How long the network is away.
+/// How long the network is down.
 const CUT: Duration = Duration::from_secs(60);
 
-/// How soon after its return everything has to be back.
+/// Time limit for recovery after the network's return.
 const BACK: Duration = Duration::from_secs(5);
 
 /// Waits for the next event of that name.
@@ -33,7 +33,7 @@ async fn a_network_that_was_away_for_a_minute_is_used_within_five_seconds_of_its
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
     let network = Cuttable::start(sandbox.origin().socket_addrs(|| None).unwrap()[0]);
-    // The sandbox names the origin it was asked at: everything goes this way.
+    // The sandbox's URLs have the origin of the request, so everything goes through the relay.
     let cloud = format!("https://{}", network.address());
     let arguments = ["register", "--json", "--meetings", "--cloud", &cloud, "--ca", &ca];
     let mut webex = webex(arguments, Some(sandbox.token()));
@@ -55,14 +55,14 @@ async fn a_network_that_was_away_for_a_minute_is_used_within_five_seconds_of_its
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_program_that_was_stopped_finds_out_and_checks_its_connection() {
+async fn a_program_that_was_stopped_notices_and_checks_its_connection() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
     let mut webex = register(&sandbox, &ca, &["--meetings", "--log", "webex_core=info"]);
     webex.wait_for_event("meetings:registered");
     webex.signal("STOP");
-    // Twice the interval in which it compares its clocks, and a little more.
+    // A little more than twice the interval in which it compares its clocks.
     tokio::time::sleep(
         2 * webex_sdk::core::link::timings::SLEEP_CHECK_INTERVAL + Duration::from_secs(2),
     )

@@ -1,7 +1,7 @@
 //! The proxy of the environment: HTTP and socket of the whole program go through it.
 //!
-//! The cloud is addressed by Webex host names, which nothing here resolves: only the proxy knows
-//! where they are. `webex-core/tests/http_proxy.rs` has the same with a real proxy.
+//! The cloud is addressed by Webex host names, which do not resolve here: only the proxy knows
+//! where they are. `webex-core/tests/http_proxy.rs` tests the same with a real proxy.
 
 mod support;
 
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use webex_sandbox::Sandbox;
 use webex_tests::{anyhost::AnyHost, process::Process};
 
-/// Of `ann:pass-word`.
+/// Basic authentication of `ann:pass-word`.
 const AUTHORIZATION: &str = "Basic YW5uOnBhc3Mtd29yZA==";
 
 fn proxy(sandbox: &Sandbox) -> AnyHost {
@@ -52,7 +52,7 @@ async fn everything_goes_through_the_proxy_of_the_environment() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_of_the_environment_that_does_not_let_out_is_named() {
+async fn a_proxy_of_the_environment_that_refuses_is_named() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);

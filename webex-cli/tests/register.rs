@@ -53,7 +53,7 @@ fn people_get_readable_lines() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn terminate_and_the_end_of_for_leave_as_well() {
+async fn sigterm_and_the_end_of_duration_deregister_too() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -70,7 +70,7 @@ async fn terminate_and_the_end_of_for_leave_as_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn either_product_alone() {
+async fn each_product_can_be_registered_alone() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -95,11 +95,11 @@ async fn either_product_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn interrupted_while_registering_it_leaves_nothing() {
+async fn an_interrupted_registration_leaves_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
-    // The device's answer takes a second: the signal comes while it is on its way.
+    // The device's answer takes a second: the signal comes before it.
     sandbox.fail(Wdm::register()).delay(Duration::from_secs(1)).always();
     let webex = register(&sandbox, &ca, &[]);
     sandbox.wait_for(|s| !s.requests().of(Wdm::register()).is_empty()).await.unwrap();
@@ -112,7 +112,7 @@ async fn interrupted_while_registering_it_leaves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_wrong_token_is_told_in_one_line_with_what_to_do() {
+async fn a_wrong_token_is_reported_in_one_line_with_advice() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -129,7 +129,7 @@ fn a_cloud_that_refuses_or_is_silent_is_unreachable() {
     let token = Some("some-token");
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let silent = format!("https://{}", listener.local_addr().unwrap());
-    // A connection is accepted by the system, and nobody ever answers: the connect deadline.
+    // The system accepts the connection, but nobody answers: the connect deadline applies.
     let waiting = webex(["register", "--cloud", &silent], token);
 
     let refused = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -149,7 +149,7 @@ fn a_cloud_that_refuses_or_is_silent_is_unreachable() {
 }
 
 #[test]
-fn wrong_usage_is_told_before_anything_is_done() {
+fn wrong_usage_is_reported_before_anything_is_done() {
     for (arguments, token) in [
         (vec!["register", "--cloud", "https://127.0.0.1:1"], None),
         (vec!["register", "--cloud", "no url"], Some("t")),
@@ -178,7 +178,7 @@ async fn no_output_at_any_log_level_shows_the_token() {
         let ended = webex(arguments, Some(token)).end();
         assert_eq!(ended.code(), code, "{}", ended.stderr);
         assert!(ended.stderr.contains("webex_core"), "nothing was logged");
-        // The last part is the organisation's id, which is no secret.
+        // The last part is the organisation's id, which is not secret.
         let secret = token.split('_').next().unwrap();
         for text in [ended.stdout.join("\n"), ended.stderr] {
             assert!(!text.contains(secret), "the token is shown:\n{text}");
@@ -188,7 +188,7 @@ async fn no_output_at_any_log_level_shows_the_token() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_cold_start_takes_four_request_times() {
-    // Far above what anything but a request can take, so that a busy machine does not matter.
+    // Far more than anything but a request takes, so that a busy machine does not matter.
     let latency = Duration::from_millis(500);
     let sandbox = Sandbox::builder().latency(latency).start().await.unwrap();
     let folder = TempDir::new().unwrap();

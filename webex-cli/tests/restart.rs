@@ -1,4 +1,4 @@
-//! `webex register --state-dir`: what survives the end of a process.
+//! `webex register --state-dir`: the state that survives the end of a process.
 
 #![cfg(unix)]
 
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use webex_sandbox::{Sandbox, Wdm};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-async fn a_killed_process_leaves_what_the_next_one_takes_up() {
+async fn a_killed_process_leaves_state_that_the_next_one_uses() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = TempDir::new().unwrap();
     let ca = ca_file(&sandbox, &folder);
@@ -28,7 +28,7 @@ async fn a_killed_process_leaves_what_the_next_one_takes_up() {
     killed.signal("KILL");
     assert!(!killed.end().status.success());
     let (device, line) = (sandbox.devices()[0].url.clone(), sandbox.lines()[0].device_id.clone());
-    // It is nobody else's business.
+    // Other users cannot read it.
     for file in fs::read_dir(&state).unwrap().map(Result::unwrap) {
         let mode = file.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!(mode, 0o600, "{}", file.path().display());

@@ -17,7 +17,7 @@ use url::Url;
 use webex_sandbox::{OAuth, OAuthClient, Sandbox, Wdm};
 use webex_tests::process::Ended;
 
-/// A sandbox in plain HTTP, and the directory that a sign-in is kept in.
+/// A sandbox in plain HTTP, and the directory of a sign-in.
 struct Bench {
     sandbox: Sandbox,
     folder: TempDir,
@@ -59,7 +59,7 @@ impl Bench {
     }
 }
 
-/// What a browser does with a link: status, `Location` and body.
+/// Opens a link as a browser does: status, `Location` and body.
 async fn open(url: &str) -> (u16, Option<String>, String) {
     let url = Url::parse(url).unwrap();
     let get = move || {
@@ -114,7 +114,7 @@ async fn a_sign_in_lasts_from_login_to_logout() {
 
     let token = bench.token().await;
     assert_eq!(bench.token().await, token, "no refresh without need");
-    // The cloud forgets the token: the next command that needs one renews it.
+    // The token is revoked: the next command that needs one renews it.
     bench.sandbox.revoke_token(&token);
     assert_eq!(bench.run(&["whoami"]).await.code(), 0);
     let renewed = bench.run(&["token", "--json"]).await;
@@ -275,7 +275,7 @@ async fn a_token_is_shown_on_a_terminal_only_when_forced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_goes_wrong_is_said_with_its_exit_code() {
+async fn failures_are_reported_with_their_exit_code() {
     let bench = Bench::start().await;
     let cloud = bench.sandbox.origin().as_str().to_owned();
     let elsewhere = ["login", "--client-id", "x", "--redirect-uri", "https://app.example/cb"];

@@ -1,4 +1,4 @@
-//! `webex register` in a terminal: the line that is alive.
+//! `webex register` in a terminal: the live status.
 
 #![cfg(unix)]
 
@@ -25,7 +25,7 @@ use webex_tests::wait::PATIENCE;
 struct Terminal {
     child: Child,
     chunks: Receiver<String>,
-    /// All that came so far.
+    /// All output so far.
     text: String,
 }
 
@@ -44,7 +44,7 @@ impl Terminal {
         thread::spawn(move || {
             let mut ours = File::from(ours);
             let mut buffer = [0; 4096];
-            // The end is an error: the last program that had the terminal open is gone.
+            // The end is an error: the last program on the terminal has closed it.
             while let Ok(count @ 1..) = ours.read(&mut buffer) {
                 if send.send(String::from_utf8_lossy(&buffer[..count]).into_owned()).is_err() {
                     break;
@@ -54,7 +54,7 @@ impl Terminal {
         Self { child, chunks, text: String::new() }
     }
 
-    /// Waits until what came satisfies the condition.
+    /// Waits until the output satisfies the condition.
     fn wait_for(&mut self, what: &str, condition: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !condition(&self.text) {
@@ -66,7 +66,7 @@ impl Terminal {
         }
     }
 
-    /// Interrupts the program, and gives all that came.
+    /// Interrupts the program, and returns all output.
     fn interrupt(mut self) -> String {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
@@ -83,7 +83,7 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
-        // A failed test leaves no process behind; one that has ended already is not killed.
+        // A failed test leaves no process behind; one that has already ended is not killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -100,7 +100,7 @@ fn register(terminal: &str, more: &[(&str, &str)]) -> Terminal {
     Terminal::start(&mut command)
 }
 
-/// The rows that a terminal would show in the end.
+/// The rows that a terminal would finally show.
 fn rows(text: &str) -> Vec<String> {
     let mut rows = vec![String::new()];
     for part in text.replace("\r\n", "\n").split_inclusive('\n') {
@@ -118,7 +118,7 @@ fn rows(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_countdown_runs_below_the_events_and_is_gone_in_the_end() {
+fn the_countdown_runs_below_the_events_and_is_cleared_at_the_end() {
     let mut terminal = register("xterm", &[]);
     // State, server, deadline and countdown; green; and the countdown runs.
     terminal.wait_for("status", |text| {

@@ -28,7 +28,7 @@ fn time(value: &Value) -> Timestamp {
 }
 
 #[tokio::test]
-async fn keeps_the_line_alive_and_leaves_in_order() {
+async fn the_line_is_kept_alive_and_ended_in_order() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
     let (ca, token, log) = (path("ca.pem"), path("token"), path("requests.jsonl"));

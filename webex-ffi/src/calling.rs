@@ -1,7 +1,7 @@
 //! Calling objects and their lines.
 //!
-//! A calling object is there at once, so that it can be freed while it starts; its lines are there
-//! once the start has succeeded. Line handles belong to their calling object and end with it.
+//! A calling object exists at once, so that it can be freed while it starts. Its lines exist once
+//! the start has succeeded. Line handles belong to their calling object and end with it.
 
 use std::{
     ffi::CString,
@@ -60,8 +60,8 @@ pub struct CallingOptions {
     pub service: i32,
     /// Domain of the service, such as `rtw.prod-us.rtmsprod.net`, or NULL. Contact Center needs it.
     pub service_domain: *const c_char,
-    /// Region code, such as `US-EAST`, when it is known together with the country: saves asking for
-    /// it. Otherwise NULL.
+    /// Region code, such as `US-EAST`, if it is known together with the country: saves the request
+    /// for it. Otherwise NULL.
     pub region: *const c_char,
     /// Country code, such as `US`, together with the region; otherwise NULL.
     pub country: *const c_char,
@@ -72,16 +72,16 @@ unsafe impl Versioned for CallingOptions {
     const FIRST_SIZE: usize = offset_of!(CallingOptions, country) + size_of::<*const c_char>();
 }
 
-/// Where the registration of a line is. Later versions add numbers.
+/// The state of a line's registration. Later versions add numbers.
 #[derive_ReprC]
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LinePhase {
-    /// Not registered, and not meant to be.
+    /// Not registered, and not wanted.
     Idle = 0,
-    /// A server is being asked.
+    /// A request to a server is in flight.
     Connecting = 1,
-    /// Waiting before servers are asked again.
+    /// Waiting before servers are tried again.
     Waiting = 2,
     /// Registered.
     Registered = 3,
@@ -89,7 +89,7 @@ pub enum LinePhase {
     Deregistering = 4,
     /// Given up after a final error; `webex_line_register` tries again.
     Failed = 5,
-    /// In a state that has no number yet.
+    /// A state without a number in this version.
     Other = 6,
 }
 
@@ -98,15 +98,15 @@ pub enum LinePhase {
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LineActivity {
-    /// Not registered; so is every line at first.
+    /// Not registered; the initial status.
     Inactive = 0,
     /// Registered.
     Active = 1,
 }
 
-/// Makes a calling object of a client and begins to start it: brings up the user's device and finds
-/// the calling servers. `calling` gets its handle at once; it has lines once the call has ended
-/// well. `options` may be NULL.
+/// Creates a calling object of a client and begins to start it: brings up the user's device and
+/// finds the calling servers. `calling` gets its handle at once; it has lines once the call has
+/// completed successfully. `options` may be NULL.
 ///
 /// Free it with `webex_calling_free`, also when the start fails.
 #[apply(export!)]
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn webex_calling_new(
         async move { object.ready(CallingClient::new(&webex, config).await?) }
     };
     let begun = client.adopt(id, Arc::clone(&object) as _).and_then(|()| {
-        // Written before the event can be delivered, as the request id is.
+        // Written before the event can be delivered, like the request id.
         calling.write(id);
         client.begin((Source::Calling, id), request_id, work)
     });
@@ -145,7 +145,7 @@ pub unsafe extern "C" fn webex_calling_new(
             Ok(())
         }
         Err(failure) => {
-            // Gone already when the client was freed at the same moment.
+            // Already gone when the client was freed at the same moment.
             if let Ok(object) = handle::remove::<Calling>(id) {
                 object.end();
             }
@@ -154,9 +154,9 @@ pub unsafe extern "C" fn webex_calling_new(
     }
 }
 
-/// Frees a calling object and its lines. Returns at once, also while it starts: the start is
-/// cancelled then. Lines that are registered are given up in the background; use
-/// `webex_calling_deregister` before to be sure.
+/// Frees a calling object and its lines. Returns at once, also while it starts; the start is then
+/// cancelled. Registered lines are given up in the background; call `webex_calling_deregister`
+/// first to be sure.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_calling_free(calling: CallingHandle) -> Status {
@@ -169,7 +169,8 @@ pub unsafe extern "C" fn webex_calling_free(calling: CallingHandle) -> Status {
 }
 
 /// Begins to deregister all lines, and then gives up the user's device unless Meetings still needs
-/// it. The calling object is of no use afterwards: free it, and make a new one to register again.
+/// it. The calling object cannot be used afterwards: free it, and create a new one to register
+/// again.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_calling_deregister(
@@ -201,8 +202,8 @@ pub unsafe extern "C" fn webex_calling_line_count(
     Ok(())
 }
 
-/// The handle of a line, by its place from 0. `WEBEX_STATUS_INVALID_STATE` before the calling object
-/// has started, `WEBEX_STATUS_NOT_FOUND` when it has fewer lines.
+/// The handle of a line, by its index from 0. `WEBEX_STATUS_INVALID_STATE` before the calling
+/// object has started, `WEBEX_STATUS_NOT_FOUND` when it has fewer lines.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_calling_line(
@@ -220,9 +221,9 @@ pub unsafe extern "C" fn webex_calling_line(
     Ok(())
 }
 
-/// The handle of a line, by the `lineId` that its events and `webex_line_info` show.
-/// `WEBEX_STATUS_INVALID_STATE` before the calling object has started, `WEBEX_STATUS_NOT_FOUND` when
-/// it has no such line.
+/// The handle of a line, by the `lineId` in its events and in `webex_line_info`.
+/// `WEBEX_STATUS_INVALID_STATE` before the calling object has started, `WEBEX_STATUS_NOT_FOUND`
+/// when it has no such line.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_calling_line_by_id(
@@ -243,8 +244,8 @@ pub unsafe extern "C" fn webex_calling_line_by_id(
 }
 
 /// Begins to register a line, and keeps it registered until `webex_line_deregister`. Returns at
-/// once; the events `registered` and `error` tell. Does nothing when the line is registered or being
-/// registered.
+/// once; the events `registered` and `error` report the outcome. Does nothing when the line is
+/// registered or being registered.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_line_register(line: LineHandle) -> Status {
@@ -252,8 +253,8 @@ pub unsafe extern "C" fn webex_line_register(line: LineHandle) -> Status {
     Ok(())
 }
 
-/// Begins to deregister a line, in whatever state it is: cancels what is under way and gives up what
-/// exists. Returns at once; the event `unregistered` tells.
+/// Begins to deregister a line, whatever its state: cancels what is in progress and gives up what
+/// exists. Returns at once; the event `unregistered` reports the end.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_line_deregister(line: LineHandle) -> Status {
@@ -261,7 +262,7 @@ pub unsafe extern "C" fn webex_line_deregister(line: LineHandle) -> Status {
     Ok(())
 }
 
-/// Where the registration of a line is now, in finer terms than `webex_line_status`.
+/// The current state of a line's registration, in more detail than `webex_line_status`.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_line_state(line: LineHandle, phase: *mut LinePhase) -> Status {
@@ -306,7 +307,7 @@ pub unsafe extern "C" fn webex_line_info(line: LineHandle, json: *mut *mut c_cha
     Ok(())
 }
 
-/// Frees a text that a function of this library gave to keep. NULL is allowed.
+/// Frees a text whose ownership a function of this library has passed on. NULL is allowed.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_string_free(text: *mut c_char) {
@@ -341,16 +342,16 @@ impl Calling {
         Self { handle, client, start, stage: Mutex::new(Stage::Starting) }
     }
 
-    /// The start has succeeded: gives the lines their handles, and the pump their events.
+    /// Completes the start: gives the lines their handles, and the pump their events.
     fn ready(&self, client: CallingClient) -> Result<Vec<Listener>, Failure> {
         let mut stage = self.stage.lock();
         if matches!(*stage, Stage::Ended) {
-            drop(stage); // before the client, which gives up what it has
+            drop(stage); // before the client, whose drop gives everything up
             return Err(Failure::new(Status::Cancelled, "the calling object was freed"));
         }
         let calling = self.handle;
         let events = client.subscribe();
-        // What went wrong while it started, which nobody could hear.
+        // An error from the start, before anybody could subscribe.
         let first = client.last_error().map(CallingEvent::Error);
         let (mut lines, mut listeners) =
             (Vec::new(), vec![Listener::Calling { calling, first, events }]);
@@ -384,9 +385,9 @@ impl Calling {
 }
 
 impl Child for Calling {
-    /// Ends the object and its lines: nothing finds them any more.
+    /// Ends the object and its lines: their handles become invalid.
     fn end(&self) {
-        // Removed already when C freed it.
+        // Already removed when C freed it.
         let _ = handle::remove::<Self>(self.handle);
         let stage = std::mem::replace(&mut *self.stage.lock(), Stage::Ended);
         if let Stage::Ready { lines, .. } = stage {

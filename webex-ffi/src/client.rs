@@ -1,4 +1,4 @@
-//! Clients: one Webex user each, with its Meetings device, its calling objects and its events.
+//! Clients: one Webex user each, with its Meetings device, calling objects and events.
 
 use std::{
     collections::BTreeMap,
@@ -38,24 +38,24 @@ use crate::{
 /// Handle of a subscription. 0 is none.
 pub type SubscriptionHandle = u64;
 
-/// A time limit that never ends.
+/// No time limit.
 pub const WEBEX_FOREVER: u32 = 0xFFFF_FFFF;
 
 /// Flag of `webex_client_options`: accept any certificate, so that anyone on the network path can
-/// read the token. For a sandbox on this machine; for any other host, and the Webex cloud, it is
-/// refused.
+/// read the token. For a sandbox on this machine only; refused for any other host, and for the
+/// Webex cloud.
 pub const WEBEX_CLIENT_INSECURE: u32 = 1;
 
 /// Flag of `webex_client_options`: allow `WEBEX_CLIENT_INSECURE`, and a `cloud_origin` without TLS,
-/// also for hosts that are not this machine. Anyone on the network path can read the token then.
+/// also for hosts other than this machine. Anyone on the network path can then read the token.
 pub const WEBEX_CLIENT_INSECURE_ANYWHERE: u32 = 2;
 
-/// Flag of `webex_client_options`: the FedRAMP cloud, in place of the commercial one; not together
+/// Flag of `webex_client_options`: the FedRAMP cloud instead of the commercial one; not together
 /// with `cloud_origin`.
 pub const WEBEX_CLIENT_FEDRAMP: u32 = 4;
 
-/// What a client is made with. Set `struct_size`, and leave at zero what you do not need. The texts
-/// are copied.
+/// Options of a client. Set `struct_size`, and leave at zero what you do not need. The texts are
+/// copied.
 #[derive_ReprC]
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -71,10 +71,10 @@ pub struct ClientOptions {
     /// A cloud that serves everything from one origin, such as `https://127.0.0.1:8443`: the
     /// sandbox. NULL for the Webex cloud.
     pub cloud_origin: *const c_char,
-    /// Path of a PEM file of root certificates to trust beside the operating system's, or NULL. Read
-    /// once, by `webex_client_new`.
+    /// Path of a PEM file of root certificates to trust in addition to the operating system's, or
+    /// NULL. Read once, by `webex_client_new`.
     pub ca_file: *const c_char,
-    /// Root certificates to trust, as PEM text, or NULL: for programs whose assets have no paths.
+    /// Root certificates to trust, as PEM text, or NULL: for programs whose assets have no path.
     pub ca_pem: *const c_char,
     /// The name that administrators see for the user's device; NULL for `webex-native`.
     pub device_name: *const c_char,
@@ -85,7 +85,7 @@ unsafe impl Versioned for ClientOptions {
     const FIRST_SIZE: usize = offset_of!(ClientOptions, device_name) + size_of::<*const c_char>();
 }
 
-/// Makes a client of one user, and gives its handle. Does no network I/O.
+/// Creates a client of one user, and returns its handle. Does no network I/O.
 ///
 /// Free it with `webex_client_free`.
 #[apply(export!)]
@@ -105,10 +105,10 @@ pub unsafe extern "C" fn webex_client_new(
 
 /// Frees a client and everything that belongs to it: calling objects, lines, subscriptions.
 ///
-/// Returns at once, with calls under way too: they are dropped, without an event. It may be called
-/// from a callback. `free_user_data` tells when no callback will run any more. What is still
-/// registered is given up in the background, as far as the process lives long enough for that; use
-/// `webex_client_shutdown` before to be sure.
+/// Returns at once, even with calls in progress, which are dropped without an event. May be called
+/// from a callback. `free_user_data` reports when no more callbacks will run. What is still
+/// registered is given up in the background, if the process lives long enough; call
+/// `webex_client_shutdown` first to be sure.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_client_free(client: ClientHandle) -> Status {
@@ -116,12 +116,12 @@ pub unsafe extern "C" fn webex_client_free(client: ClientHandle) -> Status {
     Ok(())
 }
 
-/// Deregisters the lines, then the device, and waits for that for at most `timeout_ms`
-/// milliseconds (`WEBEX_FOREVER`: without a limit). Calls under way are cancelled first.
+/// Deregisters the lines, then the device, and waits for at most `timeout_ms` milliseconds
+/// (`WEBEX_FOREVER`: without a limit). Calls in progress are cancelled first.
 ///
-/// The events of it are there to be read when it returns. `WEBEX_STATUS_TIMEOUT` when it takes longer;
-/// it goes on in the background then. Any other failure is the first that was met; everything was
-/// tried all the same. The client has to be freed afterwards in any case.
+/// Its events can be read when it returns. `WEBEX_STATUS_TIMEOUT` when it takes longer; it then
+/// goes on in the background. Any other failure is the first of them; the remaining steps were
+/// still tried. The client has to be freed afterwards in any case.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_client_shutdown(client: ClientHandle, timeout_ms: u32) -> Status {
@@ -129,7 +129,7 @@ pub unsafe extern "C" fn webex_client_shutdown(client: ClientHandle, timeout_ms:
     client.open.cancel_all();
     let (done, outcome) = channel();
     runtime()?.spawn(async move {
-        // Nobody listens after the time limit.
+        // The receiver is gone after the time limit.
         let _ = done.send(client.sign_off().await);
     });
     let Some(limit) = limit(timeout_ms) else {
@@ -145,9 +145,9 @@ pub unsafe extern "C" fn webex_client_shutdown(client: ClientHandle, timeout_ms:
 }
 
 /// Cancels an asynchronous call of this client. Its event follows, with `WEBEX_STATUS_CANCELLED`,
-/// or with its result when it ends at the same moment.
+/// or with its result when it completes at the same moment.
 ///
-/// `WEBEX_STATUS_NOT_FOUND` when it has ended already.
+/// `WEBEX_STATUS_NOT_FOUND` when it has already completed.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_client_cancel(client: ClientHandle, request_id: u64) -> Status {
@@ -157,17 +157,17 @@ pub unsafe extern "C" fn webex_client_cancel(client: ClientHandle, request_id: u
     Err(Failure::new(Status::NotFound, "no such call is under way"))
 }
 
-/// Calls `callback` with every event of the client: those of its Meetings device, its lines, and
-/// the ends of its asynchronous calls.
+/// Calls `callback` with every event of the client: those of its Meetings device and lines, and the
+/// completions of its asynchronous calls.
 ///
-/// Callbacks of one client run one after the other, on a thread of the library. Events from before
-/// the first subscription are delivered to it, so that nothing is missed.
+/// Callbacks of one client run one after the other, on a thread of the library. The first
+/// subscription also gets earlier events, so that none is missed.
 ///
 /// `free_user_data`, unless NULL, is called with `user_data` exactly once: after the last callback
 /// has returned, or before this function returns when it fails. Use it to release what `user_data`
-/// points to; nothing else tells that no callback is running.
+/// points to; it is the only sign that no callback is running.
 ///
-/// `subscription` gets the handle for `webex_unsubscribe`; it may be NULL: the subscription then
+/// `subscription` gets the handle for `webex_unsubscribe`. It may be NULL: the subscription then
 /// ends with the client.
 #[apply(export!)]
 #[unsafe(no_mangle)]
@@ -189,7 +189,7 @@ pub unsafe extern "C" fn webex_client_subscribe(
         .adopt(id, object)
         .and_then(|()| client.outbox.subscribe(Subscriber { id, callback, user_data }));
     if let Err(failure) = begun {
-        // Gone already when the client was freed at the same moment.
+        // Already gone when the client was freed at the same moment.
         let _ = handle::remove::<Subscription>(id);
         return Err(failure);
     }
@@ -199,13 +199,13 @@ pub unsafe extern "C" fn webex_client_subscribe(
     Ok(())
 }
 
-/// Ends a subscription. Returns at once; a callback that is running on another thread ends by
-/// itself, and `free_user_data` follows.
+/// Ends a subscription. Returns at once; a callback that is running on another thread completes,
+/// and `free_user_data` follows.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_unsubscribe(subscription: SubscriptionHandle) -> Status {
     let ended = handle::remove::<Subscription>(subscription)?;
-    // A client that is gone has ended its subscriptions.
+    // A dropped client has already ended its subscriptions.
     if let Some(client) = ended.client.upgrade() {
         client.disown(subscription);
         client.outbox.unsubscribe(subscription);
@@ -214,14 +214,14 @@ pub unsafe extern "C" fn webex_unsubscribe(subscription: SubscriptionHandle) -> 
 }
 
 /// Waits for the next event of a client, for at most `timeout_ms` milliseconds (0: not at all,
-/// `WEBEX_FOREVER`: without a limit). For programs with a loop of their own; a client with a
-/// subscription gives `WEBEX_STATUS_INVALID_STATE`.
+/// `WEBEX_FOREVER`: without a limit). For programs with their own loop; returns
+/// `WEBEX_STATUS_INVALID_STATE` for a client with a subscription.
 ///
-/// Set `struct_size` of `event` before; afterwards it says how much was written. The texts of the
-/// event live until the next call of this function on this thread.
+/// Set `struct_size` of `event` before the call; afterwards it is the size written. The texts of
+/// the event live until the next call of this function on this thread.
 ///
-/// `WEBEX_STATUS_TIMEOUT` when there was none, `WEBEX_STATUS_CANCELLED` when the client was freed
-/// meanwhile.
+/// `WEBEX_STATUS_TIMEOUT` when there was no event, `WEBEX_STATUS_CANCELLED` when the client was
+/// freed in the meantime.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_client_next_event(
@@ -239,12 +239,12 @@ pub unsafe extern "C" fn webex_client_next_event(
 }
 
 thread_local! {
-    /// The event that C has last been given on this thread, and may still read.
+    /// The last event returned to C on this thread, which C may still read.
     static LATEST: std::cell::RefCell<Option<crate::event::Message>> =
         const { std::cell::RefCell::new(None) };
 }
 
-/// One user. The functions of the other modules find what they need here.
+/// One user, with what the functions of the other modules need.
 #[derive(Debug)]
 pub(crate) struct Client {
     pub(crate) handle: u64,
@@ -253,7 +253,7 @@ pub(crate) struct Client {
     outbox: Arc<Outbox>,
     open: Arc<OpenCalls>,
     commands: mpsc::UnboundedSender<Command>,
-    /// What ends with the client, by its handle; `None` once the client is freed.
+    /// Objects that end with the client, by handle; `None` once the client is freed.
     children: Mutex<Option<Children>>,
 }
 
@@ -261,7 +261,7 @@ type Children = BTreeMap<u64, Arc<dyn Child>>;
 
 /// An object of C that ends with its client.
 pub(crate) trait Child: Send + Sync {
-    /// Ends it: its handle becomes invalid, and it stops what it does.
+    /// Ends it: its handle becomes invalid, and its work stops.
     fn end(&self);
 
     /// Gives up what it has in the cloud.
@@ -285,7 +285,7 @@ impl Client {
             let (commands, inbox) = mpsc::unbounded_channel();
             let (outbox, open) = (Arc::new(Outbox::new(handle)), Arc::<OpenCalls>::default());
             let meetings = Meetings::new(&webex);
-            // Listening begins to fetch the catalog, so that `meetings:ready` comes by itself.
+            // Subscribing starts to fetch the catalog, so that `meetings:ready` comes by itself.
             let _inside = runtime.enter();
             let pump = Pump {
                 client: handle,
@@ -301,8 +301,8 @@ impl Client {
         Ok(handle)
     }
 
-    /// Begins an asynchronous call and gives its id; `request_id` is written before anything can
-    /// happen, so that whoever hears of its end knows it.
+    /// Begins an asynchronous call and returns its id. `request_id` is written before anything can
+    /// happen, so that the program knows it when the event arrives.
     pub(crate) fn begin(
         &self,
         place: (Source, u64),
@@ -323,7 +323,7 @@ impl Client {
         self.open.cancel(request_id);
     }
 
-    /// Tells the pump. It is gone only when the client is being freed: nothing is left to do then.
+    /// Sends a command to the pump. The pump is gone only when the client is being freed, and then nothing is left to do.
     pub(crate) fn send(&self, command: Command) {
         let _ = self.commands.send(command);
     }
@@ -334,9 +334,9 @@ impl Client {
         Ok(())
     }
 
-    /// An object has ended by itself.
+    /// Removes an object that has ended by itself.
     pub(crate) fn disown(&self, handle: u64) {
-        // Dropped after the lock is let go: it may be the last reference.
+        // Dropped after the lock is released, because it may be the last reference.
         let _child = self.children.lock().as_mut().and_then(|children| children.remove(&handle));
     }
 
@@ -356,18 +356,18 @@ impl Client {
         for child in children {
             outcome = outcome.and(child.sign_off().await);
         }
-        // Lines and Meetings have no order between them but what is made here.
+        // Lines and Meetings are ordered only by this flush.
         self.flush().await;
         let outcome = outcome.and(self.meetings.unregister().await.map_err(Failure::from));
         self.flush().await;
         outcome
     }
 
-    /// Waits until the events of what has happened are in the outbox.
+    /// Waits until all events so far are in the outbox.
     async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         self.send(Command::Flush(done));
-        // The pump of a freed client has none to pass on.
+        // The pump of a freed client has no events to pass on.
         let _ = flushed.await;
     }
 }
@@ -384,7 +384,7 @@ impl Object for Subscription {
 
 impl Child for Subscription {
     fn end(&self) {
-        // Removed already when C ended it. The dispatcher ends with the outbox.
+        // Already removed when C ended it. The dispatcher ends with the outbox.
         let _ = handle::remove::<Self>(self.handle);
     }
 

@@ -1,4 +1,4 @@
-//! What C can ask about failures: the names of statuses, and the last error of a thread.
+//! Error information for C: the names of statuses, and the last error of a thread.
 
 use std::ptr;
 
@@ -7,32 +7,32 @@ use safer_ffi::c_char;
 
 use crate::{guard::LAST, macros::export, status::name};
 
-/// The stable lower-case name of a status, such as `invalid_handle`; `unknown` for a number that is
-/// none. Never NULL; the text lives as long as the library.
+/// The stable lower-case name of a status, such as `invalid_handle`; `unknown` for any other
+/// number. Never NULL; the text lives as long as the library.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_status_name(status: i32) -> *const c_char {
     name(status).as_ptr().cast()
 }
 
-/// The status of the last call on this thread that failed; 0 when none did. A call that succeeds
-/// leaves it as it was.
+/// The status of the last failed call on this thread; 0 when none has failed. A successful call
+/// does not change it.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_last_error_status() -> i32 {
     LAST.with_borrow(|last| last.as_ref().map_or(0, |last| last.status as i32))
 }
 
-/// What went wrong in the last call on this thread that failed, in English, for a log; NULL when
-/// none did. Holds no secret. Lives until the next call on this thread that fails.
+/// The message of the last failed call on this thread, in English, for a log; NULL when none has
+/// failed. Holds no secret. Lives until the next failed call on this thread.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_last_error_message() -> *const c_char {
     LAST.with_borrow(|last| last.as_ref().map_or(ptr::null(), |last| last.message.as_ptr().cast()))
 }
 
-/// The tracking id to quote to Webex support about the last call on this thread that failed; NULL
-/// when the failure has none. Lives until the next call on this thread that fails.
+/// The tracking id to quote to Webex support about the last failed call on this thread; NULL when
+/// it has none. Lives until the next failed call on this thread.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_last_error_tracking_id() -> *const c_char {

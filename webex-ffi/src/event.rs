@@ -1,7 +1,7 @@
-//! Events: what C sees, and how the SDK's own become one.
+//! Events: what C sees, and how the SDK's events are converted.
 //!
-//! A `Message` owns the text of an event while it waits in the queue of its client; an [`Event`]
-//! is the view of it that a callback gets.
+//! A `Message` owns the text of an event while it waits in the queue of its client; an [`Event`] is
+//! the view of it that a callback gets.
 
 use std::{
     ffi::{CStr, CString},
@@ -20,17 +20,17 @@ use crate::{
     failure::Failure, guard::c_text, handle::ClientHandle, pointer::Versioned, status::Status,
 };
 
-/// What happened. Later versions add numbers: ignore those that you do not know.
+/// The kind of an event. Later versions add numbers: ignore unknown ones.
 #[derive_ReprC]
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum EventKind {
-    /// An asynchronous call has ended; `request_id` tells which, `status` how. Never dropped.
+    /// An asynchronous call has completed; `request_id` is its id, `status` its result. Never dropped.
     Completed = 1,
     /// Events were dropped because they were not read in time. JSON: `{"lost": number}`. Read the
-    /// states anew.
+    /// states again.
     Lost = 2,
-    /// An event that has no number yet; its name tells.
+    /// An event without a number in this version; see its name.
     Other = 3,
     /// `meetings:ready`: the device can be registered.
     MeetingsReady = 16,
@@ -38,45 +38,45 @@ pub enum EventKind {
     MeetingsRegistered = 17,
     /// `meetings:unregistered`: the device is unregistered.
     MeetingsUnregistered = 18,
-    /// `network:disconnected`: the event socket is gone; it is being opened anew.
+    /// `network:disconnected`: the event socket is gone; it is being reopened.
     NetworkDisconnected = 19,
     /// `network:connected`: the event socket is back.
     NetworkConnected = 20,
-    /// `meetings:step`: a step of the registration has ended. JSON: `step`, its documented key,
-    /// and `succeeded`; the registration does without the steps that can fail.
+    /// `meetings:step`: a step of the registration has ended. JSON: `step`, its documented key, and
+    /// `succeeded`; the registration succeeds without the optional steps.
     MeetingsStep = 21,
-    /// `meetings:failed`: device or event socket were refused, so that no events arrive. JSON: `kind`,
-    /// `message`, `willRetry`, and where known `httpStatus`, `trackingId`, `retryAfterMs`.
+    /// `meetings:failed`: the device or the event socket was refused, so that no events arrive.
+    /// JSON: `kind`, `message`, `willRetry`, and if known `httpStatus`, `trackingId`,
+    /// `retryAfterMs`.
     MeetingsFailed = 22,
-    /// `meetings:retrying`: several attempts to get device and event socket, or the service catalog,
-    /// have failed, and they go on. JSON: as for `meetings:failed`.
+    /// `meetings:retrying`: several attempts to get device and event socket, or the service
+    /// catalog, have failed, and they go on. JSON: as for `meetings:failed`.
     MeetingsRetrying = 23,
     /// `connecting`: registration of the line has begun. JSON: `{"reason": "requested" | "retry" |
     /// "new_token"}`.
     LineConnecting = 32,
     /// `registered`: the line is registered. JSON: the properties of the line.
     LineRegistered = 33,
-    /// `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
+    /// `unregistered`: the line is no longer registered. JSON: `{"reason": "deleted" |
     /// "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
-    /// `willRetry`: whether the line registers again by itself, and `retryInMs` where it is known;
-    /// `server` where one had the line, `error` as for the event `error` where there is one.
+    /// `willRetry`: whether the line registers again by itself, and if known `retryInMs`; `server`
+    /// if one had the line, `error` as for the event `error` if there is one.
     LineUnregistered = 34,
-    /// `error`: registration has ended without success, or was lost for good. JSON: `status`,
-    /// `type` and `msg` as documented for line errors, `kind`, and `willRetry`: whether the line goes
-    /// on by itself; where known `retryInMs`, `server`, `httpStatus`, `mobiusCode`, `trackingId`,
-    /// `retryAfterMs`.
+    /// `error`: registration has failed, or was lost for good. JSON: `status`, `type` and `msg` as
+    /// documented for line errors, `kind`, and `willRetry`: whether the line goes on by itself; if
+    /// known `retryInMs`, `server`, `httpStatus`, `mobiusCode`, `trackingId`, `retryAfterMs`.
     LineError = 35,
-    /// `reconnecting`: a keepalive was not answered. JSON: `missed` of `of` that may be, `server`,
-    /// and `error` as for the event `error`.
+    /// `reconnecting`: a keepalive was not answered. JSON: `missed`, and `of`, how many may be
+    /// missed, `server`, and `error` as for the event `error`.
     LineReconnecting = 36,
     /// `reconnected`: keepalives are answered again. JSON: `server`.
     LineReconnected = 37,
-    /// `server_failed`: one server did not take the line; the next one is tried. JSON: `server`,
+    /// `server_failed`: one server did not accept the line; the next one is tried. JSON: `server`,
     /// and `error` as for the event `error`.
     LineServerFailed = 38,
-    /// `keepalive_missed`: as `reconnecting`, and also for the one that loses the registration.
+    /// `keepalive_missed`: as `reconnecting`, and also for the keepalive that loses the registration.
     LineKeepaliveMissed = 39,
-    /// `callingClient:error`: where the user is, or which servers that means, could not be learned.
+    /// `callingClient:error`: the user's region, or its calling servers, could not be found out.
     /// JSON: `message`, `type`, `status` and `context`, and as for the event `error` `kind`,
     /// `httpStatus`, `trackingId`.
     CallingError = 40,
@@ -100,36 +100,36 @@ pub enum Source {
     Line = 4,
 }
 
-/// An event. Everything in it is borrowed: copy what you keep.
+/// An event. Everything in it is borrowed: copy what you need later.
 ///
-/// Given to a callback it lives until the callback returns; `struct_size` is then the size of the
-/// library's version of the struct: look at a field that a later version added only when it is
-/// inside.
+/// An event passed to a callback lives until the callback returns. `struct_size` is then the size
+/// of the library's version of the struct: read a field of a later version only when it is within
+/// that size.
 #[derive_ReprC]
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
     /// Size of the struct in bytes.
     pub struct_size: u32,
-    /// What happened: one of `webex_event_kind`.
+    /// Its kind: one of `webex_event_kind`.
     pub kind: EventKind,
-    /// Where: one of `webex_source`.
+    /// Its source: one of `webex_source`.
     pub source: Source,
-    /// How it ended, for the events that end something; otherwise `WEBEX_STATUS_OK`.
+    /// The result, for events that end something; otherwise `WEBEX_STATUS_OK`.
     pub status: Status,
-    /// The asynchronous call that has ended; 0 for other events.
+    /// The asynchronous call that has completed; 0 for other events.
     pub request_id: u64,
     /// The client.
     pub client: ClientHandle,
     /// The handle of the line or calling object; otherwise that of the client.
     pub object: u64,
-    /// The documented name of the event, such as `meetings:registered`; `completed` for the end of
-    /// an asynchronous call. Never NULL.
+    /// The documented name of the event, such as `meetings:registered`; `completed` for the
+    /// completion of an asynchronous call. Never NULL.
     pub name: *const c_char,
-    /// What went wrong, in English, for a log; NULL unless `status` is a failure.
+    /// The error message, in English, for a log; NULL unless `status` is a failure.
     pub message: *const c_char,
-    /// The details: a JSON object, NUL-terminated UTF-8, `{}` when there are none. A failed call has
-    /// `kind` and `message` in it, and where known `trackingId` and `retryAfterMs`. Never NULL.
+    /// The details: a JSON object, NUL-terminated UTF-8, `{}` when there are none. A failed call
+    /// has `kind` and `message` in it, and if known `trackingId` and `retryAfterMs`. Never NULL.
     pub json: *const c_char,
     /// Length of `json` in bytes, without the NUL.
     pub json_len: usize,
@@ -176,7 +176,7 @@ impl Message {
         }
     }
 
-    /// An asynchronous call has ended.
+    /// The completion of an asynchronous call.
     pub(crate) fn completed(
         client: u64,
         request_id: u64,
@@ -192,7 +192,7 @@ impl Message {
         }
     }
 
-    /// Events of the queue were dropped.
+    /// Reports dropped events of the queue.
     pub(crate) fn lost(client: u64, count: u64) -> Self {
         let json = object(json!({ "lost": count }));
         Self::new(EventKind::Lost, Source::Client, client, "events:lost", json)
@@ -243,7 +243,7 @@ impl Message {
         Self { status: failure.status, problem, ..self }
     }
 
-    /// What C sees; borrows from this message.
+    /// The view for C; borrows from this message.
     pub(crate) fn view(&self) -> Event {
         let pointer = |text: &CStr| text.as_ptr().cast::<c_char>();
         Event {
@@ -263,8 +263,8 @@ impl Message {
 }
 
 impl EventKind {
-    /// The number of an event of the SDK, by the documented name. The tests look at every name that
-    /// the SDK's types have, so that none is [`Other`](Self::Other) by oversight.
+    /// The number of an event of the SDK, by its documented name. The tests check every name of the
+    /// SDK's types, so that none becomes [`Other`](Self::Other) by mistake.
     fn of(source: Source, name: &str) -> Self {
         let numbers: &[(&str, Self)] = match source {
             Source::Client => &[],
@@ -297,7 +297,7 @@ impl EventKind {
     }
 }
 
-/// What C gets of an event of the SDK: kind, name and JSON. For the test that compares the C
+/// An event of the SDK as C gets it: kind, name and JSON. For the test that compares the C
 /// interface with the command line.
 #[doc(hidden)]
 #[derive(Debug)]
@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_call_says_which_and_how() {
+    fn a_completion_has_the_id_and_result_of_its_call() {
         let place = (Source::Calling, 9);
         let ended = Message::completed(CLIENT, 3, place, &Ok(()));
         let event = ended.view();

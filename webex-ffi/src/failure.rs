@@ -1,7 +1,7 @@
-//! Failures in the terms of C: a status for the caller, a text for the log.
+//! Failures as C sees them: a status for the caller, a text for the log.
 //!
-//! A failure of a call is kept as the last error of its thread ([`guard`](crate::guard)); one of an
-//! operation travels in its event.
+//! A failure of a call is stored as the last error of its thread ([`guard`](crate::guard)); a
+//! failure of an operation is part of its event.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use webex_sdk::{
 
 use crate::status::Status;
 
-/// Why something did not work, in the terms of the C ABI.
+/// A failure, as the C ABI reports it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) status: Status,
@@ -30,17 +30,17 @@ impl Failure {
         Self { status, message: message.into(), tracking_id: None, retry_after: None }
     }
 
-    /// An argument that cannot be used, by its name in the header.
+    /// An invalid argument, by its name in the header.
     pub(crate) fn argument(name: &str, problem: &str) -> Self {
         Self::new(Status::InvalidArgument, format!("`{name}` {problem}"))
     }
 
-    /// The object was freed while the call was under way.
+    /// The object was freed during the call.
     pub(crate) fn freed() -> Self {
         Self::new(Status::Cancelled, "the client was freed")
     }
 
-    /// The panic that [`guard`](crate::guard::guard) met. Its text is not repeated: nobody checked what is in it.
+    /// A panic caught by [`guard`](crate::guard::guard). Its text is left out, because it could hold anything.
     pub(crate) fn panic() -> Self {
         Self::new(Status::Panic, "the SDK failed inside; this is a bug")
     }
@@ -58,7 +58,7 @@ impl Failure {
         }
     }
 
-    /// What an event says about the failure: `kind` and `message`, and where known `trackingId` and
+    /// The failure's part of an event: `kind` and `message`, and if known `trackingId` and
     /// `retryAfterMs`.
     pub(crate) fn to_json(&self) -> Map<String, Value> {
         let mut json = Map::new();
@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn json_names_what_is_known() {
+    fn json_has_the_known_details() {
         let plain = Value::from(Failure::freed().to_json());
         assert_eq!(plain, json!({"kind": "cancelled", "message": "the client was freed"}));
         let full = Failure {

@@ -1,4 +1,4 @@
-//! What the fuzz target of `fuzz/` runs. The test below runs the same on its corpus.
+//! The fuzz target of `fuzz/`. The test below runs it on the committed corpus.
 
 use std::ffi::CString;
 
@@ -10,7 +10,7 @@ pub type Target = (&'static str, fn(&[u8]));
 /// All targets of this crate.
 pub const TARGETS: &[Target] = &[("c_text", c_text)];
 
-/// Text from C: what is UTF-8 comes through as it is, up to the first NUL; the rest is refused.
+/// Text from C: UTF-8 is passed on unchanged, up to the first NUL; anything else is refused.
 pub fn c_text(data: &[u8]) {
     let end = data.iter().position(|byte| *byte == 0).unwrap_or(data.len());
     let bytes = &data[..end];

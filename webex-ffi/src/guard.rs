@@ -1,5 +1,5 @@
-//! What stands between the functions and C: failures become a status and the thread's last error, and
-//! panics stop.
+//! Wraps every C function: failures become a status and the thread's last error, and panics are
+//! caught.
 
 use std::{
     cell::RefCell,
@@ -12,7 +12,7 @@ use safer_ffi::c_char;
 
 use crate::{failure::Failure, status::Status};
 
-/// The last error of a thread, in the form in which C reads it.
+/// The last error of a thread, as C reads it.
 pub(crate) struct LastError {
     pub(crate) status: Status,
     pub(crate) message: CString,
@@ -24,8 +24,8 @@ thread_local! {
     pub(crate) static LAST: RefCell<Option<LastError>> = const { RefCell::new(None) };
 }
 
-/// Runs the body of a fallible function: turns its failure into status and last error, and stops a
-/// panic.
+/// Runs the body of a fallible function: turns its failure into status and last error, and catches
+/// a panic.
 pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> Status {
     let outcome = catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| Err(Failure::panic()));
     let Err(failure) = outcome else { return Status::Ok };
@@ -39,12 +39,12 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<(), Failure>) -> Status {
     status
 }
 
-/// Runs the body of a function that cannot fail, and stops a panic all the same.
+/// Runs the body of a function that cannot fail, and still catches a panic.
 pub(crate) fn shield<T: Empty>(body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or_else(|_| T::empty())
 }
 
-/// What a function gives when it has nothing to give.
+/// The result of a function after a panic.
 pub(crate) trait Empty {
     fn empty() -> Self;
 }
@@ -65,7 +65,7 @@ impl Empty for *const c_char {
     }
 }
 
-/// Text for C. What comes from a server may hold anything; NUL is left out.
+/// Text for C. Text from a server may hold anything, so NULs are removed.
 pub(crate) fn c_text(text: impl Into<Vec<u8>>) -> CString {
     let mut bytes = text.into();
     bytes.retain(|byte| *byte != 0);

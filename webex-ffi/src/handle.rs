@@ -1,5 +1,4 @@
-//! Handles: numbers that stand for objects, so that C can do nothing worse with a stale one than
-//! being told so.
+//! Handles: numbers that stand for objects. A stale one only leads to an error status.
 //!
 //! ```text
 //!   63      56 55           32 31                0
@@ -8,8 +7,8 @@
 //!  └──────────┴───────────────┴──────────────────┘
 //! ```
 //!
-//! The index names a slot of the process-wide registry; the generation grows each time the slot is
-//! used anew, so that a freed handle never means another object. A slot that has used up its
+//! The index is a slot of the process-wide registry. The generation increases each time the slot is
+//! reused, so that a freed handle never means another object. A slot that has used up its
 //! generations is retired.
 
 use std::{any::Any, sync::Arc};
@@ -22,7 +21,7 @@ use crate::{failure::Failure, status::Status};
 /// Handle of a client. 0 is none.
 pub type ClientHandle = u64;
 
-/// What a handle stands for. The numbers are part of the handle.
+/// The kind of object that a handle stands for. The numbers are part of the handle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Client = 1,
@@ -36,17 +35,17 @@ pub(crate) trait Object: Any + Send + Sync {
     const KIND: Kind;
 }
 
-/// Gives a new object a handle. `make` learns the handle, and must not use the registry.
+/// Gives a new object a handle. `make` gets the handle, and must not use the registry.
 pub(crate) fn insert<T: Object>(make: impl FnOnce(u64) -> T) -> Result<(u64, Arc<T>), Failure> {
     REGISTRY.write().insert(make)
 }
 
-/// The object of a handle.
+/// Returns the object of a handle.
 pub(crate) fn get<T: Object>(handle: u64) -> Result<Arc<T>, Failure> {
     REGISTRY.read().get(handle)
 }
 
-/// Ends a handle and gives the object back; it lives on while calls under way use it.
+/// Ends a handle and returns its object, which lives on while calls in progress use it.
 pub(crate) fn remove<T: Object>(handle: u64) -> Result<Arc<T>, Failure> {
     REGISTRY.write().remove(handle)
 }
@@ -99,7 +98,7 @@ impl Registry {
             Failure::new(Status::InvalidHandle, "the handle is none, or was freed")
         })?;
         let object = Arc::clone(object).downcast::<T>().ok();
-        // The kind in the number counts as well: a handle is valid as a whole or not at all.
+        // The kind in the number must match, too.
         object.filter(|_| handle == pack(T::KIND, generation, index)).ok_or_else(|| {
             let message = format!("the handle is of kind {kind:?}, not {:?}", T::KIND);
             Failure::new(Status::InvalidHandle, message)

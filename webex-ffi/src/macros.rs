@@ -1,14 +1,14 @@
-//! What every function of the C ABI goes through.
+//! The wrapper of every function of the C ABI.
 //!
-//! A function is written as C sees it, because cbindgen makes the header from the text. For the
+//! A function is written as C sees it, because cbindgen generates the header from the text. For the
 //! compiler, [`export`] replaces the `no_mangle` by safer-ffi's `ffi_export` (a parameter without a
 //! defined C layout is then a compile error) and wraps the body:
 //!
 //! - `-> Status`: the body is a `Result<(), Failure>`; a failure becomes the status and the
 //!   thread's last error ([`guard`](crate::guard::guard)).
-//! - any other result: the body gives the value itself ([`shield`](crate::guard::shield)).
+//! - any other result: the body returns the value itself ([`shield`](crate::guard::shield)).
 //!
-//! Either way a panic stops here, since unwinding into C is undefined.
+//! In both cases a panic is caught, since unwinding into C is undefined.
 
 /// Exports a function to C. See the [module documentation](self).
 macro_rules! export {

@@ -14,7 +14,7 @@ use crate::{
     status::Status,
 };
 
-/// Where the Meetings device is. Later versions add numbers.
+/// The state of the Meetings device. Later versions add numbers.
 #[derive_ReprC]
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,7 +27,7 @@ pub enum MeetingsPhase {
     Registered = 2,
     /// Being unregistered.
     Unregistering = 3,
-    /// In a state that has no number yet.
+    /// A state without a number in this version.
     Other = 4,
     /// Unregistered, but the service did not confirm that the device is gone: no events arrive.
     /// Unregister again, or register.
@@ -36,11 +36,11 @@ pub enum MeetingsPhase {
     Failed = 6,
 }
 
-/// Begins to wait until the device can be registered. The event `meetings:ready` tells, then the
-/// end of the call.
+/// Begins to wait until the device can be registered. The event `meetings:ready` reports it,
+/// followed by the completion of the call.
 ///
 /// `request_id`, here and elsewhere, gets the id of the call, which its event will carry. It is
-/// written before the event can be delivered. NULL when the program does not want it.
+/// written before the event can be delivered. It may be NULL.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_meetings_ready(
@@ -53,8 +53,8 @@ pub unsafe extern "C" fn webex_meetings_ready(
 }
 
 /// Begins to register the device: service catalog, device, event socket. The event
-/// `meetings:registered` tells, then the end of the call. A device that is registered already is
-/// left as it is, without the former event.
+/// `meetings:registered` reports it, followed by the completion of the call. A device that is
+/// already registered stays as it is, without that event.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_meetings_register(
@@ -66,8 +66,8 @@ pub unsafe extern "C" fn webex_meetings_register(
     begin(client, request_id, |meetings| async move { meetings.register().await })
 }
 
-/// Begins to unregister the device. The event `meetings:unregistered` tells, then the end of the
-/// call. The device itself is deleted unless calling still needs it.
+/// Begins to unregister the device. The event `meetings:unregistered` reports it, followed by the
+/// completion of the call. The device itself is deleted unless calling still needs it.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_meetings_unregister(
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn webex_meetings_unregister(
     begin(client, request_id, |meetings| async move { meetings.unregister().await })
 }
 
-/// Where the device is now.
+/// The current state of the device.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_meetings_state(

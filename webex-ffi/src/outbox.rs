@@ -1,16 +1,16 @@
-//! The events of one client on their way to C: a bounded queue with two ways out.
+//! The events of one client on their way to C: a bounded queue with two outlets.
 //!
 //! ```text
 //!   pump ── push ──► queue ─┬─► dispatcher thread ──► callbacks      (while there are subscribers)
 //!                           └─► webex_client_next_event              (while there are none)
 //! ```
 //!
-//! The dispatcher is a thread of its own, never one of the runtime's: foreign code may block it. It
-//! owns the subscribers, holds no lock while foreign code runs, and is the only one that drops a
-//! subscriber, so that `free_user_data` runs after the last callback whatever happens.
+//! The dispatcher is a thread of its own, never one of the runtime's, because foreign code may
+//! block it. It owns the subscribers, holds no lock while foreign code runs, and is the only one
+//! that drops a subscriber, so that `free_user_data` always runs after the last callback.
 //!
-//! When the queue is full the oldest events go and are counted. Ends of asynchronous calls stay,
-//! since somebody waits for each; they are bounded by the number of calls that may be open.
+//! When the queue is full the oldest events are dropped and counted. Completions of asynchronous
+//! calls are kept, since the program waits for each; the number of open calls limits them.
 
 use std::{
     collections::VecDeque,
@@ -29,19 +29,19 @@ use crate::{
     status::Status,
 };
 
-/// Events that wait to be read before the oldest are dropped; as many as the SDK keeps for a Rust
-/// program. A registration makes about five, a failing one a few per minute.
+/// Number of unread events before the oldest are dropped; the same as for a Rust program. A
+/// registration makes about five, a failing one a few per minute.
 pub(crate) const CAPACITY: usize = 256;
 
-/// Asynchronous calls of one client that may be open: begun, and their end not yet read.
+/// Limit of a client's open asynchronous calls: begun, and their completion not yet read.
 pub(crate) const MAX_OPEN_CALLS: usize = 1024;
 
-/// Gets the events of a client, one after the other. `event` is borrowed for the call. Any function
-/// may be called from it, those that free the client or the subscription included. It runs on a
-/// thread of the library, which it may block; an exception must not leave it.
+/// Gets the events of a client, one after the other. `event` is borrowed for the call. It may call
+/// any function, including those that free the client or the subscription. It runs on a thread of
+/// the library, which it may block. It must not throw an exception.
 pub type EventCallback = Option<unsafe extern "C" fn(event: *const Event, user_data: *mut c_void)>;
 
-/// Called once with the `user_data` of a subscription when no callback will get it any more.
+/// Called once with the `user_data` of a subscription, after its last callback.
 pub type FreeUserData = Option<unsafe extern "C" fn(user_data: *mut c_void)>;
 
 /// The program's data of a subscription. Dropping it calls `free_user_data`.
@@ -50,7 +50,7 @@ pub(crate) struct UserData {
     free: FreeUserData,
 }
 
-// SAFETY: the SDK never looks behind the pointer. C promises in `webex_client_subscribe` that its
+// SAFETY: the SDK never dereferences the pointer. C promises in `webex_client_subscribe` that its
 // callbacks may run on another thread.
 unsafe impl Send for UserData {}
 
@@ -63,13 +63,13 @@ impl UserData {
 impl Drop for UserData {
     fn drop(&mut self) {
         if let Some(free) = self.free {
-            // SAFETY: C gave the function for this pointer; this is the one call.
+            // SAFETY: C passed the function for this pointer; this is the only call.
             unsafe { free(self.pointer) }
         }
     }
 }
 
-/// Who gets the events.
+/// A subscriber to the events.
 pub(crate) struct Subscriber {
     pub(crate) id: u64,
     pub(crate) callback: unsafe extern "C" fn(*const Event, *mut c_void),
@@ -89,11 +89,11 @@ struct State {
     lost: u64,
     open_calls: usize,
     closed: bool,
-    /// Whether the dispatcher runs: the way out is the callbacks'.
+    /// Whether the dispatcher runs, so that events go to callbacks.
     dispatching: bool,
-    /// Subscribers that the dispatcher has not taken over yet.
+    /// New subscribers, for the dispatcher to take over.
     joining: Vec<Subscriber>,
-    /// Ids of those that are to go.
+    /// Ids of subscribers to remove.
     leaving: Vec<u64>,
 }
 
@@ -108,7 +108,7 @@ impl Outbox {
         Self { client, state: Mutex::default(), changed: Condvar::new() }
     }
 
-    /// Makes room for the end of one more asynchronous call.
+    /// Reserves space for the completion of one more asynchronous call.
     pub(crate) fn open_call(&self) -> Result<(), Failure> {
         let mut state = self.state.lock();
         if state.closed {
@@ -223,7 +223,7 @@ impl State {
     fn pop(&mut self, client: u64) -> Option<Message> {
         let lost = std::mem::take(&mut self.lost);
         if lost > 0 {
-            // The gap comes before what is left, where it happened.
+            // The gap comes before the remaining events, where it happened.
             return Some(Message::lost(client, lost));
         }
         let message = self.events.pop_front()?;
@@ -238,7 +238,7 @@ impl State {
     }
 }
 
-/// The dispatcher: hands each event to each subscriber, until there are none.
+/// The dispatcher: passes each event to each subscriber, until there are none.
 fn dispatch(outbox: &Outbox) {
     let mut subscribers: Vec<Subscriber> = Vec::new();
     loop {
@@ -257,7 +257,7 @@ fn dispatch(outbox: &Outbox) {
         if subscribers.is_empty() {
             state.dispatching = false;
             drop(state);
-            // Whoever waits for an event may have it again.
+            // Callers that wait for an event may get it again.
             outbox.changed.notify_all();
             return;
         }
@@ -288,7 +288,7 @@ mod tests {
     const PATIENCE: Duration = Duration::from_secs(20);
 
     fn number(count: u64) -> Message {
-        // Any event that may be dropped; told apart by its number.
+        // Any event that may be dropped; identified by its number.
         Message::lost(CLIENT, count)
     }
 
@@ -302,34 +302,34 @@ mod tests {
         unsafe { std::ffi::CStr::from_ptr(event.json.cast()) }.to_str().unwrap().to_owned()
     }
 
-    /// What a subscriber tells its test: an event, or that its data was freed.
+    /// What a subscriber reports to its test: an event, or that its data was freed.
     #[derive(Debug, PartialEq)]
-    enum Told {
+    enum Notice {
         Event(EventKind),
         Freed,
     }
 
     unsafe extern "C" fn tell(event: *const Event, user_data: *mut c_void) {
-        // SAFETY: `subscriber` gave a leaked `Sender`; the event lives during the call.
-        let (told, kind) = unsafe { (&*user_data.cast::<Sender<Told>>(), (*event).kind) };
-        let _ = told.send(Told::Event(kind));
+        // SAFETY: `subscriber` passed a leaked `Sender`; the event lives during the call.
+        let (told, kind) = unsafe { (&*user_data.cast::<Sender<Notice>>(), (*event).kind) };
+        let _ = told.send(Notice::Event(kind));
     }
 
     unsafe extern "C" fn free(user_data: *mut c_void) {
         // SAFETY: the leaked `Sender` of `subscriber`, for the last time.
-        let told = unsafe { Box::from_raw(user_data.cast::<Sender<Told>>()) };
-        let _ = told.send(Told::Freed);
+        let told = unsafe { Box::from_raw(user_data.cast::<Sender<Notice>>()) };
+        let _ = told.send(Notice::Freed);
     }
 
-    fn subscriber(id: u64) -> (Subscriber, Receiver<Told>) {
-        let (told, heard) = channel::<Told>();
+    fn subscriber(id: u64) -> (Subscriber, Receiver<Notice>) {
+        let (told, heard) = channel::<Notice>();
         let pointer = Box::into_raw(Box::new(told)).cast();
         let user_data = UserData::new(pointer, Some(free));
         (Subscriber { id, callback: tell, user_data }, heard)
     }
 
     #[test]
-    fn a_full_queue_drops_the_oldest_and_says_how_many() {
+    fn a_full_queue_drops_the_oldest_and_counts_them() {
         let outbox = Outbox::new(CLIENT);
         outbox.open_call().unwrap();
         outbox.push(completed(1));
@@ -371,12 +371,12 @@ mod tests {
     }
 
     #[test]
-    fn what_was_pushed_before_the_first_subscription_is_delivered() {
+    fn events_before_the_first_subscription_are_delivered() {
         let outbox = Arc::new(Outbox::new(CLIENT));
         outbox.push(number(1));
         let (subscriber, heard) = subscriber(1);
         outbox.subscribe(subscriber).unwrap();
-        assert_eq!(heard.recv_timeout(PATIENCE), Ok(Told::Event(EventKind::Lost)));
+        assert_eq!(heard.recv_timeout(PATIENCE), Ok(Notice::Event(EventKind::Lost)));
         assert_eq!(outbox.next(SOON).unwrap_err().status, Status::InvalidState);
     }
 
@@ -388,20 +388,20 @@ mod tests {
         outbox.subscribe(first).unwrap();
         outbox.subscribe(second).unwrap();
         outbox.unsubscribe(1);
-        assert_eq!(heard_first.recv_timeout(PATIENCE), Ok(Told::Freed));
+        assert_eq!(heard_first.recv_timeout(PATIENCE), Ok(Notice::Freed));
         outbox.push(number(1));
-        assert_eq!(heard_second.recv_timeout(PATIENCE), Ok(Told::Event(EventKind::Lost)));
+        assert_eq!(heard_second.recv_timeout(PATIENCE), Ok(Notice::Event(EventKind::Lost)));
         outbox.close();
-        assert_eq!(heard_second.recv_timeout(PATIENCE), Ok(Told::Freed));
+        assert_eq!(heard_second.recv_timeout(PATIENCE), Ok(Notice::Freed));
         // The senders are gone with their data.
         assert!(heard_first.recv_timeout(PATIENCE).is_err());
         assert!(heard_second.recv_timeout(PATIENCE).is_err());
     }
 
-    /// Does something to the outbox from within a callback.
+    /// A subscriber whose callback uses the outbox.
     fn meddler(id: u64, meddle: Box<dyn Fn() + Send>) -> Subscriber {
         unsafe extern "C" fn run(_: *const Event, user_data: *mut c_void) {
-            // SAFETY: `meddler` gave a leaked box.
+            // SAFETY: `meddler` passed a leaked box.
             unsafe { (*user_data.cast::<Box<dyn Fn() + Send>>())() }
         }
         unsafe extern "C" fn free(user_data: *mut c_void) {
@@ -413,13 +413,13 @@ mod tests {
     }
 
     #[test]
-    fn what_a_callback_ends_is_not_called_any_more() {
+    fn a_subscription_ended_by_a_callback_is_not_called_again() {
         let unsubscribe: fn(&Outbox) = |outbox| outbox.unsubscribe(2);
         for end in [unsubscribe, Outbox::close] {
             let outbox = Arc::new(Outbox::new(CLIENT));
             let inner = Arc::clone(&outbox);
             let (victim, heard) = subscriber(2);
-            // Both are there before the dispatcher looks: each event goes to the meddler first.
+            // Both join before the dispatcher runs: each event goes to the meddler first.
             let mut state = outbox.state.lock();
             state.joining.extend([meddler(1, Box::new(move || end(&inner))), victim]);
             state.dispatching = true;
@@ -429,7 +429,7 @@ mod tests {
                 let outbox = Arc::clone(&outbox);
                 thread::spawn(move || dispatch(&outbox))
             };
-            assert_eq!(heard.recv_timeout(PATIENCE), Ok(Told::Freed));
+            assert_eq!(heard.recv_timeout(PATIENCE), Ok(Notice::Freed));
             outbox.close();
             dispatcher.join().unwrap();
         }
@@ -441,6 +441,6 @@ mod tests {
         outbox.close();
         let (subscriber, heard) = subscriber(1);
         assert_eq!(outbox.subscribe(subscriber).unwrap_err().status, Status::Cancelled);
-        assert_eq!(heard.try_recv(), Ok(Told::Freed));
+        assert_eq!(heard.try_recv(), Ok(Notice::Freed));
     }
 }

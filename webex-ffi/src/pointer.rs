@@ -1,7 +1,7 @@
-//! What C passes by pointer, checked before it is used.
+//! Checks pointers from C before they are used.
 //!
-//! A pointer that is NULL or misaligned, and text that is not UTF-8, are told from a good one here;
-//! a dangling one cannot be. That it is not is what C promises with every call.
+//! NULL, misaligned pointers and text that is not UTF-8 are detected here; a dangling pointer
+//! cannot be. C promises with every call that there is none.
 
 use std::{
     ffi::CStr,
@@ -13,7 +13,7 @@ use safer_ffi::c_char;
 
 use crate::failure::Failure;
 
-/// Reads a text that must be there.
+/// Reads a required text.
 ///
 /// # Safety
 /// `pointer` is NULL or points to NUL-terminated bytes that do not change while the result lives.
@@ -22,7 +22,7 @@ pub(crate) unsafe fn text<'a>(pointer: *const c_char, name: &str) -> Result<&'a 
     unsafe { optional_text(pointer, name) }?.ok_or_else(|| Failure::argument(name, "is NULL"))
 }
 
-/// Reads a text that may be missing.
+/// Reads an optional text.
 ///
 /// # Safety
 /// As for [`text`].
@@ -38,7 +38,7 @@ pub(crate) unsafe fn optional_text<'a>(
     bytes.to_str().map(Some).map_err(|_| Failure::argument(name, "is not UTF-8"))
 }
 
-/// Where a result goes. Written once, when the call succeeds.
+/// The place for a result. Written once, when the call succeeds.
 #[derive(Debug)]
 pub(crate) struct Out<T>(NonNull<T>);
 
@@ -50,7 +50,7 @@ impl<T> Out<T> {
         unsafe { Self::optional(pointer, name) }?.ok_or_else(|| Failure::argument(name, "is NULL"))
     }
 
-    /// A result that the caller may not want.
+    /// The place for an optional result.
     ///
     /// # Safety
     /// As for [`Out::new`].
@@ -72,15 +72,15 @@ impl<T> Out<T> {
 /// # Safety
 /// `repr(C)`, begins with a `u32`, and all zero bytes are a value of it.
 pub(crate) unsafe trait Versioned: Copy {
-    /// Size of the first version: what every caller has at least.
+    /// Size of the first version, the minimum for every caller.
     const FIRST_SIZE: usize;
 }
 
-/// Larger than any version will be: a size beyond it is not a size but garbage.
+/// Larger than any version will be: a size beyond it is garbage.
 const LARGEST_STRUCT: usize = 4096;
 
-/// Reads a struct of any version. What an older caller lacks is zero; what a newer one has beyond
-/// this version must be zero, or it would be ignored silently.
+/// Reads a struct of any version. Fields that an older caller lacks are zero. Fields of a newer
+/// caller that this version lacks must be zero, or they would be ignored silently.
 ///
 /// # Safety
 /// `pointer` is NULL or points to a struct of the size that its first field says.
@@ -106,7 +106,7 @@ pub(crate) unsafe fn read<T: Versioned>(pointer: *const T, name: &str) -> Result
     Ok(unsafe { value.assume_init() })
 }
 
-/// Where a struct of the caller's version goes.
+/// The place for a struct of the caller's version.
 #[derive(Debug)]
 pub(crate) struct VersionedOut<T> {
     pointer: NonNull<T>,
@@ -124,7 +124,7 @@ impl<T: Versioned> VersionedOut<T> {
         Ok(Self { pointer, size })
     }
 
-    /// Writes as much of the value as the caller knows, and how much that is.
+    /// Writes as much of the value as the caller's version has, and the size written.
     pub(crate) fn write(self, value: &T) {
         let target = self.pointer.as_ptr();
         // SAFETY: writable for `size`, as promised to `new`; the value is at least as long.
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_caller_has_zeros_for_what_it_lacks() {
+    fn missing_fields_of_an_older_caller_are_zero() {
         let old = Options { struct_size: 8, first: 1, second: 99 };
         // SAFETY: a struct of at least the size it says.
         let read = unsafe { read(&raw const old, "options") }.unwrap();
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_caller_is_served_unless_it_uses_what_is_new() {
+    fn a_newer_caller_is_accepted_unless_it_uses_new_fields() {
         assert_eq!(read_newer(&newer(0)).unwrap().second, 2);
         assert_eq!(read_newer(&newer(1)).unwrap_err().status, Status::InvalidArgument);
     }
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_older_caller_gets_as_much_as_it_has_room_for() {
+    fn an_older_caller_gets_as_much_as_fits() {
         let mut target = Options { struct_size: 8, first: 0, second: 77 };
         // SAFETY: writable for the size it says.
         let out = unsafe { VersionedOut::new(&raw mut target, "out") }.unwrap();
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn bad_pointers_are_told() {
+    fn bad_pointers_are_reported() {
         let crooked = ptr::without_provenance_mut::<u64>(align_of::<u64>() + 1);
         // SAFETY: NULL is allowed, and a misaligned pointer is refused before it is used.
         unsafe {

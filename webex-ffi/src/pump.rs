@@ -1,7 +1,7 @@
 //! The task of one client: runs its asynchronous calls and passes on its events.
 //!
-//! Both go through one task, so that their order is kept: by the time C is told that a call has
-//! ended, it has been told what happened during the call.
+//! Both go through one task, which keeps their order: the events of a call come before its
+//! completion.
 //!
 //! ```text
 //!   webex_meetings_register ── Call ──►┐                       ┌─► completed
@@ -37,30 +37,30 @@ use crate::{
     status::Status,
 };
 
-/// What an asynchronous call does. Its result are streams of events that the pump passes on from
+/// The work of an asynchronous call. Its results are streams of events that the pump passes on from
 /// then on; most calls have none.
 pub(crate) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// How a [`Work`] ended.
+/// The result of a [`Work`].
 pub(crate) type Outcome = Result<Vec<Listener>, Failure>;
 
-/// What the pump is told.
+/// A command to the pump.
 pub(crate) enum Command {
     Run(Call),
-    /// Pass on no more events of the lines of this calling object.
+    /// Stop passing on events of this calling object's lines.
     Forget {
         calling: u64,
     },
-    /// Pass on every event there is, then answer.
+    /// Pass on all pending events, then answer.
     Flush(oneshot::Sender<()>),
     /// The client was freed: drop everything.
     Close,
 }
 
-/// An asynchronous call under way.
+/// An asynchronous call in progress.
 pub(crate) struct Call {
     pub(crate) id: u64,
-    /// What it is about: goes into its event.
+    /// Source and object for its event.
     pub(crate) place: (Source, u64),
     pub(crate) work: Work,
     pub(crate) cancelled: oneshot::Receiver<()>,
@@ -71,7 +71,7 @@ pub(crate) struct Call {
 pub(crate) struct OpenCalls(Mutex<HashMap<u64, oneshot::Sender<()>>>);
 
 impl OpenCalls {
-    /// A new call: its id, unique in the process and never 0, and what tells it of cancelling.
+    /// Begins a call: returns its id, unique in the process and never 0, and its cancel signal.
     pub(crate) fn begin(&self) -> (u64, oneshot::Receiver<()>) {
         static LAST_ID: AtomicU64 = AtomicU64::new(0);
         let id = LAST_ID.fetch_add(1, Ordering::Relaxed) + 1;
@@ -80,7 +80,7 @@ impl OpenCalls {
         (id, cancelled)
     }
 
-    /// Cancels a call; `false` when it has ended or never was.
+    /// Cancels a call. Returns `false` when it has ended or never existed.
     pub(crate) fn cancel(&self, id: u64) -> bool {
         let cancel = self.0.lock().remove(&id);
         cancel.is_some_and(|cancel| cancel.send(()).is_ok())
@@ -88,7 +88,7 @@ impl OpenCalls {
 
     pub(crate) fn cancel_all(&self) {
         for (_, cancel) in std::mem::take(&mut *self.0.lock()) {
-            // One that has just ended needs no cancelling.
+            // A call that has just ended cannot be cancelled.
             let _ = cancel.send(());
         }
     }
@@ -107,7 +107,7 @@ pub(crate) struct Pump {
     pub(crate) listeners: Vec<Listener>,
 }
 
-/// A stream of events that the pump passes on. `first` is an event from before there was a stream.
+/// A stream of events that the pump passes on. `first` is an event from before the stream existed.
 pub(crate) enum Listener {
     Meetings(Subscription<MeetingsEvent>),
     Calling { calling: u64, first: Option<CallingEvent>, events: Subscription<CallingEvent> },
@@ -126,13 +126,13 @@ impl Pump {
                     Some(Command::Forget { calling }) => self.forget(calling),
                     Some(Command::Flush(done)) => {
                         self.flush();
-                        // Whoever asked may have gone.
+                        // The caller may be gone.
                         let _ = done.send(());
                     }
                     Some(Command::Close) | None => break,
                 },
                 Some(ended) = work.next(), if !work.is_empty() => self.finish(ended),
-                (listener, message) = heard(self.client, &mut self.listeners) => match message {
+                (listener, message) = next_of_any(self.client, &mut self.listeners) => match message {
                     Some(message) => self.outbox.push(message),
                     None => drop(self.listeners.swap_remove(listener)),
                 },
@@ -164,14 +164,14 @@ impl Pump {
     }
 }
 
-/// A call that has ended.
+/// A completed call.
 struct Ended {
     id: u64,
     place: (Source, u64),
     outcome: Outcome,
 }
 
-/// Runs a call to its end: by itself, by cancelling, or by a panic that must not end the pump.
+/// Runs a call until it completes, is cancelled, or panics, which must not end the pump.
 async fn run(call: Call) -> Ended {
     let Call { id, place, work, cancelled } = call;
     let work = AssertUnwindSafe(work).catch_unwind();
@@ -183,8 +183,8 @@ async fn run(call: Call) -> Ended {
     Ended { id, place, outcome }
 }
 
-/// The next event of any listener, and which one it was; `None` when that one has ended.
-async fn heard(client: u64, listeners: &mut [Listener]) -> (usize, Option<Message>) {
+/// The next event of any listener, with the listener's index; `None` when that listener has ended.
+async fn next_of_any(client: u64, listeners: &mut [Listener]) -> (usize, Option<Message>) {
     if listeners.is_empty() {
         return std::future::pending().await;
     }

@@ -1,5 +1,5 @@
-//! What all clients of the process share: the tokio runtime, and one set of connections per choice
-//! of whom to trust.
+//! Shared by all clients of the process: the tokio runtime, and one set of connections per choice
+//! of trust.
 
 use once_cell::sync::{Lazy, OnceCell};
 use parking_lot::Mutex;
@@ -8,14 +8,14 @@ use webex_sdk::core::Transport;
 
 use crate::{failure::Failure, status::Status};
 
-/// Threads that run the SDK. Its work is short and waits for the network; two keep it going while
-/// one parses a large answer.
+/// Threads that run the SDK. Its work is short and mostly waits for the network; with two, one can
+/// go on while the other parses a large answer.
 const WORKERS: usize = 2;
 
 /// Threads that look up host names, which blocks. They end when idle.
 const BLOCKING: usize = 8;
 
-/// The runtime; started by the first call, and there until the process ends.
+/// The runtime; started by the first call, and never stopped.
 pub(crate) fn runtime() -> Result<&'static Runtime, Failure> {
     static RUNTIME: OnceCell<Runtime> = OnceCell::new();
     RUNTIME.get_or_try_init(|| {
@@ -32,9 +32,9 @@ pub(crate) fn runtime() -> Result<&'static Runtime, Failure> {
     })
 }
 
-/// Keeps a write to a connection that its server has closed from ending the program. A Rust program
-/// ignores SIGPIPE, a C program need not, and the signal settings of the process are not ours to
-/// change: it is blocked on our own threads only, and the write fails as it should.
+/// Keeps a write to a closed connection from ending the program. A Rust program ignores SIGPIPE,
+/// but a C program may not, and the signal settings of the process are not ours to change. So the
+/// signal is blocked on our own threads only, and the write fails as it should.
 #[cfg(unix)]
 fn block_sigpipe() {
     // SAFETY: the set is initialised by `sigemptyset` before it is used; the calling thread's mask is
@@ -50,7 +50,7 @@ fn block_sigpipe() {
 #[cfg(not(unix))]
 fn block_sigpipe() {}
 
-/// Whom a client trusts beside the operating system's roots.
+/// What a client trusts in addition to the operating system's roots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Trust {
     /// Root certificates, PEM texts.
@@ -59,17 +59,17 @@ pub(crate) struct Trust {
     pub(crate) accept_invalid: bool,
 }
 
-/// The connections for a choice of trust: made once, since an HTTP client costs hundreds of
+/// The connections for a choice of trust: created once, since an HTTP client costs hundreds of
 /// kilobytes.
 pub(crate) fn transport(trust: Trust) -> Result<Transport, Failure> {
     static TRANSPORTS: Lazy<Mutex<Transports>> = Lazy::new(Mutex::default);
-    // Locked while one is made, so that clients made side by side share it too.
+    // Locked during the creation, so that clients created at the same time share it too.
     TRANSPORTS.lock().get(trust)
 }
 
-/// Transports that are kept for the next client with the same choice. A program makes one or two
-/// choices; more are served, without sharing.
-const KEPT: usize = 8;
+/// Number of transports kept for later clients with the same choice. A program makes one or two
+/// choices; further ones work, but are not shared.
+const CACHED: usize = 8;
 
 #[derive(Debug, Default)]
 struct Transports(Vec<(Trust, Transport)>);
@@ -84,7 +84,7 @@ impl Transports {
             builder = builder.extra_roots_pem(pem)?;
         }
         let transport = builder.build()?;
-        if self.0.len() < KEPT {
+        if self.0.len() < CACHED {
             self.0.push((trust, transport.clone()));
         }
         Ok(transport)

@@ -1,38 +1,38 @@
-//! The outcome of a call, as a number.
+//! The result of a call, as a number.
 
 use std::ffi::CStr;
 
 use safer_ffi::derive_ReprC;
 use webex_sdk::core::ErrorKind;
 
-/// How a call or an operation ended. Zero is success.
+/// The result of a call or an operation. Zero is success.
 ///
 /// Numbers are never reused; later versions add some, so handle unknown ones as failures. Below 16
-/// the program used this interface wrongly or the SDK is broken; from 16 on something happened that
-/// the program can react to.
+/// the program used this interface wrongly or the SDK is broken; from 16 on the program can react
+/// to what happened.
 #[derive_ReprC]
 #[repr(i32)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     /// Success.
     Ok = 0,
-    /// The handle is none, was freed, or is of another kind.
+    /// The handle is invalid, was freed, or is of another kind.
     InvalidHandle = 1,
     /// An argument is NULL where it must not be, not UTF-8, out of range, or of a version that this
-    /// library does not know.
+    /// library does not support.
     InvalidArgument = 2,
-    /// The SDK failed inside. This is a bug; the object may be of no use any more.
+    /// The SDK failed internally. This is a bug; the object may no longer be usable.
     Panic = 3,
     /// The operating system refused something the SDK needs, such as a thread; or the failure is of
-    /// a kind that has no number yet. The message tells.
+    /// a kind without a number in this version. See the message.
     Internal = 4,
-    /// The service does not accept the token, and no other can be had. Sign in again.
+    /// The service does not accept the token, and there is no other. Sign in again.
     Unauthorized = 16,
     /// The user may not do this. Retrying does not help; an administrator might.
     Forbidden = 17,
-    /// What was asked for does not exist (any more).
+    /// The requested object does not exist, or no longer does.
     NotFound = 18,
-    /// Too many requests. Wait; the JSON of the event has `retryAfterMs` where the service named a
+    /// Too many requests. Wait; the JSON of the event has `retryAfterMs` if the service gave a
     /// time.
     RateLimited = 19,
     /// The service could not be reached. Retrying helps once the network is back.
@@ -41,9 +41,9 @@ pub enum Status {
     Timeout = 21,
     /// The service failed. Retrying later helps.
     Server = 22,
-    /// The service refused the request as wrong.
+    /// The service rejected the request.
     Rejected = 23,
-    /// The program withdrew the operation, or freed its object.
+    /// The program cancelled the operation, or freed its object.
     Cancelled = 24,
     /// Not possible in the present state.
     InvalidState = 25,
@@ -54,7 +54,7 @@ pub enum Status {
     /// The service may not serve the user where the user is, for legal reasons. The user has been
     /// signed out.
     Embargoed = 28,
-    /// The service shows a certificate that is not trusted: a proxy that inspects TLS, most often.
+    /// The certificate of the service is not trusted, usually because of a proxy that inspects TLS.
     /// Trust its root with `ca_file` or `ca_pem`; retrying does not help.
     Untrusted = 29,
     /// The store of tokens is damaged, or cannot be read or written.
@@ -62,7 +62,7 @@ pub enum Status {
     /// The authorization server refused the application itself, its client secret for example. The
     /// user's sign-in is not at fault.
     ClientRefused = 31,
-    /// The user has as many calling devices as allowed.
+    /// The user has the maximum number of calling devices.
     DeviceLimit = 32,
     /// This machine has no network. Retrying helps once it has one.
     NoNetwork = 33,
@@ -128,7 +128,7 @@ impl From<ErrorKind> for Status {
     }
 }
 
-/// The name of a number; `unknown` for one that is no status.
+/// The name of a number; `unknown` when it is not a status.
 pub(crate) fn name(status: i32) -> &'static CStr {
     let known = Status::NAMES.iter().find(|(known, _)| *known as i32 == status);
     known.map_or(c"unknown", |(_, name)| name)

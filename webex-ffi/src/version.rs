@@ -5,8 +5,8 @@ use safer_ffi::c_char;
 
 use crate::macros::export;
 
-/// The version of the library, such as `0.1.0`. Compare it with `WEBEX_VERSION` to learn whether the
-/// header is of the same version. Never NULL; lives as long as the library.
+/// The version of the library, such as `0.1.0`. Compare it with `WEBEX_VERSION` to check that the
+/// header has the same version. Never NULL; lives as long as the library.
 #[apply(export!)]
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn webex_version() -> *const c_char {

@@ -1,5 +1,5 @@
-//! C programs, compiled against the header and the shared library as cargo built it, and run with
-//! a sandbox; each once as it is and once under valgrind.
+//! C programs, compiled against the header and the shared library as cargo built it, and run
+//! against a sandbox; each once directly and once under valgrind.
 
 mod support;
 
@@ -33,7 +33,7 @@ const CLAUSES: &[&str] = &[
     "many_threads",
 ];
 
-/// Reports what is certainly lost, and every use of memory that is not allowed, as a failure.
+/// Reports definite leaks, and every invalid use of memory, as a failure.
 const VALGRIND: &[&str] = &[
     "valgrind",
     "--quiet",
@@ -55,7 +55,7 @@ async fn the_example_is_clean_under_valgrind() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn misuse_is_told() {
+async fn misuse_is_reported() {
     keeps_the_contract(&[]).await;
 }
 
@@ -89,7 +89,7 @@ async fn registers_and_deregisters(wrapper: &[&str]) {
         let place = ended.stdout.iter().position(|line| line.split(' ').next() == Some(name));
         place.unwrap_or_else(|| panic!("no {name}: {ended:#?}"))
     };
-    // What happened is told before the end of the call during which it did.
+    // Events of a call come before its completion.
     let completed = |line: &String| line.starts_with("completed");
     assert_eq!(ended.stdout.iter().filter(|line| completed(line)).count(), 2, "{ended:#?}");
     let last_completed = ended.stdout.iter().rposition(completed).expect("two");
@@ -116,7 +116,7 @@ async fn keeps_the_contract(wrapper: &[&str]) {
     cloud.is_empty().await;
 }
 
-/// A sandbox, and room for a program that uses it.
+/// A sandbox, and a folder for a program that uses it.
 struct Cloud {
     sandbox: Sandbox,
     folder: TempDir,
@@ -128,7 +128,7 @@ impl Cloud {
         Self { sandbox, folder: tempfile::tempdir().expect("a scratch folder") }
     }
 
-    /// Compiles a program and starts it, by itself or as an argument of a wrapper.
+    /// Compiles a program and starts it, directly or as an argument of a wrapper.
     fn run(&self, source: &str, wrapper: &[&str], token: &str) -> Process {
         let ca_file = self.folder.path().join("ca.pem");
         std::fs::write(&ca_file, self.sandbox.ca_pem().expect("TLS")).expect("it is written");

@@ -1,5 +1,5 @@
-//! What events say, called through the C functions themselves: errors with their details, losses of
-//! the network, limits of time; and no secret in any of it.
+//! The contents of events, through the C functions themselves: errors with their details, network
+//! losses, time limits; and no secret in any of them.
 
 use std::{
     ffi::{CStr, CString},
@@ -23,7 +23,7 @@ use webex_ffi::{
 };
 use webex_sandbox::{Mobius, Sandbox, U2c, Wdm};
 
-/// Longest wait for anything that should happen at once; generous, for a busy machine.
+/// Longest wait for anything that should happen at once; generous, because machines may be busy.
 const PATIENCE_MS: u32 = 30_000;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,7 +53,7 @@ async fn a_line_error_has_the_documented_form_and_the_details() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_server_that_fails_is_told_and_the_next_takes_the_line() {
+async fn a_failed_server_is_reported_and_the_next_takes_the_line() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.fail(Mobius::register()).on("primary-1").with(503).once();
     let client = Client::of(&sandbox);
@@ -71,7 +71,7 @@ async fn one_server_that_fails_is_told_and_the_next_takes_the_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_call_says_why_and_how_long_to_wait() {
+async fn a_failed_call_has_the_reason_and_the_wait() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.fail(U2c::postauth()).with(429).header("Retry-After", 7).always();
     let client = Client::of(&sandbox);
@@ -86,10 +86,10 @@ async fn a_failed_call_says_why_and_how_long_to_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_happened_during_a_call_is_told_before_its_end() {
+async fn events_of_a_call_come_before_its_completion() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::of(&sandbox);
-    // Either order of telling would come up in so many rounds, if it were left to chance.
+    // With a random order, both orders would occur in this many rounds.
     for _ in 0..20 {
         let request = client.register_meetings();
         assert_eq!(client.next().kind, EventKind::MeetingsRegistered);
@@ -112,7 +112,7 @@ async fn ready_comes_by_itself_and_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_steps_of_a_registration_are_told() {
+async fn the_steps_of_a_registration_are_reported() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::of(&sandbox);
     client.register_meetings();
@@ -134,7 +134,7 @@ async fn the_steps_of_a_registration_are_told() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lost_socket_is_told_and_so_is_its_return() {
+async fn a_lost_socket_and_its_return_are_reported() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::of(&sandbox);
     client.register_meetings();
@@ -145,7 +145,7 @@ async fn a_lost_socket_is_told_and_so_is_its_return() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn shutting_down_deregisters_or_says_what_was_in_the_way() {
+async fn shutting_down_deregisters_or_reports_the_failure() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::of(&sandbox);
     client.register_meetings();
@@ -155,7 +155,7 @@ async fn shutting_down_deregisters_or_says_what_was_in_the_way() {
     let (status, message, _) = client.shutdown(1).unwrap_err();
     assert_eq!(status, Status::Timeout);
     assert!(message.contains("1 ms"), "{message}");
-    // It goes on in the background.
+    // The shutdown goes on in the background.
     sandbox.wait_for(|_| held.fired() == 1).await.unwrap();
 
     let other = Client::of(&sandbox);
@@ -170,14 +170,14 @@ async fn shutting_down_deregisters_or_says_what_was_in_the_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_token_is_told_without_it() {
+async fn a_refused_token_is_reported_without_the_token() {
     let sandbox = Sandbox::start().await.unwrap();
     let client = Client::of(&sandbox);
     let line = client.line();
     assert!(sandbox.revoke_token(sandbox.token()));
     // SAFETY: takes no pointer.
     assert_eq!(unsafe { webex_line_register(line) }, Status::Ok);
-    // That no event holds the token is looked at for each, in `next`.
+    // `next` checks for every event that it does not hold the token.
     let error = client.next_of(EventKind::LineError);
     assert_eq!((error.status, &error.json["type"]), (Status::Unauthorized, &json!("tokenError")));
     let (status, message, _) = client.shutdown(PATIENCE_MS).unwrap_err();
@@ -222,7 +222,7 @@ async fn an_untrusted_certificate_is_not_the_network() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn insecure_is_for_this_machine_unless_said_twice() {
+async fn insecure_is_for_this_machine_unless_given_twice() {
     let sandbox = Sandbox::start().await.unwrap();
     let here = sandbox.origin().as_str();
     let client = Client::with(&sandbox, here, WEBEX_CLIENT_INSECURE, false).unwrap();
@@ -269,7 +269,7 @@ impl Client {
         Self::with(sandbox, sandbox.origin().as_str(), 0, true).unwrap()
     }
 
-    /// A client with flags, of the sandbox's user at an origin; `trusting` its certificate or not.
+    /// A client with flags, for the sandbox's user at an origin; `trusting` adds its root certificate.
     fn with(sandbox: &Sandbox, origin: &str, flags: u32, trusting: bool) -> Result<Self, Status> {
         let text = |text: &str| CString::new(text).unwrap();
         let (token, origin) = (text(sandbox.token()), text(origin));
@@ -290,12 +290,12 @@ impl Client {
         if status == Status::Ok { Ok(Self { handle: client, token }) } else { Err(status) }
     }
 
-    /// Starts calling and gives its line.
+    /// Starts calling and returns its line.
     fn line(&self) -> u64 {
         self.calling().1
     }
 
-    /// Starts calling and gives it and its line.
+    /// Starts calling and returns it and its line.
     fn calling(&self) -> (u64, u64) {
         let (mut calling, mut line) = (0, 0);
         // SAFETY: no options, and places for the results.
@@ -328,7 +328,7 @@ impl Client {
         phase
     }
 
-    /// Shuts down; when that fails, with message and tracking id.
+    /// Shuts down; the error has message and tracking id.
     fn shutdown(&self, timeout_ms: u32) -> Result<(), (Status, String, Option<String>)> {
         // SAFETY: the texts live until the next failure of this thread.
         unsafe {
@@ -347,12 +347,12 @@ impl Client {
         self.next_within(PATIENCE_MS)
     }
 
-    /// An event that is there already.
+    /// An event that is already there.
     fn next_at_once(&self) -> Owned {
         self.next_within(0)
     }
 
-    /// The next event but for the progress of a registration, whose steps come in no fixed order, and
+    /// The next event, without the steps of a registration, which come in no fixed order, and
     /// `meetings:ready`, which comes once by itself.
     fn next_within(&self, timeout_ms: u32) -> Owned {
         loop {

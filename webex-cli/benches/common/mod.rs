@@ -1,5 +1,5 @@
-//! What the benches of the command have in common: a sandbox in a process of its own, what the machine
-//! itself can do at that moment, and how a start is timed.
+//! Shared by the benches of the command: a sandbox in a process of its own, probes of the machine's
+//! own speed, and the timing of a start.
 
 use std::{
     env,
@@ -20,25 +20,25 @@ use crate::support::{origin, webex};
 /// Runs per latency.
 const RUNS: usize = 30;
 
-/// What is added to each answer, in milliseconds.
+/// Latencies added to each answer, in milliseconds.
 const LATENCIES_MS: [u32; 3] = [0, 20, 100];
 
-/// A kind of start, and how long one may take.
+/// A kind of start, and its time limit.
 pub(crate) struct Start {
-    /// What it is called, and until when it is timed.
+    /// Its title.
     pub(crate) title: &'static str,
-    /// What is registered by then.
+    /// What ends the timing.
     pub(crate) until: &'static str,
-    /// The most that a median may take with so many milliseconds added to each answer.
+    /// The limit of a median, given the milliseconds added to each answer.
     pub(crate) target_ms: fn(u32) -> f64,
-    /// What comes before the timed runs.
+    /// Preparation before the timed runs.
     pub(crate) prepare: fn(&Cloud),
-    /// One run: milliseconds as seen from outside, and as the process counts them.
+    /// One run: milliseconds measured from outside, and by the process itself.
     pub(crate) run: fn(&Cloud) -> (f64, f64),
 }
 
 impl Start {
-    /// Times it at each latency and prints a row for each; fails when a median misses its target.
+    /// Times it at each latency and prints a row each; fails when a median misses its target.
     pub(crate) fn measure(&self) -> ExitCode {
         let runs = option("--runs").unwrap_or(RUNS);
         println!("{}, {runs} runs each", self.title);
@@ -85,7 +85,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Starts it; each answer is late by so many milliseconds.
+    /// Starts it, with this latency in milliseconds added to each answer.
     fn start(latency_ms: u32) -> Self {
         let folder = TempDir::new().expect("a scratch folder");
         let path = |name| folder.path().join(name).to_str().expect("a plain path").to_owned();
@@ -108,7 +108,7 @@ impl Cloud {
         Self { _process: process, folder, origin }
     }
 
-    /// A file or folder that ends with this sandbox.
+    /// A file or folder that is removed with this sandbox.
     pub(crate) fn path(&self, name: &str) -> String {
         self.folder.path().join(name).to_str().expect("a plain path").to_owned()
     }
@@ -140,7 +140,7 @@ impl Cloud {
         let log: Value = runtime_get(&self.origin, &ca, &log);
         let all =
             log["requests"].as_array().or_else(|| log.as_array()).cloned().unwrap_or_default();
-        // Those of the last start begin with its catalog or region request.
+        // The last start begins with its catalog or region request.
         let session = |request: &Value| {
             let id = request["tracking_id"].as_str()?;
             Some(id.rsplit_once('_')?.0.to_owned())

@@ -1,6 +1,7 @@
-//! `webex login`: signs in with the browser or on another device, and keeps the tokens.
+//! `webex login`: signs in with the browser or on another device, and stores the tokens.
 //!
-//! Without a client id it signs in to a sandbox, given or started here, whose users agree at once.
+//! Without a client id it signs in to a sandbox, given or started here, whose users consent at
+//! once.
 
 use std::{
     env,
@@ -30,12 +31,12 @@ use crate::{
     signals::Signals,
 };
 
-/// Where the client secret is when it is not in a file.
+/// The environment variable with the client secret, unless it is in a file.
 const SECRET_VARIABLE: &str = "WEBEX_CLIENT_SECRET";
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    /// Show a code to enter on another device, in place of opening a browser here
+    /// Show a code to enter on another device instead of opening a browser here
     #[arg(long)]
     device: bool,
     /// Client id of the integration [default: that of a sandbox]
@@ -59,7 +60,7 @@ pub(crate) struct Arguments {
     store: StoreArguments,
 }
 
-/// Signs in and keeps the tokens.
+/// Signs in and stores the tokens.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let mut signals = Signals::listen().map_err(|error| Failure::other(error.to_string()))?;
     tokio::select! {
@@ -128,7 +129,7 @@ async fn by_browser(
     integration.exchange(http, grant).await.map_err(|error| refused(&error))
 }
 
-/// Shows a code and waits until it is entered. `shown` is called in between.
+/// Shows a code and waits until it is entered. Calls `shown` once the code is shown.
 async fn by_device(
     integration: &Integration,
     http: Arc<dyn TokenHttp>,
@@ -166,10 +167,10 @@ async fn to_sandbox(arguments: Arguments, scopes: Scopes) -> Result<(), Failure>
     let store = arguments.store.open()?;
     let (cloud, transport) = (arguments.cloud.clone(), arguments.cloud.transport()?);
     let profile = sandbox_profile(cloud, scopes)?;
-    let client = profile.client(nobody()?, transport.clone())?;
+    let client = profile.client(anonymous()?, transport.clone())?;
     let http = transport.token_http();
     let tokens = by_device(&profile.integration, http, async |prompt| {
-        // A sandbox has no page: opening the link is agreeing.
+        // A sandbox has no page: opening the link is consent.
         if let (false, Some(link)) = (arguments.device, prompt.link_with_code()) {
             let opened = client.http().send(Request::get(link.clone()).unlisted()).await;
             opened.map_err(|error| Failure::sdk(error.kind(), &error))?;
@@ -181,7 +182,7 @@ async fn to_sandbox(arguments: Arguments, scopes: Scopes) -> Result<(), Failure>
     Ok(())
 }
 
-/// The whole of it without anything given: a sandbox of this program, gone at its end.
+/// Signs in without any arguments: to a sandbox of this process, which ends with it.
 async fn to_own_sandbox(scopes: Scopes) -> Result<(), Failure> {
     let failed = |error: &dyn std::fmt::Display| Failure::other(format!("sandbox: {error}"));
     let sandbox = Sandbox::start().await.map_err(|error| failed(&error))?;
@@ -210,7 +211,7 @@ async fn to_own_sandbox(scopes: Scopes) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The client that every sandbox knows.
+/// The client that every sandbox has.
 fn sandbox_profile(cloud: CloudChoice, scopes: Scopes) -> Result<Profile, Failure> {
     let secret = SecretString::from(OAuthClient::DEFAULT_SECRET);
     let integration = Integration::builder(OAuthClient::DEFAULT_ID)
@@ -221,8 +222,8 @@ fn sandbox_profile(cloud: CloudChoice, scopes: Scopes) -> Result<Profile, Failur
     Ok(Profile::new(integration, cloud, Some(secret)))
 }
 
-/// For requests before anybody is signed in.
-fn nobody() -> Result<Tokens, Failure> {
+/// Tokens for requests before sign-in.
+fn anonymous() -> Result<Tokens, Failure> {
     let tokens = Tokens::new(Credentials::access_token("nobody"));
     tokens.map_err(|error| no_token(&error))
 }
@@ -248,7 +249,7 @@ fn client_secret(file: Option<&std::path::Path>) -> Result<Option<SecretString>,
     Ok(Some(secret.into()))
 }
 
-/// Port and path of a redirect URI that leads to this machine.
+/// Port and path of a redirect URI to this machine.
 fn loopback(uri: &str) -> Result<(u16, String), Failure> {
     let bad = || {
         Failure::usage(format!(
@@ -263,7 +264,7 @@ fn loopback(uri: &str) -> Result<(u16, String), Failure> {
     }
 }
 
-/// Whose fault a failed sign-in is: that of the application, the network or the user.
+/// Classifies a failed sign-in: a fault of the application, the network or the user.
 fn refused(error: &(dyn Error + 'static)) -> Failure {
     let mut cause = Some(error);
     while let Some(error) = cause {

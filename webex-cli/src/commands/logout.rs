@@ -15,7 +15,7 @@ pub(crate) struct Arguments {
     store: StoreArguments,
 }
 
-/// Signs out. What cannot be revoked is erased all the same.
+/// Signs out. Tokens that cannot be revoked are erased all the same.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let store = arguments.store.open()?;
     let signed_in = Profile::load(&store, arguments.insecure).await?;

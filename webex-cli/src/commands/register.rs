@@ -27,8 +27,8 @@ use crate::{
     status,
 };
 
-/// How long leaving may take. Past it the program ends, and the cloud forgets the rest by itself.
-const LEAVE: Duration = Duration::from_secs(10);
+/// Time limit of the shutdown. After it the program ends, and the cloud expires the rest.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -38,17 +38,17 @@ pub(crate) struct Arguments {
     /// Register a Calling line [default: both]
     #[arg(long)]
     calling: bool,
-    /// Deregister and end after so many seconds
+    /// Deregister and end after this many seconds
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
     /// Print one JSON object per event
     #[arg(long)]
     json: bool,
-    /// Directory, for this user alone, that keeps what survives a crash or restart: the device, the
-    /// catalog, where the line was [default: nothing is kept]
+    /// Directory, for this user alone, for the state that survives a crash or restart: the device,
+    /// the catalog, the server of the line [default: nothing is saved]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
-    /// What to do when the user has as many calling devices as allowed
+    /// What to do when the user has the maximum number of calling devices
     #[arg(long, value_name = "WHAT", default_value = "prefer-own")]
     on_device_limit: OnDeviceLimit,
     #[command(flatten)]
@@ -58,11 +58,11 @@ pub(crate) struct Arguments {
 /// [`DeviceLimit`] on the command line.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum OnDeviceLimit {
-    /// Take the place of the first device, whosever it is
+    /// Replace the first device, whoever registered it
     TakeOver,
     /// End with an error
     Fail,
-    /// Take the place of an earlier registration of this device, or else fail
+    /// Replace an earlier registration of this device, or else fail
     PreferOwn,
 }
 
@@ -82,21 +82,21 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
 
-/// What is registered, or being registered.
+/// The objects that are registered, or being registered.
 struct Endpoint {
     meetings: Option<Meetings>,
     calling: Option<CallingClient>,
     printers: Vec<JoinHandle<()>>,
-    /// Shows the line's state until it is left.
+    /// Shows the line's state until the end.
     status: Option<AbortHandle>,
-    /// Everything that was asked for has been registered.
+    /// Whether everything requested has been registered.
     registered: bool,
     output: Output,
 }
 
 /// Registers, waits for a reason to end, and leaves nothing behind.
 pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
-    // What is logged to the same terminal would break into the status.
+    // Log lines on the same terminal would break up the status.
     let live = !arguments.json && !tracing::enabled!(tracing::Level::INFO);
     let output = Output::new(started, arguments.json, Screen::stdout(live));
     let mut signals = Signals::listen().map_err(|error| Failure::other(error.to_string()))?;
@@ -126,17 +126,17 @@ pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Fa
         () = ended(arguments.duration) => Ok(()),
         () = signals.next() => Ok(()),
     };
-    // What ends before it is registered has not done what it was asked for.
+    // Ending before everything is registered is a failure.
     let outcome = outcome.and_then(|()| {
         if endpoint.registered || endpoint.is_registered(meetings, calling) {
             return Ok(());
         }
         Err(Failure::other("ended before everything was registered"))
     });
-    endpoint.still();
+    endpoint.end_status();
     output.remark("Leaving …");
     let left = tokio::select! {
-        left = timeout(LEAVE, endpoint.leave(&webex)) => left.unwrap_or_else(|_| {
+        left = timeout(SHUTDOWN_LIMIT, endpoint.leave(&webex)) => left.unwrap_or_else(|_| {
             Err(Failure::other("the cloud did not confirm in time that everything is deregistered"))
         }),
         () = signals.next() => Err(Failure::other("interrupted while deregistering")),
@@ -146,7 +146,7 @@ pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Fa
         output.left(counts.devices, counts.sockets, counts.lines);
         sandbox.shutdown().await;
     }
-    // What went wrong first is what the user has to know.
+    // The user needs to know the first failure.
     outcome.and(left)
 }
 
@@ -158,7 +158,7 @@ async fn ended(duration: Option<Duration>) {
 }
 
 impl Endpoint {
-    /// Registers what is wanted, side by side, and stays until the registration is lost for good.
+    /// Registers what was requested, in parallel, and stays until a registration is lost for good.
     async fn stay(
         &mut self,
         webex: &Webex,
@@ -188,7 +188,7 @@ impl Endpoint {
             let made = CallingClient::new(webex, config).await;
             let made = made.map_err(|error| Failure::sdk(error.kind(), &error))?;
             printers.push(show(made.subscribe(), output.clone()));
-            // What went wrong before anybody could listen.
+            // An error from before anybody could subscribe.
             if let Some(error) = made.last_error() {
                 output.event(&CallingEvent::Error(error));
             }
@@ -203,7 +203,7 @@ impl Endpoint {
         };
         let ((), line) = tokio::try_join!(meetings, line)?;
         self.registered = true;
-        // The printers have their turn first.
+        // Lets the printers run first.
         tokio::task::yield_now().await;
         output.remark("Registered. Press Ctrl-C to deregister and end.");
         match line {
@@ -214,7 +214,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether what is wanted is registered at this moment.
+    /// Whether everything requested is registered right now.
     fn is_registered(&self, meetings: bool, calling: bool) -> bool {
         let device = self.meetings.as_ref().map(Meetings::state);
         let line = self.calling.as_ref().and_then(|calling| Some(calling.lines().first()?.state()));
@@ -223,7 +223,7 @@ impl Endpoint {
     }
 
     /// Ends the display of the line's state.
-    fn still(&mut self) {
+    fn end_status(&mut self) {
         if let Some(status) = self.status.take() {
             status.abort();
         }
@@ -232,8 +232,8 @@ impl Endpoint {
         }
     }
 
-    /// Gives everything up: line, socket, device, in that order; then waits until nothing is left of
-    /// what failed, or was interrupted, while it was being registered.
+    /// Gives everything up: line, socket, device, in that order. Then waits until nothing is left
+    /// of a registration that failed or was interrupted.
     async fn leave(self, webex: &Webex) -> Result<(), Failure> {
         let mut outcome = Ok(());
         if let Some(calling) = &self.calling {
@@ -243,7 +243,7 @@ impl Endpoint {
             let unregistered = meetings.unregister().await;
             outcome = outcome.and(unregistered.map_err(|e| Failure::sdk(e.kind(), &e)));
         }
-        // Once their objects are gone, the printers end after the last event.
+        // The printers end after the last event once their objects are dropped.
         drop((self.calling, self.meetings));
         for printer in self.printers {
             let _ = printer.await;
@@ -252,7 +252,7 @@ impl Endpoint {
     }
 }
 
-/// Between two looks at the link: it tells of its socket, not of its end.
+/// Polling interval for the link, which reports its socket but not its end.
 const POLL: Duration = Duration::from_millis(50);
 
 /// Waits until the user's device is given up.
@@ -268,8 +268,8 @@ pub(crate) async fn given_up(webex: &Webex) -> Result<(), Failure> {
     }
 }
 
-/// Waits for the next registration of the line. Most of what goes wrong the line mends by itself,
-/// however long it takes; it is a failure when the line will do nothing more.
+/// Waits for the next registration of the line. The line recovers from most failures by itself,
+/// however long that takes; it is a failure when the line makes no further attempts.
 async fn registered(line: &Line, events: &mut Subscription<LineEvent>) -> Result<(), Failure> {
     while let Some(event) = events.next().await {
         let error = match &event {
@@ -289,7 +289,7 @@ async fn registered(line: &Line, events: &mut Subscription<LineEvent>) -> Result
     std::future::pending().await
 }
 
-/// Shows every event of a subscription until its object is gone.
+/// Shows every event of a subscription until its object is dropped.
 fn show<E: Lossy + Event + Send + 'static>(
     mut events: Subscription<E>,
     output: Output,

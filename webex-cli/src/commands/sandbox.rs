@@ -12,7 +12,7 @@ pub(crate) struct Arguments {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8443", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Plain HTTP in place of TLS
+    /// Plain HTTP instead of TLS
     #[arg(long)]
     plain: bool,
     /// Write the root certificate to this file
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
     /// Write the ready-made token to this file
     #[arg(long, value_name = "FILE")]
     token_out: Option<PathBuf>,
-    /// Seconds between the keepalives asked of lines
+    /// Seconds between the keepalives of lines
     #[arg(long, default_value = "30", value_name = "S", value_parser = clap::value_parser!(u64).range(1..=3600))]
     keepalive_interval: u64,
     /// Append every request to this file, one JSON object per line, secrets redacted
@@ -61,7 +61,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where it is, and how to use it.
+/// Its address, and how to use it.
 fn banner(sandbox: &Sandbox, arguments: &Arguments) -> String {
     let origin = sandbox.origin().as_str().trim_end_matches('/');
     let trust = match (&arguments.ca_out, arguments.plain) {
@@ -80,8 +80,8 @@ fn banner(sandbox: &Sandbox, arguments: &Arguments) -> String {
     )
 }
 
-/// Writes the token so that other users of the machine cannot read it, also where the file is there
-/// already and has been readable.
+/// Writes the token so that other users of the machine cannot read it, even if the file already
+/// exists and was readable.
 fn write_token(path: &PathBuf, token: &str) -> Result<(), Failure> {
     use std::io::Write;
     let mut options = std::fs::OpenOptions::new();
@@ -90,7 +90,7 @@ fn write_token(path: &PathBuf, token: &str) -> Result<(), Failure> {
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     let write = || {
         let mut file = options.open(path)?;
-        // Before the token is in it. `mode` is for files that are made.
+        // Done before the token is written. `mode` only applies to new files.
         #[cfg(unix)]
         if file.metadata()?.is_file() {
             file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
     store: StoreArguments,
 }
 
-/// Prints the token, renewed if it has to be.
+/// Prints the token, renewed if necessary.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     if io::stdout().is_terminal() && !arguments.force {
         return Err(Failure::usage(

@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     store: StoreArguments,
 }
 
-/// What the cloud says about the user (`people/me`).
+/// The user's record (`people/me`).
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Person {
@@ -35,7 +35,7 @@ pub(crate) struct Person {
 }
 
 impl Person {
-    /// The best name there is.
+    /// The most readable name.
     pub(crate) fn name(&self) -> &str {
         self.display_name.as_deref().or(self.emails.first().map(String::as_str)).unwrap_or(&self.id)
     }
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let tokens = signed_in.tokens(&store, &transport)?;
     let client = signed_in.client(tokens, transport)?;
     let person = person(&client).await?;
-    // After the request: it may have renewed the token.
+    // Read after the request, which may have renewed the token.
     let set = profile::stored(&store).await?;
     let scopes = set.granted().map(ToString::to_string);
     let cloud = signed_in.cloud.cloud.as_deref().unwrap_or("webex");
@@ -81,7 +81,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The user that a client's token stands for.
+/// Fetches the user of a client's token.
 pub(crate) async fn person(client: &Webex) -> Result<Person, Failure> {
     let mut url = client.endpoints().webexapis.clone();
     url.set_path(&format!("{}/people/me", url.path().trim_end_matches('/')));
@@ -90,7 +90,7 @@ pub(crate) async fn person(client: &Webex) -> Result<Person, Failure> {
     answer.json().map_err(|error| Failure::sdk(error.kind(), &error))
 }
 
-/// A time of day as people and programs read it.
+/// A point in time, readable for people and programs.
 pub(crate) fn timestamp(at: SystemTime) -> String {
     jiff::Timestamp::try_from(at).map_or_else(|_| "for ever".to_owned(), |at| format!("{at:.0}"))
 }

@@ -1,5 +1,5 @@
-//! One table of events: what the Rust types say, what `--json` prints, what C gets, and what
-//! `docs/events.md` says are the same for every event.
+//! One table of events: the Rust types, `--json`, the C interface and `docs/events.md` agree about
+//! every event.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ use webex_tests::{user, wait};
 use super::*;
 
 #[tokio::test]
-async fn rust_command_c_and_documentation_have_one_table() {
+async fn rust_command_c_and_documentation_have_one_event_table() {
     let sandbox = Sandbox::start().await.unwrap();
     let (registered, refused, client_error) = from_the_cloud(&sandbox).await;
     let (server, (missed, of)) = (registered.server.clone().unwrap(), (2, 5));
@@ -86,8 +86,8 @@ async fn rust_command_c_and_documentation_have_one_table() {
     compare(&calling, &CallingEvent::NAMES, "## Calling client events (`CallingEvent`)");
 }
 
-/// A line that was registered, what one was refused with, and an error of a calling client: with
-/// every detail that a service gives.
+/// A line that was registered, the error of a refused one, and an error of a calling client, each
+/// with every detail that a service sends.
 async fn from_the_cloud(sandbox: &Sandbox) -> (Arc<LineInfo>, LineError, CallingEvent) {
     sandbox.fail(Region::lookup()).with(500).always();
     let body = json!({ "errorCode": 102, "message": "not configured" });
@@ -128,7 +128,7 @@ where
 
         let row = rows.get(event.name()).unwrap_or_else(|| panic!("no row for {event:?}"));
         assert_eq!(row.kind, upper_snake(&format!("{:?}", c.kind)), "{event:?}");
-        // Some rows leave their keys to a list below.
+        // Some rows list their keys below the table.
         let place = if row.keys.contains("below") { &text } else { &row.keys };
         for key in event.to_json().keys() {
             assert!(
@@ -144,7 +144,7 @@ where
     assert_eq!((&shown, &rows), (&names, &names), "{section}");
 }
 
-/// What `--json` prints: name and details, and the source.
+/// The output of `--json`: name and details, and the source.
 fn printed<E: Event>(event: &E) -> ((String, Value), String) {
     let page = Page::default();
     let screen = Screen::new(Box::new(page.clone()), false, false);

@@ -9,7 +9,7 @@ use std::process::Command;
 use webex_sandbox::Sandbox;
 use webex_tests::process::Process;
 
-/// Starts `webex`; nothing of this process' environment that it reads is passed on.
+/// Starts `webex` without the variables that it would read from this process' environment.
 pub(crate) fn webex<'a>(
     arguments: impl IntoIterator<Item = &'a str>,
     token: Option<&str>,
@@ -17,7 +17,7 @@ pub(crate) fn webex<'a>(
     let mut command = Command::new(env!("CARGO_BIN_EXE_webex"));
     command.args(arguments).env_remove("WEBEX_ACCESS_TOKEN").env_remove("WEBEX_LOG");
     command.env_remove("WEBEX_CLIENT_ID").env_remove("WEBEX_CLIENT_SECRET");
-    // Whoever runs the tests may be signed in.
+    // The user who runs the tests may be signed in.
     command.env("WEBEX_STORE", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody-is-signed-in"));
     if let Some(token) = token {
         command.env("WEBEX_ACCESS_TOKEN", token);
@@ -33,13 +33,13 @@ pub(crate) fn register(sandbox: &Sandbox, ca: &str, more: &[&str]) -> Process {
     webex(arguments, Some(sandbox.token()))
 }
 
-/// Waits for `webex sandbox` to tell where it is.
+/// Waits for `webex sandbox` to print its origin.
 pub(crate) fn origin(sandbox: &mut Process) -> String {
     let line = sandbox.wait_for("origin", |line| line.trim_start().starts_with("origin "));
     line.split_whitespace().last().expect("an address").to_owned()
 }
 
-/// Writes the sandbox's root certificate to a file of the folder; gives its path.
+/// Writes the sandbox's root certificate to a file of the folder; returns its path.
 pub(crate) fn ca_file(sandbox: &Sandbox, folder: &tempfile::TempDir) -> String {
     let path = folder.path().join("ca.pem");
     std::fs::write(&path, sandbox.ca_pem().expect("TLS")).expect("written");

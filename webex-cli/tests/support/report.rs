@@ -29,7 +29,7 @@ impl Report {
         failed.map(|scenario| scenario["name"].as_str().expect("a name")).collect()
     }
 
-    /// Requests of a scenario, such as `POST 200`, whose path ends so.
+    /// Requests of a scenario, such as `POST 200`, whose path ends with `ending`.
     pub(crate) fn answers(&self, scenario: &str, ending: &str) -> Vec<String> {
         let record = self.scenario(scenario)["record"].as_array().expect("a list").iter();
         let requests = record.filter(|entry| {

@@ -2,10 +2,10 @@
 //!
 //! # Driving it
 //! 1. Pass in what happened: [`connect`](Machine::connect), [`disconnect`](Machine::disconnect) and
-//! the `handle_*` methods, each with the current time.
+//!    the `handle_*` methods, each with the current time.
 //! 2. Perform the actions of [`poll_action`](Machine::poll_action), until it returns `None`.
 //! 3. Sleep until [`poll_timeout`](Machine::poll_timeout), or until the next input; at the deadline
-//! call [`handle_timeout`](Machine::handle_timeout).
+//!    call [`handle_timeout`](Machine::handle_timeout).
 //!
 //! Spurious calls are safe. Inputs about a connection that the machine no longer has are ignored.
 //!

@@ -1,9 +1,9 @@
-//! Reads a C header into what it declares, as far as generated headers go: enums, structs, aliases,
-//! callback types and functions.
+//! Parses the declarations of a generated C header: enums, structs, aliases, callback types and
+//! functions.
 
 use std::collections::BTreeMap;
 
-/// What a header declares. Types are in one spelling: `const char *`, no `struct`, no annotations.
+/// The declarations of a header. Types are in one spelling: `const char *`, no `struct`, no annotations.
 #[derive(Debug, PartialEq, Eq, Default)]
 pub(crate) struct Api {
     pub(crate) enums: BTreeMap<String, Vec<(String, String)>>,
@@ -63,7 +63,7 @@ impl Api {
         self.functions.insert(name, Function { result, parameters });
     }
 
-    /// Replaces the other names of types by what they stand for.
+    /// Replaces aliases by the types that they stand for.
     pub(crate) fn resolve_aliases(&mut self) {
         let aliases = std::mem::take(&mut self.aliases);
         self.rename_types(|name| aliases.get(name).map(String::as_str));
@@ -113,7 +113,7 @@ fn code(text: &str) -> String {
         .replace(") {", " {")
 }
 
-/// The statements of a header: what `;` outside of braces ends.
+/// The statements of a header, which end with `;` outside of braces.
 fn statements(code: &str) -> Vec<String> {
     let (mut statements, mut statement, mut depth) = (Vec::new(), String::new(), 0);
     for c in code.chars() {
@@ -133,7 +133,7 @@ fn statements(code: &str) -> Vec<String> {
     statements
 }
 
-/// Parameters, split at commas that are not in parentheses; `void` is none.
+/// Parameters, split at commas that are not in parentheses; `void` means none.
 fn split(parameters: &str) -> Vec<String> {
     let (mut all, mut depth) = (vec![String::new()], 0);
     for c in parameters.chars() {

@@ -1,15 +1,15 @@
-//! Makes the header: cbindgen reads the source, and what it cannot say is put in afterwards.
+//! Generates the header: cbindgen reads the source, and what it cannot express is added afterwards.
 //!
 //! 1. cbindgen writes every declaration from the text of `webex-ffi/src`.
 //! 2. Its C form of an enum, an integer type beside an unrelated `enum` tag, becomes `WEBEX_ENUM`.
-//! 3. It takes each raw pointer for one that may be NULL; those that may not are marked, by
-//!    exception ([`NULLABLE`]).
+//! 3. It treats each raw pointer as nullable; those that may not be NULL are marked, except for
+//!    the listed ones ([`NULLABLE`]).
 
 use std::path::Path;
 
 use cbindgen::{Builder, Config, DocumentationStyle, EnumConfig, Language, RenameRule, Style};
 
-/// The Rust names of what the header shows, and their names in C.
+/// The Rust names of the header's items, and their names in C.
 pub(crate) const NAMES: &[(&str, &str)] = &[
     ("Status", "webex_status"),
     ("EventKind", "webex_event_kind"),
@@ -55,7 +55,7 @@ const NULLABLE: &[&str] = &[
     "webex_string_free.text",
 ];
 
-/// The modules with exported items, in the order in which a reader of the header wants them.
+/// The modules with exported items, in reading order.
 const SOURCES: &[&str] = &[
     "version.rs",
     "status.rs",
@@ -95,7 +95,7 @@ fn config() -> Config {
     };
     config.export.rename =
         NAMES.iter().map(|(rust, c)| ((*rust).to_owned(), (*c).to_owned())).collect();
-    // In no signature: options take any number, and check it.
+    // It is in no signature: options take any number, and check it.
     config.export.include = vec!["CallingService".to_owned()];
     config.function.args = cbindgen::Layout::Vertical;
     config.enumeration = EnumConfig {
@@ -191,7 +191,7 @@ fn use_fixed_enums(text: &str) -> String {
     text
 }
 
-/// Ends inside the include guard what the preamble has begun there.
+/// Closes the pragma of the preamble inside the include guard.
 fn close_pragma(text: &str) -> String {
     const GUARD_END: &str = "#endif  /* WEBEX_H */\n";
     assert!(text.ends_with(GUARD_END), "cbindgen ends the include guard in another form");
@@ -199,7 +199,7 @@ fn close_pragma(text: &str) -> String {
     text.replace(GUARD_END, &format!("{pop}{GUARD_END}"))
 }
 
-/// How cbindgen writes that a pointer may be NULL.
+/// cbindgen's mark of a nullable pointer.
 const NULLABLE_MARK: &str = "WEBEX_NULLABLE";
 
 /// Callback types; their parameters are pointers although no `*` shows it.
@@ -207,7 +207,7 @@ const CALLBACKS: &[&str] = &["webex_event_callback", "webex_free_user_data"];
 
 /// Marks the pointers that may not be NULL.
 fn mark_pointers(text: &str) -> String {
-    // The type of a callback says nothing; each parameter of that type does.
+    // The mark belongs to each parameter of a callback type, not to the type.
     let mut text = text.replace("(*WEBEX_NULLABLE webex_", "(*webex_");
     // Its parameters were aligned to the longer form.
     let shift = " ".repeat("WEBEX_NULLABLE ".len());
@@ -225,7 +225,7 @@ fn mark_pointers(text: &str) -> String {
             marked += line;
         } else {
             item = declared(line).map_or(item, str::to_owned);
-            // One parameter or field at a time.
+            // Marks one parameter or field at a time.
             marked.extend(line.split_inclusive(',').map(|part| mark(part, &item, &mut unused)));
         }
         in_comment &= !line.ends_with("*/");
@@ -249,8 +249,8 @@ fn declared(line: &str) -> Option<&str> {
     line.split_once('(')?.0.rsplit([' ', '*']).next()
 }
 
-/// Decides about the outermost pointer of a parameter, field or result: the last. One inside, as in
-/// `char **`, is a result that the caller may have set to NULL before.
+/// Decides about the outermost pointer of a parameter, field or result, which is the last one. An
+/// inner one, as in `char **`, is a result that the caller may have set to NULL before.
 fn mark(part: &str, item: &str, unused: &mut Vec<&str>) -> String {
     let Some((before, after)) = part.rsplit_once(NULLABLE_MARK) else { return part.to_owned() };
     let name = after.trim_start().split(|c: char| !c.is_alphanumeric() && c != '_').next();

@@ -1,7 +1,7 @@
-//! The header and the list of the ABI are what the source says; `cargo xtask header` rewrites them.
+//! The header and the list of the ABI match the source; `cargo xtask header` rewrites them.
 //!
-//! Two witnesses testify that the header describes the library: safer-ffi, which knows the types
-//! as the compiler does, and the symbols of the shared library as built.
+//! Two independent sources confirm that the header describes the library: safer-ffi, which knows
+//! the types as the compiler does, and the symbols of the built shared library.
 
 mod api;
 mod generate;
@@ -48,7 +48,7 @@ fn safer_ffi_sees_the_same_boundary() {
 
     let c_names: BTreeMap<String, &str> =
         NAMES.iter().map(|(rust, c)| (format!("{rust}_t"), *c)).collect();
-    // It writes the enums of signatures as integers of a name of their own.
+    // It writes the enums of signatures as integer aliases.
     theirs.aliases.clear();
     theirs.rename_types(|name| c_names.get(name).copied());
     ours.resolve_aliases();
@@ -89,7 +89,7 @@ fn the_header_compiles_as_c_and_as_cpp_without_a_warning() {
     let scratch = tempfile::tempdir().expect("a scratch folder");
     fs::write(scratch.path().join("webex.h"), header()).expect("the header is written");
     for (compiler, standard, file) in [("cc", "c11", "use.c"), ("c++", "c++17", "use.cpp")] {
-        // Twice: the include guard has to hold.
+        // Included twice to test the include guard.
         let source = scratch.path().join(file);
         let twice = "#include \"webex.h\"\n#include \"webex.h\"\nint main(void) { return 0; }\n";
         fs::write(&source, twice).expect("the program is written");
@@ -147,7 +147,7 @@ fn every_struct_can_grow() {
     }
 }
 
-/// Compares a committed file with what it should be, or rewrites it.
+/// Compares a committed file with the expected text, or rewrites it.
 fn compare(path: &str, expected: &str) {
     let file = root().join(path);
     if std::env::var_os(UPDATE).is_some() {
@@ -160,8 +160,8 @@ fn compare(path: &str, expected: &str) {
     assert!(committed == expected, "{path}:{line} is not what the source says: cargo xtask header");
 }
 
-/// The ABI in short: one line for each thing that a program compiled against the header relies on.
-/// A change of a line breaks such programs; a new line does not.
+/// The ABI in short: one line for each item that a compiled program depends on. A changed line
+/// breaks such programs; a new line does not.
 fn listing(api: &Api) -> String {
     let mut text = String::from(
         "# What a compiled program relies on, made from webex-ffi by `cargo xtask header`.\n\

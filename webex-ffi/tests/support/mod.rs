@@ -1,4 +1,4 @@
-//! Where the tests find things.
+//! Paths for the tests.
 
 use std::{
     env::{self, consts::DLL_PREFIX, consts::DLL_SUFFIX},

@@ -1,7 +1,7 @@
-//! `webex live`, run by `cargo xtask live`: the scenarios that the sandbox shows, on the real cloud.
+//! `webex live`, run by `cargo xtask live`: the scenarios of the sandbox, on the real cloud.
 //!
-//! For someone with an account: it registers for real, leaves nothing behind, and writes a report that
-//! can be attached to a bug.
+//! For someone with an account: it registers for real, leaves nothing behind, and writes a report
+//! that can be attached to a bug.
 //!
 //! ```text
 //! scenarios ──► run (clients, steps) ──► record (steps, events, the SDK's own log) ──► report
@@ -41,7 +41,7 @@ pub(crate) struct Arguments {
     /// Where to write the report; its readable form goes beside it, ending in `.txt`
     #[arg(long, value_name = "FILE", default_value = "webex-live-report.json")]
     out: PathBuf,
-    /// Keep each line for so many seconds, in place of three keepalives
+    /// Keep each line for this many seconds instead of three keepalives
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     duration: Option<Duration>,
     /// How long the cloud may take to show that a device is gone
@@ -51,7 +51,7 @@ pub(crate) struct Arguments {
     cloud: CloudArguments,
 }
 
-/// Plays all scenarios and writes the report, also when it is interrupted.
+/// Runs all scenarios and writes the report, also when it is interrupted.
 pub(crate) async fn run(arguments: Arguments, recorder: Recorder) -> Result<(), Failure> {
     let began = Instant::now();
     let cloud = arguments.cloud.describe();
@@ -80,7 +80,7 @@ pub(crate) async fn run(arguments: Arguments, recorder: Recorder) -> Result<(), 
         };
         if scenario == Scenario::Cloud && played.is_ok() {
             let region = scenarios::region(&run).await;
-            // A failure is noted; the run goes on.
+            // A failure is recorded; the run goes on.
             let _ = run.step("who the user is, to leave it out", run.learn_user()).await;
             (report.region, report.country) = (region.client_region, region.country_code);
         }

@@ -1,7 +1,7 @@
-//! What happened in a run, in order: steps, events, and what the SDK logs of its requests.
+//! The record of a run, in order: steps, events, and the requests that the SDK logs.
 //!
-//! The requests come from the SDK's own log: a layer of the subscriber that hears every line it writes
-//! at debug level. So a report shows what was sent, not what this program believes was sent.
+//! The requests come from the SDK's own log: a layer of the subscriber receives every line at debug
+//! level. A report therefore shows what was sent, not what this program believes was sent.
 
 use std::{
     fmt,
@@ -19,20 +19,20 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, filter::Targets, layer::Context, registry::LookupSpan};
 
-/// Where the SDK's HTTP client logs, and what.
+/// The log target of the SDK's HTTP client.
 const HTTP: &str = "webex_core::http";
 
-/// Fields of other log lines that are taken over. Not events: they hold what people write.
+/// Fields that are copied from other log lines. Not those of events, which hold what people write.
 const FIELDS: [&str; 9] =
     ["action", "backup", "code", "error", "host", "primary", "reason", "server", "status"];
 
-/// One thing that happened. Times are milliseconds since the start of the scenario.
+/// An entry of the record. Times are milliseconds since the start of the scenario.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub(super) enum Entry {
-    /// Something this program did, when it was done.
+    /// Something that this program did.
     Step { t_ms: u64, step: String, took_ms: u64, failure: Option<String> },
-    /// Something the SDK told its application.
+    /// An event of the SDK.
     Event { t_ms: u64, source: String, event: String, detail: Map<String, Value> },
     /// A request and its answer.
     Request {
@@ -59,13 +59,13 @@ impl Entry {
     }
 }
 
-/// Takes down what happens. Clones write to the same record.
+/// Records what happens. Clones write to the same record.
 #[derive(Clone)]
 pub(crate) struct Recorder(Arc<Inner>);
 
 struct Inner {
     record: Mutex<Record>,
-    /// Moves with every entry.
+    /// Changes with every entry.
     version: watch::Sender<u64>,
 }
 
@@ -82,7 +82,7 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Hears the SDK's log.
+    /// Returns a layer that records the SDK's log.
     pub(crate) fn layer<S>(&self) -> impl Layer<S> + use<S>
     where
         S: Subscriber + for<'span> LookupSpan<'span>,
@@ -90,23 +90,23 @@ impl Recorder {
         let filter = Targets::new()
             .with_target("webex_core", tracing::Level::DEBUG)
             .with_target("webex_calling", tracing::Level::DEBUG);
-        Heard(self.clone()).with_filter(filter)
+        RecorderLayer(self.clone()).with_filter(filter)
     }
 
-    /// Begins a scenario: gives what was recorded before it and sets the time to zero.
+    /// Begins a scenario: returns the entries recorded before it and sets the time to zero.
     pub(super) fn begin(&self) -> Vec<Entry> {
         let mut record = self.0.record.lock();
         record.began = Instant::now();
         std::mem::take(&mut record.entries)
     }
 
-    /// Notes an event of the SDK.
+    /// Records an event of the SDK.
     pub(super) fn event(&self, source: &str, event: &str, detail: Map<String, Value>) {
         let (source, event) = (source.to_owned(), event.to_owned());
         self.add(|t_ms| Entry::Event { t_ms, source, event, detail });
     }
 
-    /// Notes a step that began at `since`.
+    /// Records a step that began at `since`.
     pub(super) fn step(&self, step: &str, since: Instant, failure: Option<String>) {
         let (step, took_ms) = (step.to_owned(), since.elapsed().as_millis() as u64);
         self.add(|t_ms| Entry::Step { t_ms, step, took_ms, failure });
@@ -130,9 +130,9 @@ impl Recorder {
 }
 
 /// The layer of [`Recorder::layer`].
-struct Heard(Recorder);
+struct RecorderLayer(Recorder);
 
-impl<S: Subscriber> Layer<S> for Heard {
+impl<S: Subscriber> Layer<S> for RecorderLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
@@ -194,7 +194,7 @@ impl Visit for Fields {
     }
 }
 
-/// Milliseconds as people read them.
+/// Milliseconds in readable form.
 pub(super) fn seconds(ms: u64) -> String {
     format!("{:.3} s", Duration::from_millis(ms).as_secs_f64())
 }

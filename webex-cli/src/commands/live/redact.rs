@@ -1,26 +1,26 @@
-//! Takes out of a report whatever could name a person or open a door.
+//! Removes from a report whatever could identify a person or grant access.
 //!
-//! Two nets: values that the run has [learned](Redactor::learn) are replaced wherever they occur, and
-//! whatever looks like an e-mail or SIP address, a phone number, an id or a token is replaced unseen. In
-//! their place stands a hash, salted anew for each report: the same device is recognised within one
-//! report, and nowhere else.
+//! It works in two ways: values that the run has [learned](Redactor::learn) are replaced wherever
+//! they occur, and anything that looks like an e-mail or SIP address, a phone number, an id or a
+//! token is replaced as well. The replacement is a hash with a new salt for each report, so that a
+//! value can be recognised within one report, and nowhere else.
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-/// Fields that are shown as they are: tracking ids are what support asks for, and hosts are Webex's.
+/// Fields that are shown unchanged: support asks for tracking ids, and hosts belong to Webex.
 /// Learned values are replaced there too.
 const SHOWN: [&str; 3] = ["tracking_id", "host", "hosts"];
 
-/// A value of one letter says nothing, and would be found everywhere.
+/// A value of one letter means nothing, and would be found everywhere.
 const SHORTEST: usize = 2;
 
-/// A part of a word that has letters and digits and is so long is an id or a token.
+/// A part of a word with letters and digits and this length is an id or a token.
 const OPAQUE: usize = 16;
 
-/// So many digits in a row are a phone number.
+/// This many digits in a row are a phone number.
 const PHONE: usize = 7;
 
 /// Replaces private values. See the [module documentation](self).
@@ -30,7 +30,7 @@ pub(super) struct Redactor {
 }
 
 impl Redactor {
-    /// A redactor with a salt of its own. `None` when the system has no randomness.
+    /// A redactor with a new salt. `None` when the system has no randomness.
     pub(super) fn new() -> Option<Self> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).ok()?;
@@ -44,7 +44,7 @@ impl Redactor {
         }
     }
 
-    /// Redacts every string of a report, names of fields excepted.
+    /// Redacts every string of a report, except the names of fields.
     pub(super) fn value(&self, value: &mut Value) {
         match value {
             Value::String(text) => *text = self.text(text),
@@ -87,7 +87,7 @@ impl Redactor {
     }
 
     fn without_learned(&self, text: &str) -> String {
-        // Longest first: one value may be a part of another.
+        // Longest first: one value may be part of another.
         let mut learned: Vec<_> = self.learned.iter().filter(|v| text.contains(*v)).collect();
         learned.sort_by_key(|value| std::cmp::Reverse(value.len()));
         learned
@@ -105,13 +105,13 @@ impl Redactor {
     }
 }
 
-/// Replaces `value` where it is not a part of a longer word: names are short.
+/// Replaces `value` where it is not part of a longer word, because names are short.
 fn replace_word(text: &str, value: &str, by: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find(value) {
         let (before, after) = (&rest[..at], &rest[at + value.len()..]);
-        // What was cut off before ended with this value or its replacement.
+        // The text before it ended with this value or its replacement.
         let joined_before = before.is_empty() && clean.ends_with(char::is_alphanumeric)
             || before.ends_with(char::is_alphanumeric);
         clean.push_str(before);
@@ -140,7 +140,7 @@ fn is_private(word: &str) -> bool {
         || is_uuid(word)
 }
 
-/// `+1 555…` comes in words of its own only without spaces; a lone number of this length is one too.
+/// A number with `+`, or any long number without it.
 fn is_phone(word: &str) -> bool {
     let digits = word.strip_prefix('+').unwrap_or(word);
     let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'-');
@@ -154,7 +154,7 @@ fn is_opaque(part: &str) -> bool {
         && part.bytes().any(|b| b.is_ascii_alphabetic())
 }
 
-/// Five groups of hexadecimal digits, wherever in the word.
+/// Five groups of hexadecimal digits, anywhere in the word.
 fn is_uuid(word: &str) -> bool {
     const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
     let bytes = word.as_bytes();
@@ -177,7 +177,7 @@ mod tests {
     const ID: &str = "027c6b4c-a92e-4669-a1f4-992afe8b3c11";
 
     #[test]
-    fn what_looks_private_is_replaced() {
+    fn values_that_look_private_are_replaced() {
         let redactor = Redactor::new().unwrap();
         for private in [
             ID,
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_explains_a_failure_stays() {
+    fn texts_that_explain_a_failure_stay() {
         let redactor = Redactor::new().unwrap();
         for text in [
             "mobius-us-east-1.prod.infra.webex.com answered 503 Service Unavailable",

@@ -1,4 +1,4 @@
-//! The report of a run: as JSON for programs, as text for people, without anything private.
+//! The report of a run: as JSON for programs, as text for people, without private data.
 
 use std::{
     collections::BTreeSet,
@@ -15,10 +15,10 @@ use super::{
     redact::Redactor,
 };
 
-/// Version of the report's form.
+/// Version of the report's format.
 const FORMAT: u32 = 1;
 
-/// What a run found out. What is in it is redacted when it is [written](Report::write).
+/// The results of a run. They are redacted when the report is [written](Report::write).
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Report {
     pub(super) format: u32,
@@ -31,16 +31,16 @@ pub(super) struct Report {
     pub(super) started: String,
     pub(super) took_ms: u64,
     pub(super) passed: bool,
-    /// Where Webex believes the user to be.
+    /// The user's region according to Webex.
     pub(super) region: Option<String>,
     pub(super) country: Option<String>,
-    /// Every host that was asked.
+    /// Every host that got a request.
     pub(super) hosts: Vec<String>,
     pub(super) scenarios: Vec<Scenario>,
-    pub(super) left: Left,
+    pub(super) left: Leftovers,
 }
 
-/// One scenario and how it went.
+/// A scenario and its outcome.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Scenario {
     pub(super) name: String,
@@ -48,21 +48,21 @@ pub(super) struct Scenario {
     pub(super) record: Vec<Entry>,
 }
 
-/// What was found of this run in the cloud at its end.
+/// What the run has left in the cloud.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Left {
-    /// Whether the cloud told.
+pub(super) struct Leftovers {
+    /// Whether the cloud could be asked.
     pub(super) verified: bool,
     /// WDM devices with the name of this run.
     pub(super) devices: usize,
-    /// Those of them that this program deleted in the end.
+    /// How many of them this program deleted at the end.
     pub(super) deleted: usize,
-    /// Lines whose server did not confirm that they are gone; they end by themselves in minutes.
+    /// Lines whose server did not confirm their removal; they expire within minutes.
     pub(super) lines: usize,
     pub(super) failure: Option<String>,
 }
 
-impl Left {
+impl Leftovers {
     /// Whether the cloud confirmed that nothing is left.
     pub(super) fn is_nothing(&self) -> bool {
         self.verified && self.devices == 0 && self.lines == 0
@@ -85,11 +85,11 @@ impl Report {
             country: None,
             hosts: Vec::new(),
             scenarios: Vec::new(),
-            left: Left::default(),
+            left: Leftovers::default(),
         }
     }
 
-    /// Draws the conclusions once all scenarios are in.
+    /// Computes the verdict once all scenarios are done.
     pub(super) fn conclude(&mut self, took_ms: u64) {
         self.took_ms = took_ms;
         let records = self.scenarios.iter().flat_map(|scenario| &scenario.record);
@@ -101,7 +101,7 @@ impl Report {
         self.passed = self.left.is_nothing() && self.scenarios.iter().all(|s| s.failure.is_none());
     }
 
-    /// Writes both forms, redacted; gives the path of the text.
+    /// Writes both forms, redacted. Returns the path of the text.
     ///
     /// # Errors
     /// When a file cannot be written.
@@ -151,7 +151,7 @@ impl Report {
     }
 }
 
-impl Left {
+impl Leftovers {
     fn describe(&self) -> String {
         let lines = match self.lines {
             0 => "no line".to_owned(),
@@ -224,20 +224,20 @@ mod tests {
             |report: &mut Report| report.left.devices = 1,
             |report: &mut Report| report.left.lines = 1,
         ] {
-            report.left = Left { verified: true, ..Left::default() };
+            report.left = Leftovers { verified: true, ..Leftovers::default() };
             spoil(&mut report);
             report.conclude(1);
             assert!(!report.passed);
             assert!(report.text().starts_with("webex-native, live run: FAILED"));
         }
-        report.left = Left { verified: true, ..Left::default() };
+        report.left = Leftovers { verified: true, ..Leftovers::default() };
         report.scenarios.push(scenario(Some("refused")));
         report.conclude(1);
         assert!(!report.passed);
     }
 
     #[test]
-    fn both_forms_are_written_without_what_is_private() {
+    fn both_forms_are_written_without_private_data() {
         let folder = tempfile::TempDir::new().unwrap();
         let path = folder.path().join("report.json");
         let mut report = Report::new("x".to_owned(), "now".to_owned());

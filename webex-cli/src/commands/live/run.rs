@@ -1,4 +1,5 @@
-//! What every scenario needs: clients under the run's name, steps with a limit, a look at what is left.
+//! Shared by the scenarios: clients with the run's name, steps with a time limit, and the final
+//! clean-up.
 
 use std::{
     fmt,
@@ -23,34 +24,34 @@ use webex_sdk::{
     meetings::MeetingsError,
 };
 
-use super::{record::Recorder, redact::Redactor, report::Left};
+use super::{record::Recorder, redact::Redactor, report::Leftovers};
 use crate::{cloud::Access, exit::Failure, output::Event};
 
-/// How long a step may take. The SDK's own limits are shorter; this is for what they miss.
+/// Time limit of a step. The SDK's own limits are shorter; this one is a safety net.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);
 
-/// Between two looks at what is not told: the list of devices, the end of a client.
+/// Polling interval for what is not reported: the list of devices, the end of a client.
 const POLL: Duration = Duration::from_millis(250);
 
 /// A run against one cloud.
 pub(super) struct Run {
     access: Access,
-    /// Name of every device of this run, so that no other is ever touched.
+    /// Name of every device of this run, so that no other device is touched.
     name: String,
     pub(super) recorder: Recorder,
     pub(super) redactor: Mutex<Redactor>,
-    /// Asks what there is; registers nothing.
+    /// A client that only asks, and registers nothing.
     observer: Webex,
-    /// How long lines are kept, in place of three keepalives.
+    /// How long lines are kept, instead of three keepalives.
     pub(super) stay: Option<Duration>,
     /// How long the cloud may take to show that a device is gone.
     settle: Duration,
     followers: Mutex<Vec<JoinHandle<()>>>,
-    /// Lines whose server did not confirm that they are gone.
+    /// Lines whose server did not confirm their removal.
     unconfirmed: Mutex<usize>,
 }
 
-/// Why a scenario did not go as it should.
+/// Why a scenario failed.
 #[derive(Debug, Clone)]
 pub(super) struct Failed {
     pub(super) kind: Option<ErrorKind>,
@@ -122,7 +123,7 @@ impl Run {
         &self.observer
     }
 
-    /// Takes one step within [`LIMIT`], notes how it went, and shows it.
+    /// Runs one step within [`LIMIT`], records the outcome, and prints it.
     pub(super) async fn step<T, E: Into<Failed>>(
         &self,
         what: &str,
@@ -131,7 +132,7 @@ impl Run {
         self.step_within(LIMIT, what, action).await
     }
 
-    /// Takes one step within a limit.
+    /// Runs one step within a time limit.
     pub(super) async fn step_within<T, E: Into<Failed>>(
         &self,
         limit: Duration,
@@ -154,7 +155,7 @@ impl Run {
             .map_err(|failed| Failed { message: format!("{what}: {}", failed.message), ..failed })
     }
 
-    /// Notes the events of an object until it is gone.
+    /// Records the events of an object until it is dropped.
     pub(super) fn follow<E: Lossy + Event + Send + 'static>(&self, mut events: Subscription<E>) {
         let recorder = self.recorder.clone();
         let follower = tokio::spawn(async move {
@@ -165,17 +166,17 @@ impl Run {
         self.followers.lock().push(follower);
     }
 
-    /// Waits for the last events of a scenario whose objects are gone.
+    /// Waits for the last events of a scenario whose objects are dropped.
     pub(super) async fn settle(&self) {
         let followers = std::mem::take(&mut *self.followers.lock());
         for follower in followers {
-            // One that stays on belongs to an object that a background task still holds.
+            // A follower that goes on belongs to an object that a background task still holds.
             let _ = timeout(POLL, follower).await;
         }
     }
 
-    /// Asks who the user is, to keep just that out of the report. Where it cannot be told, what looks
-    /// private is kept out all the same.
+    /// Asks who the user is, to keep exactly that out of the report. If that fails, everything that
+    /// looks private is still redacted.
     pub(super) async fn learn_user(&self) -> Result<(), Failed> {
         let mut url = self.observer.endpoints().hydra.clone();
         let path = format!("{}/people/me", url.path().trim_end_matches('/'));
@@ -186,7 +187,7 @@ impl Run {
         Ok(())
     }
 
-    /// Keeps what the device of a client says about its user out of the report.
+    /// Keeps the user's data in the device of a client out of the report.
     pub(super) fn learn_device(&self, webex: &Webex) {
         let Some(device) = webex.link().state().device else { return };
         let mut redactor = self.redactor.lock();
@@ -199,7 +200,7 @@ impl Run {
         }
     }
 
-    /// Keeps what a registered line says about its user out of the report.
+    /// Keeps the user's data in a registered line out of the report.
     pub(super) fn learn_line(&self, info: &LineInfo) {
         let mut redactor = self.redactor.lock();
         let known = [&info.mobius_device_id, &info.phone_number, &info.extension, &info.voicemail];
@@ -208,12 +209,12 @@ impl Run {
         }
     }
 
-    /// Notes that a server did not confirm the end of a line.
+    /// Records that a server did not confirm the removal of a line.
     pub(super) fn line_not_confirmed(&self) {
         *self.unconfirmed.lock() += 1;
     }
 
-    /// Waits until a client whose operations were withdrawn has given everything up.
+    /// Waits until a client whose operations were cancelled has given everything up.
     pub(super) async fn given_up(&self, webex: &Webex) -> Result<(), Failed> {
         loop {
             match webex.link().state().phase {
@@ -242,8 +243,8 @@ impl Run {
     }
 
     /// Looks for what is left of the run, and deletes it.
-    pub(super) async fn clean_up(&self) -> Left {
-        let mut left = Left { lines: *self.unconfirmed.lock(), ..Left::default() };
+    pub(super) async fn clean_up(&self) -> Leftovers {
+        let mut left = Leftovers { lines: *self.unconfirmed.lock(), ..Leftovers::default() };
         if self.nothing_left().await.is_ok() {
             left.verified = true;
             return left;
@@ -286,7 +287,7 @@ impl Run {
     }
 }
 
-/// Fields of a person that say nothing about who it is.
+/// Fields of a person that do not identify them.
 const IMPERSONAL: [&str; 6] =
     ["type", "status", "created", "lastActivity", "lastModified", "timeZone"];
 

@@ -1,4 +1,4 @@
-//! The scenarios: those that the official client is held to on the sandbox, with our client.
+//! The scenarios: those that the official client has to pass on the sandbox, with our client.
 
 use serde::Deserialize;
 use tokio::time::sleep;
@@ -13,21 +13,21 @@ use super::{
     run::{Failed, LIMIT, Run},
 };
 
-/// Keepalives that a line has to get through.
+/// Keepalives that a line has to complete.
 const KEEPALIVES: u32 = 3;
 
 /// A scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scenario {
-    /// Catalog, region, list of devices: without these nothing else is tried.
+    /// Catalog, region, list of devices. If these fail, nothing else is tried.
     Cloud,
     /// Meetings device: register, unregister.
     Meetings,
     /// Line: register, keepalives, deregister.
     Calling,
-    /// Both over one device and one socket.
+    /// Both products over one device and one socket.
     Both,
-    /// Register, be interrupted.
+    /// Register, and be interrupted.
     Interrupted,
 }
 
@@ -45,7 +45,7 @@ impl Scenario {
         }
     }
 
-    /// Plays it, and sees that nothing is left of it.
+    /// Runs it, and checks that nothing is left of it.
     pub(super) async fn play(self, run: &Run) -> Result<(), Failed> {
         let played = match self {
             Self::Cloud => return cloud(run).await,
@@ -59,7 +59,7 @@ impl Scenario {
     }
 }
 
-/// Where Webex believes the user to be.
+/// The user's region according to Webex.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct Region {
@@ -67,7 +67,7 @@ pub(super) struct Region {
     pub(super) country_code: Option<String>,
 }
 
-/// Asks for the region. Only the report needs it, so that a failure is none.
+/// Asks for the region. Only the report needs it, so a failure is ignored.
 pub(super) async fn region(run: &Run) -> Region {
     let webex = run.observer();
     let request = Request::get(webex.endpoints().region.clone())
@@ -130,7 +130,7 @@ async fn interrupted(run: &Run) -> Result<(), Failed> {
         tokio::select! {
             biased;
             () = run.recorder.until(has_device) => Ok(()),
-            // Faster than the interruption: then there is more to give up.
+            // It was faster than the interruption, so there is more to give up.
             registered = meetings.register() => registered,
         }
     };
@@ -165,7 +165,7 @@ impl Phone {
         Ok(Self { calling, line, events })
     }
 
-    /// Registers, and stays for so many keepalives, or as long as the run was told.
+    /// Registers, and stays for this many keepalives, or for the duration of the run.
     async fn stay(&mut self, run: &Run, keepalives: u32) -> Result<(), Failed> {
         let info = run.step("register the line", self.registered()).await?;
         run.learn_line(&info);
@@ -193,7 +193,7 @@ impl Phone {
         run.step_within(expected.saturating_add(LIMIT), &what, staying).await
     }
 
-    /// Registers, until it is.
+    /// Waits until the line is registered.
     async fn registered(&mut self) -> Result<Box<LineInfo>, Failed> {
         self.line.register();
         while let Some(event) = self.events.next().await {
@@ -206,7 +206,7 @@ impl Phone {
         Err(ended())
     }
 
-    /// Begins to register.
+    /// Waits until registering has begun.
     async fn connecting(&mut self) -> Result<(), Failed> {
         self.line.register();
         while let Some(event) = self.events.next().await {
@@ -219,7 +219,7 @@ impl Phone {
         Err(ended())
     }
 
-    /// Deregisters, and tells whether the server confirmed.
+    /// Deregisters, and records whether the server confirmed.
     async fn leave(self, run: &Run) -> Result<(), Failed> {
         let Self { calling, line, mut events } = self;
         let leaving = async {
@@ -236,7 +236,7 @@ impl Phone {
     }
 }
 
-/// Waits until a registered line is not any more.
+/// Waits until a registered line is lost.
 async fn lost(events: &mut Subscription<LineEvent>) -> Failed {
     while let Some(event) = events.next().await {
         match event {
