@@ -1,4 +1,4 @@
-//! What an application has to prove who its user is.
+//! The application's proof of who its user is.
 
 use std::{fmt, sync::Arc};
 
@@ -14,10 +14,10 @@ use crate::{
     token_set::TokenSet,
 };
 
-/// What the application has to prove who its user is.
+/// The application's proof of who its user is.
 ///
-/// A value without behaviour: give it to the SDK's builder (or to
-/// [`Tokens::builder`](crate::Tokens::builder)), which makes [`Tokens`](crate::Tokens) from it.
+/// A plain value: pass it to the SDK's builder (or to [`Tokens::builder`](crate::Tokens::builder)),
+/// which makes [`Tokens`](crate::Tokens) from it.
 #[derive(Clone)]
 pub struct Credentials {
     pub(crate) source: Source,
@@ -33,7 +33,7 @@ pub(crate) enum Source {
     Provider(Arc<dyn TokenProvider>),
 }
 
-/// The first tokens, unless a store holds later ones.
+/// The first tokens, unless a store has later ones.
 #[derive(Clone)]
 pub(crate) enum Seed {
     Nothing,
@@ -45,12 +45,12 @@ pub(crate) enum Seed {
 impl Credentials {
     /// A ready-made access token: a personal token, a bot's, or one minted elsewhere.
     ///
-    /// It cannot be refreshed: a request that a service refuses it for fails with
+    /// It cannot be refreshed: a request for which a service refuses it fails with
     /// [`TokenError::Rejected`], the state becomes
-    /// [`ReauthRequired`](crate::TokenState::ReauthRequired), and the application has to bring a new
-    /// one ([`supply`](crate::Tokens::supply)). It is still sent with other requests, so that what was
-    /// registered with it can be given up. The text is taken in the
-    /// forms of [`AccessToken::parse`] and checked when [`Tokens`](crate::Tokens) are made.
+    /// [`ReauthRequired`](crate::TokenState::ReauthRequired), and the application has to supply a
+    /// new one ([`supply`](crate::Tokens::supply)). It is still sent with other requests, so that
+    /// what was registered with it can be given up. The text may have any of the forms of
+    /// [`AccessToken::parse`], and is checked when [`Tokens`](crate::Tokens) are made.
     pub fn access_token(token: impl Into<String>) -> Self {
         let seed = Seed::AccessToken(SecretString::from(token.into()));
         Self { source: Source::Nothing, seed }
@@ -58,13 +58,13 @@ impl Credentials {
 
     /// The tokens of a sign-in, and the integration that renews them.
     ///
-    /// When there is a store that holds tokens already, those are used: they are later ones of the
-    /// same sign-in. After a new sign-in use [`Tokens::supply`](crate::Tokens::supply).
+    /// If a store already has tokens, those are used, because they are later ones of the same
+    /// sign-in. After a new sign-in use [`Tokens::supply`](crate::Tokens::supply).
     pub fn integration(integration: Integration, tokens: TokenSet) -> Self {
         Self { source: Source::Integration(integration), seed: Seed::Tokens(tokens) }
     }
 
-    /// A refresh token and the integration it belongs to: a service app, for one.
+    /// A refresh token and the integration it belongs to, such as a service app.
     pub fn refresh_token(integration: Integration, token: impl Into<SecretString>) -> Self {
         let seed = Seed::RefreshToken(token.into());
         Self { source: Source::Integration(integration), seed }
@@ -80,7 +80,7 @@ impl Credentials {
         Self { source: Source::Meetings(integration), seed: Seed::Tokens(tokens) }
     }
 
-    /// A source of the application's own, or a guest. It is asked again whenever a token is needed.
+    /// The application's own source of tokens, or a guest. It is called again whenever a token is needed.
     pub fn provider(provider: impl TokenProvider + 'static) -> Self {
         Self { source: Source::Provider(Arc::new(provider)), seed: Seed::Nothing }
     }
@@ -101,7 +101,7 @@ impl fmt::Debug for Credentials {
 }
 
 impl Source {
-    /// Whether tokens can be had by it, given those at hand.
+    /// Whether it can provide new tokens.
     pub(crate) fn can_renew(&self, refresh_token: bool) -> bool {
         match self {
             Self::Nothing => false,
@@ -110,7 +110,7 @@ impl Source {
         }
     }
 
-    /// Gets new tokens. `old` is there unless this is a provider.
+    /// Gets new tokens. `old` is set unless this is a provider.
     pub(crate) async fn renew(
         &self,
         http: &dyn TokenHttp,
@@ -133,7 +133,7 @@ impl Source {
     }
 }
 
-/// What a renewal goes out from.
+/// What a renewal starts from.
 #[derive(Clone, Copy)]
 pub(crate) enum Renewable<'a> {
     Nothing,

@@ -1,4 +1,4 @@
-//! What the fuzz targets of `fuzz/` run. The tests below run the same on their corpus.
+//! The fuzz targets of `fuzz/`. The tests below run them on the committed corpus.
 
 use std::{
     future::Future,
@@ -31,7 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("xml_answer", xml_answer),
 ];
 
-/// Answers with these bytes: two of status, then the body.
+/// Answers with these bytes: two for the status, then the body.
 struct Answers<'a>(&'a [u8]);
 
 impl TokenHttp for Answers<'_> {
@@ -51,7 +51,7 @@ impl TokenHttp for Answers<'_> {
     }
 }
 
-/// The result of a future that never has to wait.
+/// The result of a future that never waits.
 fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -67,7 +67,7 @@ fn endpoint() -> Url {
     Url::parse("https://webexapis.com/v1/access_token").expect("a URL")
 }
 
-/// What can be asked of any error: nothing that a server said may reach a terminal raw.
+/// Checks an error: no raw server text may reach a terminal.
 fn check_error(error: &OAuthError) {
     let shown = error.to_string();
     assert!(!shown.chars().any(char::is_control), "{shown:?}");
@@ -111,7 +111,7 @@ pub fn store_record(data: &[u8]) {
     }
 }
 
-/// What was read can be written, and read again as the same.
+/// Checks that the tokens survive writing and reading.
 fn check_record(set: &TokenSet) {
     let json = set.to_json();
     let again = TokenSet::from_json(json.expose_secret()).expect("its own record");

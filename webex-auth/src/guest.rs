@@ -1,10 +1,12 @@
-//! Guests: users without an account, made by the application.
+//! Guests: users without an account, created by the application.
 //!
-//! Two ways, both [`TokenProvider`]s, so that a guest's token is made anew when it expires:
+//! There are two ways, both [`TokenProvider`]s, so that a guest's token is replaced when it
+//! expires:
 //!
 //! * [`Guest`]: a service app with the scope `guest-issuer:write` asks Webex for a guest's token.
 //! * [`JwtGuest`]: the older guest issuer; the application signs a JWT and exchanges it. A program
-//!   that must not hold the issuer's secret gets JWTs from its backend: [`JwtGuest::from_backend`].
+//!   that must
+//!   not have the issuer's secret gets JWTs from its backend: [`JwtGuest::from_backend`].
 
 use std::{
     fmt,
@@ -36,7 +38,7 @@ use crate::{
     tokens::Tokens,
 };
 
-/// A guest made by a service app (`POST guests/token`).
+/// A guest created by a service app (`POST guests/token`).
 ///
 /// The same `subject` is the same guest each time.
 ///
@@ -57,7 +59,7 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// A guest. `service_app` are the tokens of the service app, whose integration renews them.
+    /// A guest. `service_app` are the tokens of the service app, which its integration renews.
     pub fn new(
         endpoints: OAuthEndpoints,
         service_app: Tokens,
@@ -67,11 +69,11 @@ impl Guest {
         Self { endpoints, service_app, subject: subject.into(), display_name: display_name.into() }
     }
 
-    /// Gets a token for the guest. A service app's token that is refused (401) is renewed once.
+    /// Gets a token for the guest. A refused token of the service app (401) is renewed once.
     ///
     /// # Errors
     /// [`ProviderError::Temporary`] or [`ProviderError::Permanent`] when the service app has no
-    /// token, [`ProviderError::OAuth`] by what the server says.
+    /// token, [`ProviderError::OAuth`] with the server's error.
     pub async fn token(&self, http: &dyn TokenHttp) -> Result<TokenSet, ProviderError> {
         let token = self.service_app.token().await.map_err(no_service_app)?;
         match self.request(http, &token).await {
@@ -131,11 +133,11 @@ impl GuestIssuer {
         Self { id: id.into(), secret: secret.into() }
     }
 
-    /// Signs a JWT (HS256) for a guest. Missing names are made up: `guest-user-{uuid}` and
-    /// `Guest User - {uuid}`. It lives for an hour from `now`.
+    /// Signs a JWT (HS256) for a guest. Missing names are generated: `guest-user-{uuid}` and `Guest
+    /// User - {uuid}`. It is valid for an hour from `now`.
     ///
     /// # Errors
-    /// [`BadIssuerSecret`] when the secret is no base64.
+    /// [`BadIssuerSecret`] when the secret is not base64.
     pub fn jwt(
         &self,
         subject: Option<&str>,
@@ -170,13 +172,13 @@ impl fmt::Debug for GuestIssuer {
     }
 }
 
-/// A guest issuer's secret that is not what the developer portal shows.
+/// A guest issuer's secret that does not have the form of the developer portal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the guest issuer's secret is no base64: copy it again from the developer portal")]
 pub struct BadIssuerSecret;
 
-/// A guest whose JWT is exchanged for a token (`POST jwt/login`). Only for issuers that exist
-/// already; Webex makes no new ones.
+/// A guest whose JWT is exchanged for a token (`POST jwt/login`). Only for existing issuers; Webex
+/// creates no new ones.
 #[derive(Clone)]
 pub struct JwtGuest {
     endpoints: OAuthEndpoints,
@@ -184,7 +186,7 @@ pub struct JwtGuest {
 }
 
 impl JwtGuest {
-    /// A guest of an issuer whose secret the program holds.
+    /// A guest of an issuer whose secret the program has.
     pub fn new(
         endpoints: OAuthEndpoints,
         issuer: GuestIssuer,
@@ -195,8 +197,8 @@ impl JwtGuest {
         Self { endpoints, jwts: Arc::new(jwts) }
     }
 
-    /// A guest whose JWTs the application gets elsewhere: from its backend. It is asked for a fresh
-    /// one each time.
+    /// A guest whose JWTs the application gets elsewhere, from its backend. It is called for a
+    /// fresh one each time.
     pub fn from_backend<F, T>(endpoints: OAuthEndpoints, jwt: F) -> Self
     where
         F: Fn() -> T + Send + Sync + 'static,
@@ -208,13 +210,13 @@ impl JwtGuest {
     /// Gets a token for the guest.
     ///
     /// # Errors
-    /// [`ProviderError::Permanent`] when no JWT can be made, what the backend says, or
-    /// [`ProviderError::OAuth`] by what the server says.
+    /// [`ProviderError::Permanent`] when no JWT can be signed, the backend's error, or
+    /// [`ProviderError::OAuth`] with the server's error.
     pub async fn token(&self, http: &dyn TokenHttp) -> Result<TokenSet, ProviderError> {
         let url = self.endpoints.jwt_login.clone();
         let url = url.ok_or(OAuthError::NotConfigured("JWT login endpoint"))?;
         let jwt = self.jwts.next().await?;
-        // The bare JWT: this endpoint takes no `Bearer`.
+        // The bare JWT: this endpoint does not accept `Bearer`.
         Ok(obtain(http, self.endpoints.request(url).authorization(jwt)).await?)
     }
 }
@@ -234,7 +236,7 @@ impl fmt::Debug for JwtGuest {
     }
 }
 
-/// Where JWTs come from.
+/// A source of JWTs.
 trait Jwts: Send + Sync {
     fn next(&self) -> BoxFuture<'_, Result<SecretString, ProviderError>>;
 }
@@ -271,7 +273,7 @@ const ANY_PADDING: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Sends a request of either endpoint and reads the answer.
+/// Sends a request to either endpoint and reads the answer.
 async fn obtain(http: &dyn TokenHttp, request: TokenRequest) -> Result<TokenSet, OAuthError> {
     let asked = SystemTime::now();
     let reply = wire::send(http, request).await?;
@@ -310,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_made_up_and_bad_secrets_reported() {
+    fn names_are_generated_and_bad_secrets_reported() {
         let issuer = GuestIssuer::new("issuer-1", "c2VjcmV0LWtleQ");
         let jwt = issuer.jwt(None, None, UNIX_EPOCH).unwrap();
         let claims = jwt.expose_secret().split('.').nth(1).unwrap();

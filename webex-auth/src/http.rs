@@ -1,8 +1,8 @@
-//! How this crate reaches an authorization server: one small trait, and reqwest behind it.
+//! Access to an authorization server: one small trait, and its implementation with reqwest.
 //!
-//! A flow makes a [`TokenRequest`], hands it to a [`TokenHttp`] and reads the [`TokenReply`]. The
-//! trait exists so that a program (and webex-core) can bring the HTTP client it already has, and
-//! tests a fake. Secrets stay in secret types on both ways.
+//! A flow makes a [`TokenRequest`], passes it to a [`TokenHttp`] and reads the [`TokenReply`]. The
+//! trait exists so that a program (and webex-core) can use its own HTTP client, and tests a fake.
+//! Secrets stay in secret types in both directions.
 
 use std::{error::Error as StdError, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
@@ -19,8 +19,8 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An HTTP client that can send requests to an authorization server.
 ///
-/// An implementation must not follow redirects: a redirected token request would carry the client
-/// secret to another place.
+/// An implementation must not follow redirects: a redirected token request would send the client
+/// secret elsewhere.
 pub trait TokenHttp: Send + Sync {
     /// Sends one request and reads the whole answer, whatever its status.
     fn send<'a>(
@@ -59,7 +59,7 @@ impl TokenRequest {
         Self { url, authorization: None, body: Body::Empty, plain_http: false }
     }
 
-    /// Lets the request go over plain http to another machine, or not.
+    /// Allows plain http to another machine, or forbids it.
     pub(crate) fn plain_http(mut self, allowed: bool) -> Self {
         self.plain_http = allowed;
         self
@@ -75,7 +75,7 @@ impl TokenRequest {
         self
     }
 
-    /// A JSON body. `secrets` are the values in it that must not be quoted.
+    /// A JSON body. `secrets` are its values that no error may quote.
     pub(crate) fn json(mut self, body: &serde_json::Value, secrets: Vec<SecretString>) -> Self {
         self.body = Body::Json { text: SecretString::from(body.to_string()), secrets };
         self
@@ -85,7 +85,7 @@ impl TokenRequest {
         self.plain_http
     }
 
-    /// Where to send it.
+    /// The address to send it to.
     pub fn url(&self) -> &Url {
         &self.url
     }
@@ -104,7 +104,7 @@ impl TokenRequest {
         }
     }
 
-    /// The body as it goes on the wire. A secret.
+    /// The body as sent. A secret.
     pub fn body(&self) -> SecretString {
         match &self.body {
             Body::Empty => SecretString::from(""),
@@ -119,7 +119,7 @@ impl TokenRequest {
         }
     }
 
-    /// `text` without any secret of this request: servers sometimes quote what they refuse.
+    /// Removes this request's secrets from `text`: servers sometimes quote what they refuse.
     pub(crate) fn scrub(&self, text: &str) -> ServerText {
         let open = |name: &str| matches!(name, "grant_type" | "client_id" | "scope");
         let sent: Vec<&SecretString> = match &self.body {
@@ -129,7 +129,7 @@ impl TokenRequest {
             }
             Body::Json { secrets, .. } => secrets.iter().collect(),
         };
-        // Of `Bearer x` the second word, of a bare JWT the whole; of Basic also what is encoded in it.
+        // The second word of `Bearer x`, a whole bare JWT; for Basic also the decoded text.
         let credentials =
             self.authorization_header().and_then(|value| value.split(' ').next_back());
         let pair = credentials.and_then(|encoded| STANDARD.decode(encoded).ok());
@@ -157,7 +157,7 @@ impl fmt::Debug for TokenRequest {
     }
 }
 
-/// What an authorization server answered. `Debug` does not show the body.
+/// The answer of an authorization server. `Debug` does not show the body.
 pub struct TokenReply {
     status: u16,
     retry_after: Option<Duration>,
@@ -172,9 +172,9 @@ impl TokenReply {
         Self { status, retry_after: None, tracking_id: None, body }
     }
 
-    /// Adds the value of a `Retry-After` header: seconds, or an HTTP date, which counts from `date`,
-    /// the value of the answer's `Date` header. An unreadable one counts as absent; one of more than
-    /// an hour as an hour.
+    /// Adds the value of a `Retry-After` header: seconds, or an HTTP date, which counts from
+    /// `date`, the value of the answer's `Date` header. An unreadable value counts as absent; the
+    /// limit is an hour.
     #[must_use]
     pub fn with_retry_after(mut self, value: &str, date: Option<&str>) -> Self {
         self.retry_after = retry_after::parse(value, date, std::time::SystemTime::now());
@@ -193,7 +193,7 @@ impl TokenReply {
         self.status
     }
 
-    /// How long the server wants not to be asked again.
+    /// How long the server asks to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.retry_after
     }
@@ -225,10 +225,10 @@ pub enum TokenTransportError {
     /// No answer in time.
     #[error("the authorization server did not answer in time")]
     Timeout,
-    /// No connection, or it broke.
+    /// No connection, or a broken one.
     #[error("the authorization server cannot be reached")]
     Connection(#[source] Arc<dyn StdError + Send + Sync>),
-    /// The answer is larger than any answer of an authorization server.
+    /// The answer is too large for an authorization server.
     #[error("the answer of the authorization server is too large")]
     TooLarge,
 }
@@ -240,16 +240,16 @@ impl TokenTransportError {
     }
 }
 
-/// [`TokenHttp`] by reqwest.
+/// Implements [`TokenHttp`] with reqwest.
 #[derive(Debug, Clone)]
 pub struct ReqwestHttp(reqwest::Client);
 
 impl ReqwestHttp {
     /// Builds the client from the caller's settings (certificates, proxy, name resolution), with
-    /// redirects off and time-outs of 10 s to connect and 20 s in all.
+    /// redirects off and time limits of 10 s to connect and 20 s in total.
     ///
     /// # Errors
-    /// What reqwest says when the settings do not fit together.
+    /// reqwest's error for inconsistent settings.
     pub fn from_builder(builder: reqwest::ClientBuilder) -> Result<Self, reqwest::Error> {
         builder
             .redirect(redirect::Policy::none())
@@ -259,7 +259,7 @@ impl ReqwestHttp {
             .map(Self)
     }
 
-    /// Uses a client that exists already. It must not follow redirects.
+    /// Uses an existing client. It must not follow redirects.
     pub fn new(client: reqwest::Client) -> Self {
         Self(client)
     }
@@ -327,7 +327,7 @@ async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransp
 /// A token answer is a few kilobytes, even when the token is a large JWT.
 const LARGEST_REPLY: usize = 1 << 20;
 
-/// An error is a code and a sentence. Of a gateway's page the beginning tells as much as the whole.
+/// An error is a code and a sentence. Of a gateway's page the beginning is enough.
 const LARGEST_ERROR: usize = 64 << 10;
 
 fn transport(error: reqwest::Error) -> TokenTransportError {
@@ -369,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_quotes_is_scrubbed() {
+    fn secrets_that_a_server_quotes_are_removed() {
         let scrub = |text: &str| String::from(request().scrub(text));
         assert_eq!(scrub("bad r3fresh&value"), "bad [redacted]");
         assert_eq!(scrub("bad r3fresh%26value"), "bad [redacted]");

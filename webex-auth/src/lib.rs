@@ -1,17 +1,19 @@
-//! Who the user is: every way to sign in to Webex, and tokens that look after themselves.
+//! Who the user is: every way to sign in to Webex, and tokens that renew themselves.
 //!
-//! A program meets this crate in this order:
+//! A program uses this crate in this order:
 //!
 //! 1. It signs its user in: with an [`Integration`] and a browser ([`LoopbackListener`],
 //!    [`Authorizations`]), on another device ([`Integration::device_sign_in`]), as a [`Guest`] or
 //!    [`JwtGuest`], for the XML API ([`meetings_xml`]). Or it has a token already.
-//! 2. It wraps what it got in [`Credentials`], and makes [`Tokens`] from them: a cheap handle that
-//!    every request asks for the current [`AccessToken`], and that is told when a server answered 401.
-//!    Behind it the tokens are renewed in time.
-//! 3. It names a [`Store`], so that the sign-in outlives the process and is shared with others.
-//! 4. It watches the [`TokenState`], to know when the user has to sign in again.
+//! 2. It wraps the result in [`Credentials`], and makes [`Tokens`] from them: a cheap handle that
+//!    returns the
+//!    current [`AccessToken`] for each request, and takes reports of a 401. In the background the
+//!    tokens are
+//!    renewed in time.
+//! 3. It may set a [`Store`], so that the sign-in outlives the process and is shared with others.
+//! 4. It watches the [`TokenState`], to find out when the user has to sign in again.
 //!
-//! The guide `docs/auth.md` has this at length, with what to do when a token is refused.
+//! The guide `docs/auth.md` has the details, including what to do when a token is refused.
 //!
 //! ```
 //! use webex_auth::{Credentials, Tokens};
@@ -28,7 +30,7 @@
 //! None is on by default: `browser` (opens the system browser), `qr` (draws the link of a device
 //! sign-in), `keyring` and `redis` (stores).
 
-/// The examples of the guide are compiled with the tests.
+/// Compiles the examples of the guide with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/auth.md")]
 struct Guide;

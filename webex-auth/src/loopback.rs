@@ -1,8 +1,8 @@
 //! Signing in with the system browser (RFC 8252): the redirect comes to a port of this machine.
 //!
 //! [`LoopbackListener`] waits on `127.0.0.1` for the one request that answers a sign-in, shows the
-//! user a page, and hands the redirect over. Other requests (a browser's search for an icon, a
-//! probing web page) are turned away and do not end the sign-in.
+//! user a page, and returns the redirect. Other requests (a browser's search for an icon, a probing
+//! web page) are refused and do not end the sign-in.
 
 use std::{
     io,
@@ -55,15 +55,15 @@ pub enum LoopbackError {
     /// The user did not finish in time.
     #[error("the sign-in was not finished in time: start it anew")]
     TimedOut,
-    /// The redirect came, but holds no code.
+    /// The redirect came, but has no code.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
 }
 
 impl LoopbackListener {
-    /// Listens on a port of `127.0.0.1`; 0 takes a free one. `path` is where the redirect goes.
+    /// Listens on a port of `127.0.0.1`; 0 means a free one. `path` is the path of the redirect URI.
     ///
-    /// Webex compares redirect URIs exactly, so the port has to be one that is registered.
+    /// Webex compares redirect URIs exactly, so the port has to be registered.
     ///
     /// # Errors
     /// [`LoopbackError::Port`] when the port is in use.
@@ -83,7 +83,7 @@ impl LoopbackListener {
         self
     }
 
-    /// The redirect URI that leads here.
+    /// The redirect URI of this listener.
     pub fn redirect_uri(&self) -> String {
         format!("http://127.0.0.1:{}{}", self.port, self.path)
     }
@@ -100,8 +100,9 @@ impl LoopbackListener {
         Ok(authorization.finish(redirect)?)
     }
 
-    /// Serves connections side by side, so that one that sends nothing does not keep the others, but
-    /// only so many. One that cannot be taken (it broke, or there is no descriptor for it) ends nothing.
+    /// Serves connections in parallel, so that an idle one does not block the others, up to a
+    /// limit. A connection that cannot be accepted (it broke, or no descriptor is free) does not
+    /// end the sign-in.
     async fn serve(&self, port: &impl Port, authorization: &Authorization) -> Redirect {
         let mut connections = JoinSet::new();
         loop {
@@ -124,7 +125,7 @@ impl LoopbackListener {
                     };
                     let write = time::timeout(timings::LOOPBACK_READ, page.write(stream));
                     if let Some(redirect) = redirect {
-                        let _ = write.await; // the page is a courtesy
+                        let _ = write.await; // the page is optional
                         return redirect;
                     }
                     tokio::spawn(write);
@@ -134,7 +135,7 @@ impl LoopbackListener {
     }
 }
 
-/// The redirect in a request, or the page to turn it away with.
+/// Returns the redirect of a request, or the page of its refusal.
 fn answer(
     head: &str,
     port: u16,
@@ -146,7 +147,7 @@ fn answer(
     let (Some("GET"), Some(target)) = (request.next(), request.next()) else {
         return Err(Page::REFUSED);
     };
-    // A page that made its own name point here must not talk to us (DNS rebinding).
+    // A web page whose own host name resolves to this machine must be refused (DNS rebinding).
     let host = lines.find_map(|line| {
         let (name, value) = line.split_once(':')?;
         name.eq_ignore_ascii_case("host").then(|| value.trim())
@@ -174,7 +175,7 @@ pub fn loopback_request(data: &[u8]) {
         .start();
     let head = String::from_utf8_lossy(data);
     if let Ok(redirect) = answer(&head, 8080, "/cb", &authorization) {
-        // Nobody guesses the state.
+        // The state cannot be guessed.
         assert!(authorization.finish(redirect).is_err(), "{head}");
     }
 }
@@ -193,7 +194,7 @@ async fn read_head(mut stream: TcpStream) -> io::Result<(TcpStream, String)> {
     Ok((stream, String::from_utf8_lossy(&head).into_owned()))
 }
 
-/// Where connections come from. A test has them fail.
+/// A source of connections, which tests can make fail.
 trait Port: Sync {
     fn accept(&self) -> impl Future<Output = io::Result<TcpStream>> + Send;
 }
@@ -204,13 +205,13 @@ impl Port for TcpListener {
     }
 }
 
-/// Browsers open a handful, and wait for a place.
+/// Limit of open connections. Browsers open a handful, and wait if there are more.
 const MOST_CONNECTIONS: usize = 32;
 
-/// Codes and states are short; browsers send some kilobytes of other headers.
+/// Limit of a request's head. Codes and states are short; browsers send some kilobytes of other headers.
 const LARGEST_HEAD: usize = 64 * 1_024;
 
-/// What the user sees.
+/// The page shown to the user.
 struct Page {
     status: &'static str,
     title: &'static str,
@@ -267,7 +268,7 @@ impl Page {
 /// Opens a link in the user's browser.
 ///
 /// # Errors
-/// When there is no browser; then show the link instead.
+/// When there is no browser; show the link instead.
 #[cfg(feature = "browser")]
 pub fn open_browser(link: &url::Url) -> io::Result<()> {
     open::that_detached(link.as_str())
@@ -292,7 +293,7 @@ mod tests {
         (listener, authorization, request)
     }
 
-    /// A port that fails at first, and counts what it gave.
+    /// A port that fails at first, and counts its connections.
     struct Counting<'a> {
         fails: usize,
         asked: AtomicUsize,
@@ -316,7 +317,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_cannot_be_taken_ends_no_sign_in() {
+    async fn a_connection_that_cannot_be_accepted_does_not_end_the_sign_in() {
         let (listener, authorization, request) = sign_in().await;
         let mut browser = connect(&listener).await;
         browser.write_all(request.as_bytes()).await.unwrap();
@@ -326,7 +327,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn so_many_connections_are_open_and_no_more() {
+    async fn the_number_of_open_connections_is_limited() {
         let (listener, authorization, request) = sign_in().await;
         let mut silent = Vec::new();
         for _ in 0..MOST_CONNECTIONS {
@@ -338,7 +339,7 @@ mod tests {
         let taken = || port.asked.load(Ordering::Relaxed);
         let serving = listener.serve(&port, &authorization);
         tokio::pin!(serving);
-        // Until all places are taken; the browser has to wait for one.
+        // Waits until the limit is reached; the browser then has to wait.
         while taken() < MOST_CONNECTIONS {
             assert!(serving.as_mut().now_or_never().is_none());
             tokio::task::yield_now().await;

@@ -1,17 +1,17 @@
-//! The organisation id that a Webex token carries.
+//! The organisation id in a Webex token.
 //!
-//! Needed only where a catalog is fetched before sign-in is complete; everything else learns the
-//! organisation from the services.
+//! Needed only when a catalog is fetched before sign-in is complete; otherwise the services return
+//! the organisation.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Deserialize;
 use thiserror::Error;
 
-/// Why no organisation id can be read from a token.
+/// Why a token has no readable organisation id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum OrgIdError {
-    /// The token is a JWT, but its claims name no `realm`.
+    /// The token is a JWT, but its claims have no `realm`.
     #[error("the token is a JWT without a `realm` claim")]
     NoRealm,
     /// The token is opaque and not made of three `_`-separated parts.

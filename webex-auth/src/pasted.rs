@@ -1,8 +1,8 @@
-//! What people paste: secrets and certificates from files, variables and command lines.
+//! Pasted texts: secrets and certificates from files, variables and command lines.
 //!
-//! Around a secret there is often something that an editor, a shell or a chat program put there: a byte
-//! order mark, quotes, `NAME=`, a line feed. What is harmless is dropped. Anything else that no secret
-//! holds is refused, with the character and its place, before a server can refuse it as wrong.
+//! An editor, a shell or a chat program often adds something around a secret: a byte order mark,
+//! quotes, `NAME=`, a line feed. Harmless additions are dropped. Any other character that cannot be
+//! part of a secret is refused with its position, before a server can refuse the secret as wrong.
 
 use std::fmt;
 
@@ -11,20 +11,20 @@ use thiserror::Error;
 
 use crate::server_text::is_harmful;
 
-/// Why a pasted text cannot be what it should be. Shows at most one character of it, which is none
-/// that a secret can have.
+/// Why a pasted text is unusable. Shows at most one character of it, which cannot be part of a
+/// secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum PasteError {
-    /// Nothing is left when everything around it is dropped.
+    /// Nothing is left after dropping what was around it.
     #[error("it is empty")]
     Empty,
-    /// A character that no secret has.
+    /// A character that cannot be part of a secret.
     #[error("{} at {place} does not belong there: visible ASCII characters only", Named(*.character))]
     Character {
         /// The character.
         character: char,
-        /// Where it stands in the text as it was pasted.
+        /// Its position in the pasted text.
         place: Place,
     },
     /// The bytes are neither UTF-8 nor UTF-16 with a byte order mark.
@@ -35,7 +35,7 @@ pub enum PasteError {
     NoCertificate,
 }
 
-/// A place in a text, counted from one.
+/// A position in a text, counted from one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     /// The line.
@@ -53,8 +53,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// A token or secret without what is around it: white space, a byte order mark, invisible characters,
-/// quotes, `NAME=` or `export NAME=`.
+/// A token or secret without what was pasted around it: white space, a byte order mark, invisible
+/// characters, quotes, `NAME=` or `export NAME=`.
 ///
 /// ```
 /// use webex_auth::pasted;
@@ -75,7 +75,7 @@ pub fn secret(text: &str) -> Result<&str, PasteError> {
 /// The text of a file: UTF-8, or UTF-16 with a byte order mark, as PowerShell writes it.
 ///
 /// # Errors
-/// [`PasteError::NotText`] names the first byte that is something else.
+/// [`PasteError::NotText`] with the position of the first bad byte.
 pub fn text(bytes: &[u8]) -> Result<SecretString, PasteError> {
     let wide = |from_bytes: fn([u8; 2]) -> u16| {
         let units = bytes[2..].chunks_exact(2).map(|pair| from_bytes([pair[0], pair[1]]));
@@ -92,8 +92,8 @@ pub fn text(bytes: &[u8]) -> Result<SecretString, PasteError> {
     }
 }
 
-/// The certificates of a PEM file without what is around them; `\n` written out, as in a variable of
-/// one line, becomes a line feed.
+/// The certificates of a PEM file without the text around them. A literal `\n`, as in a single-line
+/// variable, becomes a line feed.
 ///
 /// # Errors
 /// [`PasteError::NotText`], or [`PasteError::NoCertificate`].
@@ -111,7 +111,7 @@ pub fn certificates(bytes: &[u8]) -> Result<String, PasteError> {
 const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
 const END: &str = "-----END CERTIFICATE-----";
 
-/// `text` without what is harmless around it.
+/// `text` without harmless additions around it.
 pub(crate) fn unwrapped(text: &str) -> &str {
     let mut inner = text;
     loop {
@@ -124,7 +124,7 @@ pub(crate) fn unwrapped(text: &str) -> &str {
     }
 }
 
-/// Checks `part`, a part of `whole`, for characters that no secret has.
+/// Checks `part`, a part of `whole`, for characters that cannot be part of a secret.
 pub(crate) fn check(whole: &str, part: &str) -> Result<(), PasteError> {
     if part.is_empty() {
         return Err(PasteError::Empty);
@@ -139,11 +139,11 @@ pub(crate) fn check(whole: &str, part: &str) -> Result<(), PasteError> {
     Err(PasteError::Character { character, place: Place { line, column } })
 }
 
-/// Drops `NAME=`, as it stands in a shell or an `.env` file. The `=` at the end of base64 begins no
+/// Drops `NAME=`, as written in a shell or an `.env` file. The `=` at the end of base64 starts no
 /// value.
 fn without_name(text: &str) -> &str {
     let Some((name, value)) = text.split_once('=') else { return text };
-    // A space before the sign has one after it, or `Bearer =x` would be a name and its value.
+    // A space before the sign requires one after it, or `Bearer =x` would be a name and its value.
     let name = if value.starts_with(' ') { name.trim_end() } else { name };
     let name = ["export ", "set ", "$env:"]
         .iter()
@@ -164,7 +164,7 @@ fn without_quotes(text: &str) -> &str {
     quoted.unwrap_or(text)
 }
 
-/// A character by its name, or by number and shape.
+/// Shows a character by its name, or by number and shape.
 struct Named(char);
 
 impl fmt::Display for Named {
@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_harmless_around_a_secret_is_dropped() {
+    fn harmless_text_around_a_secret_is_dropped() {
         for pasted in [
             "s3cret==",
             "\u{feff}s3cret==\r\n",
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn certificates_are_found_in_what_is_around_them() {
+    fn certificates_are_found_in_other_text() {
         let body = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
         let one_line = format!("CA=\"{}\"", body.trim_end().replace('\n', "\\n"));
         for pasted in [body, &format!("\u{feff}# root\n{body}"), &format!("CA='{body}'"), &one_line]
@@ -249,7 +249,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_secret_is_taken_as_it_is_or_told_where_it_is_wrong(pasted in any::<String>()) {
+        fn a_secret_is_accepted_or_refused_with_the_position(pasted in any::<String>()) {
             match secret(&pasted) {
                 Ok(secret) => {
                     prop_assert!(pasted.contains(secret));

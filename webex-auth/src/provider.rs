@@ -1,4 +1,4 @@
-//! Tokens that the application gets some other way: a backend that mints them, guests.
+//! Tokens that the application gets in another way: from a backend that mints them, or guests.
 
 use std::{error::Error as StdError, fmt, future::Future, sync::Arc};
 
@@ -10,7 +10,7 @@ use crate::{
     token_set::TokenSet,
 };
 
-/// A source of tokens that needs no refresh token: it can always be asked again.
+/// A source of tokens that needs no refresh token, because it can always be called again.
 ///
 /// Closures that return a future are sources:
 ///
@@ -26,7 +26,7 @@ use crate::{
 /// });
 /// ```
 pub trait TokenProvider: Send + Sync {
-    /// Gets a token. Never called twice at a time; `http` is the SDK's client, if one is needed.
+    /// Gets a token. There are no concurrent calls; `http` is the SDK's client, if one is needed.
     fn provide<'a>(
         &'a self,
         http: &'a dyn TokenHttp,
@@ -50,10 +50,10 @@ where
 #[derive(Clone, Error)]
 #[non_exhaustive]
 pub enum ProviderError {
-    /// It may have one later.
+    /// The source may have a token later.
     #[error("{0}")]
     Temporary(#[source] Arc<dyn StdError + Send + Sync>),
-    /// It will have none until the user or the program does something.
+    /// The source has no token until the user or the program acts.
     #[error("{0}")]
     Permanent(#[source] Arc<dyn StdError + Send + Sync>),
     /// A request to Webex failed.
@@ -62,12 +62,12 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
-    /// It may have one later.
+    /// The source may have a token later.
     pub fn temporary(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Temporary(source.into().into())
     }
 
-    /// It will have none until the user or the program does something.
+    /// The source has no token until the user or the program acts.
     pub fn permanent(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Permanent(source.into().into())
     }

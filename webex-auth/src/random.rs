@@ -1,4 +1,4 @@
-//! Values that must not be guessed: `state` and PKCE verifiers.
+//! Unpredictable values: `state` and PKCE verifiers.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::SecretString;

@@ -4,10 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use crate::timings;
 
-/// The delay a server asks for, capped at an hour; `None` when it cannot be read.
+/// Returns the delay that a server asks for, at most an hour; `None` when it is unreadable.
 ///
-/// A point in time counts from `date`, the value of the answer's own `Date` header, so that a clock
-/// that is wrong here makes no difference; from `now` where there is none.
+/// A date counts from `date`, the value of the answer's own `Date` header, so that a wrong clock
+/// here makes no difference; without that header from `now`.
 ///
 /// ```
 /// use std::time::{Duration, SystemTime};

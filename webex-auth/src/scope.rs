@@ -1,7 +1,7 @@
 //! Scopes: what a token allows.
 //!
-//! A [`Scope`] is one word, [`Scopes`] an ordered set of them. Orders differ between what was asked
-//! for and what was granted, so sets are compared, never texts.
+//! A [`Scope`] is one word, [`Scopes`] an ordered set of them. The order of requested and granted
+//! scopes differs, so sets are compared, never texts.
 
 use std::{borrow::Cow, collections::BTreeSet, fmt};
 
@@ -9,8 +9,8 @@ use thiserror::Error;
 
 /// One OAuth scope.
 ///
-/// The constants are those the SDK and its documentation speak of; any other is made with
-/// [`Scope::new`].
+/// The constants are those that the SDK and its documentation mention; use [`Scope::new`] for any
+/// other.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Cow<'static, str>);
 
@@ -23,9 +23,9 @@ macro_rules! scopes {
 }
 
 scopes! {
-    /// Everything a Webex client may do for its user, calling aside.
+    /// Everything a Webex client may do for its user, except calling.
     SPARK_ALL = "spark:all";
-    /// Keys of encrypted content; goes together with [`Scope::SPARK_ALL`].
+    /// Keys of encrypted content; used together with [`Scope::SPARK_ALL`].
     SPARK_KMS = "spark:kms";
     /// Webex Calling from a WebRTC client.
     WEBRTC_CALLING = "spark:webrtc_calling";
@@ -39,11 +39,11 @@ scopes! {
     PEOPLE_READ = "spark:people_read";
     /// Reading scheduled meetings.
     MEETINGS_SCHEDULES_READ = "meeting:schedules_read";
-    /// Making and changing scheduled meetings.
+    /// Creating and changing scheduled meetings.
     MEETINGS_SCHEDULES_WRITE = "meeting:schedules_write";
-    /// Making guests with a service app.
+    /// Creating guests with a service app.
     GUEST_ISSUER_WRITE = "guest-issuer:write";
-    /// Reading guests made with a service app.
+    /// Reading guests created with a service app.
     GUEST_ISSUER_READ = "guest-issuer:read";
     /// The identity broker's default for client credentials.
     SQUARED_ADMIN = "webexsquare:admin";
@@ -95,37 +95,37 @@ pub struct InvalidScope(String);
 pub struct Scopes(BTreeSet<Scope>);
 
 impl Scopes {
-    /// What Webex Calling requires by its documentation.
+    /// The scopes that Webex Calling requires, according to its documentation.
     pub fn calling() -> Self {
         [Scope::WEBRTC_CALLING, Scope::CALLS_READ, Scope::CALLS_WRITE, Scope::XSI].into()
     }
 
-    /// What the Meetings SDK is normally used with: `spark:all spark:kms`.
+    /// The usual scopes of the Meetings SDK: `spark:all spark:kms`.
     pub fn meetings() -> Self {
         [Scope::SPARK_ALL, Scope::SPARK_KMS].into()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// How many there are.
+    /// Number of scopes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether `scope` is one of them.
+    /// Whether `scope` is in the set.
     pub fn contains(&self, scope: &Scope) -> bool {
         self.0.contains(scope)
     }
 
-    /// In alphabetical order.
+    /// The scopes in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = &Scope> {
         self.0.iter()
     }
 
-    /// Those that `granted` lacks.
+    /// The scopes that `granted` lacks.
     #[must_use]
     pub fn missing_from(&self, granted: &Self) -> Self {
         Self(self.0.difference(&granted.0).cloned().collect())
@@ -147,7 +147,7 @@ impl fmt::Display for Scopes {
 impl std::str::FromStr for Scopes {
     type Err = InvalidScope;
 
-    /// Takes scopes separated by any white space.
+    /// Parses scopes separated by any white space.
     fn from_str(text: &str) -> Result<Self, InvalidScope> {
         text.split_whitespace().map(Scope::new).collect()
     }
@@ -187,7 +187,7 @@ impl<I: IntoIterator<Item = Scope>> std::ops::BitOr<I> for Scopes {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the token lacks the scopes `{missing}`: add them to the integration and sign in again")]
 pub struct MissingScopes {
-    /// What is missing.
+    /// The missing scopes.
     pub missing: Scopes,
 }
 
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_would_break_a_request() {
+    fn refuses_text_that_would_break_a_request() {
         for name in ["", "two words", "quote\"", "back\\slash", "ümlaut", "new\nline"] {
             assert!(Scope::new(name).is_err(), "{name:?}");
         }

@@ -1,8 +1,8 @@
-//! What a server says, made fit to be shown.
+//! Texts from a server, made safe to show.
 //!
-//! Every text that comes from a server and can reach a terminal, a log line or an error becomes a
-//! [`ServerText`] first. That is the one place where it loses what could harm there: characters that
-//! control a terminal or change the order of writing, secrets of the request that the server quotes,
+//! Every text that comes from a server and can reach a terminal, a log line or an error first
+//! becomes a [`ServerText`]. Only there is everything removed that could do harm: characters that
+//! control a terminal or change the text direction, secrets of the request that the server quotes,
 //! and excessive length.
 
 use std::{fmt, ops::Range};
@@ -13,8 +13,8 @@ use base64::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-/// A text from a server that can be printed: one line of at most [`LIMIT`](Self::LIMIT) bytes, without
-/// control and bidirectional characters, and without the secrets that were named.
+/// A printable text from a server: one line of at most [`LIMIT`](Self::LIMIT) bytes, without
+/// control and bidirectional characters, and without the given secrets.
 ///
 /// ```
 /// use webex_auth::ServerText;
@@ -29,14 +29,14 @@ impl ServerText {
     /// Longest text kept, in bytes: a message is a line, not a page.
     pub const LIMIT: usize = 300;
 
-    /// Takes a text of which the request behind it held no secret.
+    /// Makes a printable text, for a request without secrets.
     pub fn new(text: &str) -> Self {
         Self(printable(text).into())
     }
 
-    /// Takes a text and removes every secret in it: as it is, percent-encoded (also twice), and in
-    /// base64 or base64url at any place of what was encoded. Invisible characters put in between do
-    /// not hide a secret.
+    /// Makes a printable text and removes every secret in it: plain, percent-encoded (also twice),
+    /// and in base64 or base64url at any offset. Invisible characters in between do not hide a
+    /// secret.
     pub fn without<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Self {
         let found = quoted(text, secrets);
         if found.is_empty() { Self::new(text) } else { Self::new(&replaced(text, found)) }
@@ -72,7 +72,7 @@ impl From<ServerText> for String {
     }
 }
 
-/// What stands in for a secret.
+/// Replacement of a secret.
 const REDACTED: &str = "[redacted]";
 
 /// One line without harmful characters, cut at the limit.
@@ -100,9 +100,9 @@ fn printable(text: &str) -> String {
 
 const ELLIPSIS: char = '…';
 
-/// Whether a character controls the terminal, changes the order of writing, or cannot be seen.
+/// Whether a character controls the terminal, changes the text direction, or is invisible.
 ///
-/// Joiners (U+200C, U+200D) are not among them: names in some scripts need them.
+/// Joiners (U+200C, U+200D) are allowed, because names in some scripts need them.
 pub(crate) fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -114,7 +114,7 @@ pub(crate) fn is_harmful(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}') // tags
 }
 
-/// `text` with the given ranges replaced. They are in no order and may overlap.
+/// Replaces the given ranges of `text`. They may be unordered and overlap.
 fn replaced(text: &str, mut ranges: Vec<Range<usize>>) -> String {
     ranges.sort_by_key(|range| range.start);
     let mut clean = String::with_capacity(text.len());
@@ -130,7 +130,7 @@ fn replaced(text: &str, mut ranges: Vec<Range<usize>>) -> String {
     clean
 }
 
-/// Where secrets stand in `text`.
+/// The ranges of secrets in `text`.
 fn quoted<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Vec<Range<usize>> {
     let forms: Vec<Form> = secrets.into_iter().flat_map(Form::all).collect();
     let mut found = Vec::new();
@@ -156,14 +156,14 @@ fn quoted<'a>(text: &str, secrets: impl IntoIterator<Item = &'a str>) -> Vec<Ran
 /// How often a text may have been percent-encoded.
 const PERCENT_LEVELS: usize = 2;
 
-/// A byte of a text, and where it comes from.
+/// A byte of a text, and its position.
 #[derive(Clone)]
 struct Byte {
     value: u8,
     from: Range<usize>,
 }
 
-/// The bytes of `text` but those of characters that cannot be seen.
+/// The bytes of `text` without those of invisible characters.
 fn visible(text: &str) -> Vec<Byte> {
     let shown = text.char_indices().filter(|(_, c)| !is_harmful(*c));
     shown
@@ -197,7 +197,7 @@ fn percent_decoded(bytes: &[Byte]) -> Vec<Byte> {
 /// One way to write a secret.
 struct Form {
     text: SecretString,
-    /// A piece of base64: the whole word around it is as secret.
+    /// Part of a base64 word: the whole word around it is secret, too.
     is_piece: bool,
 }
 
@@ -211,8 +211,8 @@ impl Form {
         if secret.len() < SHORTEST_ENCODED {
             return forms;
         }
-        // Three bytes become four characters, so there are three ways a secret can lie in what was
-        // encoded. Characters that its neighbours share are left out.
+        // Three bytes become four characters, so a secret can have three alignments in the encoded
+        // text. Characters shared with neighbouring bytes are left out.
         for lead in 0..3 {
             let mut bytes = vec![0; lead];
             bytes.extend_from_slice(secret.as_bytes());
@@ -228,7 +228,7 @@ impl Form {
     }
 }
 
-/// Base64 of less would be found in innocent words.
+/// Shorter pieces of base64 would be found in ordinary words.
 const SHORTEST_ENCODED: usize = 8;
 
 fn find(bytes: &[Byte], form: &Form, found: &mut Vec<Range<usize>>) {
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_controls_a_terminal_or_the_order_of_writing_is_left() {
+    fn terminal_and_text_direction_controls_are_removed() {
         let text = "\u{1b}]0;title\u{7}a\u{202e}b\u{2066}c\u{200b}\u{feff}\u{9b}1mx\u{e0041}\u{ad}";
         let text = ServerText::new(text);
         assert_eq!(text.as_str().replace(char::REPLACEMENT_CHARACTER, ""), "]0;titleabc1mx");
@@ -307,14 +307,14 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_beyond_the_limit_does_not_come_in_when_others_are_cut() {
+    fn a_secret_beyond_the_limit_stays_hidden_when_others_are_removed() {
         let text = format!("{}{}", SECRET.repeat(50), SECRET);
         assert!(!shown(&text).contains("s3c"));
     }
 
     proptest! {
         #[test]
-        fn whatever_comes_is_one_harmless_line(text in any::<String>(), secret in "[0-9]{8,20}") {
+        fn any_text_becomes_one_harmless_line(text in any::<String>(), secret in "[0-9]{8,20}") {
             let shown = ServerText::without(&format!("{text}{secret}{text}"), [&*secret]);
             prop_assert!(!shown.as_str().chars().any(is_harmful));
             prop_assert!(shown.as_str().len() <= ServerText::LIMIT);

@@ -1,4 +1,4 @@
-//! Service apps: programs that act for an organisation whose administrator authorized them.
+//! Service apps: programs that act for an organisation, authorized by its administrator.
 //!
 //! Their first tokens come from the developer portal, or from [`Integration::service_app_tokens`].
 //! Afterwards they are renewed like any others: [`Credentials::refresh_token`] or
@@ -20,15 +20,15 @@ use crate::{
 };
 
 impl Integration {
-    /// The tokens of a service app in an organisation that authorized it
-    /// (`POST applications/{id}/token`).
+    /// Gets the tokens of a service app in an organisation that authorized it (`POST
+    /// applications/{id}/token`).
     ///
     /// `application_id` is the app's id in the developer portal, which is not its client id;
-    /// `admin` is a token of someone who may hand out the app's tokens.
+    /// `admin` is a token of an administrator who may issue the app's tokens.
     ///
     /// # Errors
     /// [`OAuthError::NotConfigured`] without a secret, or with endpoints that have no service apps;
-    /// the others by what the server says.
+    /// otherwise the server's error.
     pub async fn service_app_tokens(
         &self,
         http: &dyn TokenHttp,

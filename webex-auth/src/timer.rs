@@ -1,10 +1,10 @@
-//! The deadlines of a state machine, and the clock of the task that drives one.
+//! The deadlines of a state machine, and the clock of its driver.
 //!
 //! Every machine of the SDK keeps its timers in a [`TimerTable`]; `webex_core::timer` is this module.
 
 use std::time::Instant;
 
-/// The present time, for a machine. tokio's clock, so that tests can pause it.
+/// The current time, for a machine. Uses tokio's clock, so that tests can pause it.
 pub fn now() -> Instant {
     tokio::time::Instant::now().into_std()
 }
@@ -17,10 +17,10 @@ pub async fn sleep_until(deadline: Option<Instant>) {
     }
 }
 
-/// The timers of one machine: at most one deadline per timer, soonest first when asked.
+/// The timers of one machine: at most one deadline per timer, soonest first.
 ///
-/// A machine has a handful, so a list beats a map. `T` is the machine's one `Timer` enum; `I` is how
-/// it counts time, a point on the clock or the time since its start.
+/// A machine has only a few timers, so a list is faster than a map. `T` is the machine's `Timer`
+/// enum; `I` is its time: a point on the clock or the time since its start.
 #[derive(Debug, Clone)]
 pub struct TimerTable<T, I = Instant> {
     armed: Vec<(T, I)>,
@@ -39,7 +39,7 @@ impl<T: Copy + Eq, I: Copy + Ord> TimerTable<T, I> {
         self.armed.extend(at.into().map(|at| (timer, at)));
     }
 
-    /// Disarms a timer; nothing happens when it is not armed.
+    /// Disarms a timer, if it is armed.
     pub fn stop(&mut self, timer: T) {
         self.armed.retain(|(armed, _)| *armed != timer);
     }
@@ -59,7 +59,7 @@ impl<T: Copy + Eq, I: Copy + Ord> TimerTable<T, I> {
         self.armed.iter().map(|(_, at)| *at).min()
     }
 
-    /// Takes the most overdue timer out of the table; call until it returns `None`.
+    /// Removes and returns the most overdue timer; call until it returns `None`.
     #[must_use = "an expired timer that is dropped is lost"]
     pub fn expire(&mut self, now: I) -> Option<T> {
         let due = self.armed.iter().filter(|(_, at)| *at <= now);
@@ -68,8 +68,8 @@ impl<T: Copy + Eq, I: Copy + Ord> TimerTable<T, I> {
         Some(timer)
     }
 
-    /// The same, but of those that are due together, takes the first in this order, however overdue
-    /// the others are. A timer that is not in `order` stays.
+    /// As [`expire`](Self::expire), but of the timers that are due together it returns the first in
+    /// this order, however overdue the others are. A timer that is not in `order` stays.
     #[must_use = "an expired timer that is dropped is lost"]
     pub fn expire_in_order(&mut self, order: &[T], now: I) -> Option<T> {
         let due = |timer: &T| self.deadline(*timer).is_some_and(|at| at <= now);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_may_prefer_one_of_those_that_are_due_together() {
+    fn a_machine_may_order_timers_that_are_due_together() {
         let mut timers = table();
         let order = ['c', 'b', 'a'];
         assert_eq!(timers.expire_in_order(&order, 9), None);

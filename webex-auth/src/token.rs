@@ -1,4 +1,4 @@
-//! One access token: parsed from the forms people paste, never printed.
+//! An access token: parsed from the forms that people paste, never printed.
 
 use std::{fmt, sync::Arc};
 
@@ -10,16 +10,16 @@ use crate::{
     token_error::TokenError,
 };
 
-/// The token type that Webex services use; assumed when the text names none (RFC 6750).
+/// The token type that Webex services use; assumed when the text has none (RFC 6750).
 const BEARER: &str = "Bearer";
 
-/// What stands before the type when a whole header was copied.
+/// Precedes the type when a whole header was copied.
 const HEADER: &str = "Authorization:";
 
 /// An OAuth access token.
 ///
 /// Cloning is cheap (one reference count). The value is a secret: `Debug` does not show it, it is
-/// erased from memory when the last clone is dropped, and reading it takes
+/// erased from memory when the last clone is dropped, and it can be read only with
 /// [`expose`](Self::expose) or [`authorization`](Self::authorization).
 #[derive(Clone)]
 pub struct AccessToken(Arc<Inner>);
@@ -27,19 +27,19 @@ pub struct AccessToken(Arc<Inner>);
 struct Inner {
     /// The whole `Authorization` value, so that sending it needs no formatting.
     authorization: SecretString,
-    /// Where the bare token begins in it.
+    /// Start of the bare token in it.
     start: usize,
 }
 
 impl AccessToken {
-    /// Parses a token as people have it: bare, `Bearer x`, `Bearerx`, a whole `Authorization` header,
-    /// with surplus white space, and with what is often pasted around one
+    /// Parses a token in any usual form: bare, `Bearer x`, `Bearerx`, a whole `Authorization`
+    /// header, with surplus white space, and with what is often pasted around one
     /// ([`pasted::secret`](crate::pasted::secret)).
     ///
     /// # Errors
-    /// [`TokenError::Empty`] when nothing is left after trimming, [`TokenError::Malformed`] when the
-    /// rest has characters that no token has (white space inside, control characters, non-ASCII); it
-    /// names the first one and its place.
+    /// [`TokenError::Empty`] when nothing is left after trimming, [`TokenError::Malformed`] when
+    /// the rest has characters that no token has (white space inside, control characters,
+    /// non-ASCII), with the first one and its position.
     ///
     /// ```
     /// # use webex_auth::AccessToken;
@@ -75,13 +75,13 @@ impl AccessToken {
     ///
     /// # Errors
     /// [`OrgIdError`] when the token is neither a JWT with a `realm` claim nor three `_`-separated
-    /// parts, the two shapes that carry it.
+    /// parts.
     pub fn org_id(&self) -> Result<String, OrgIdError> {
         org::org_id(self.expose())
     }
 }
 
-/// What follows `word` at the beginning of `text`, in any case.
+/// Strips `word` from the start of `text`, ignoring case.
 fn after<'a>(text: &'a str, word: &str) -> Option<&'a str> {
     let head = text.get(..word.len())?;
     head.eq_ignore_ascii_case(word).then(|| &text[word.len()..])
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn refuses_what_is_no_token() {
+    fn refuses_text_that_is_not_a_token() {
         for (form, error) in [("", TokenError::Empty), ("  Bearer ", TokenError::Empty)] {
             assert_eq!(AccessToken::parse(form).unwrap_err(), error, "{form:?}");
         }

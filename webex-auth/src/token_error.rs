@@ -11,36 +11,36 @@ pub enum TokenError {
     /// The token is empty.
     #[error("the access token is empty")]
     Empty,
-    /// The token has a character that no token has. Nothing was sent: it was pasted wrong.
+    /// The token has an invalid character. Nothing was sent.
     #[error("the access token is malformed: {0}")]
     Malformed(PasteError),
-    /// The service refused the token and nothing can renew it. The state of the
-    /// [`Tokens`](crate::Tokens) says why.
+    /// The service refused the token and it cannot be renewed. The state of the
+    /// [`Tokens`](crate::Tokens) has the reason.
     #[error("the access token was refused and cannot be refreshed: sign in again")]
     Rejected,
-    /// The token is used up and renewing it fails for now. It is tried again.
+    /// The token has expired, and renewing it fails for now. The renewal is repeated.
     #[error("there is no access token for now, try later: {reason}")]
     Unavailable {
-        /// How renewing failed.
+        /// The error of the renewal.
         reason: String,
     },
-    /// The authorization server refused the integration (its secret, registration or scopes), not the
-    /// sign-in: the stored tokens are kept.
+    /// The authorization server refused the integration (its secret, registration or scopes), not
+    /// the sign-in: the stored tokens are kept.
     #[error("the integration was refused, correct its configuration: {reason}")]
     Configuration {
-        /// What the server said.
+        /// The server's error.
         reason: String,
     },
     /// The store of the tokens cannot be read or written, or is damaged.
     #[error("the token store failed: {reason}")]
     Store {
-        /// How it failed, and what to do.
+        /// The failure, and what to do.
         reason: String,
     },
-    /// Something is missing to make the tokens. Names it.
+    /// A setting is missing. Names it.
     #[error("these credentials need {0}: use `Tokens::builder`")]
     NotConfigured(&'static str),
-    /// The runtime that looked after the tokens was shut down.
+    /// The runtime of the tokens' task was shut down.
     #[error("the runtime that renews the tokens was shut down")]
     Stopped,
 }

@@ -1,7 +1,7 @@
-//! What a sign-in yields: an access token, its life, and what renews it.
+//! The result of a sign-in: an access token, its lifetime, and what renews it.
 //!
 //! A [`TokenSet`] is made from an answer of an authorization server (or from parts, by a backend
-//! that mints tokens), is kept in a store as JSON, and is what [`Tokens`](crate::Tokens) hold.
+//! that mints tokens), is stored as JSON, and is held by [`Tokens`](crate::Tokens).
 
 use std::{
     fmt,
@@ -17,7 +17,7 @@ use crate::{
     token_error::TokenError,
 };
 
-/// An access token with everything known about it.
+/// An access token and its details.
 ///
 /// Cloning is cheap enough for occasional use; `Debug` shows times and scopes only.
 #[derive(Clone)]
@@ -31,9 +31,9 @@ pub struct TokenSet {
 }
 
 impl TokenSet {
-    /// A token that was issued now, never expires and cannot be refreshed, as far as is known.
+    /// A token that was issued now, never expires and cannot be refreshed.
     ///
-    /// Add what is known with the other setters.
+    /// Add details with the setters.
     pub fn new(access_token: AccessToken) -> Self {
         Self {
             access_token,
@@ -45,15 +45,15 @@ impl TokenSet {
         }
     }
 
-    /// Sets when the token was issued; its life counts from there. Call it before the setters of
-    /// lives.
+    /// Sets when the token was issued, from which its lifetime counts. Call it before the setters
+    /// of lifetimes.
     #[must_use]
     pub fn issued_at(mut self, issued: SystemTime) -> Self {
         self.issued = issued;
         self
     }
 
-    /// Sets how long the access token lives from when it was issued. Default: for ever.
+    /// Sets the lifetime of the access token. Default: for ever.
     #[must_use]
     pub fn expires_in(mut self, life: Duration) -> Self {
         self.expires = self.issued.checked_add(life);
@@ -67,7 +67,7 @@ impl TokenSet {
         self
     }
 
-    /// Sets how long the refresh token lives from when the set was issued. Default: for ever.
+    /// Sets the lifetime of the refresh token. Default: for ever.
     #[must_use]
     pub fn refresh_expires_in(mut self, life: Duration) -> Self {
         self.refresh_expires = self.issued.checked_add(life);
@@ -106,25 +106,25 @@ impl TokenSet {
         self.refresh_expires
     }
 
-    /// The granted scopes, if the server named them.
+    /// The granted scopes, if the server sent them.
     pub fn granted(&self) -> Option<&Scopes> {
         self.scopes.as_ref()
     }
 
     /// Checks that the token has the scopes a program needs.
     ///
-    /// A server that named no scopes granted what was asked for (RFC 6749 §5.1), so such a set
+    /// A server that sends no scopes has granted the requested ones (RFC 6749 §5.1), so such a set
     /// passes.
     ///
     /// # Errors
-    /// [`MissingScopes`], which names those that were not granted.
+    /// [`MissingScopes`], which lists those that were not granted.
     pub fn require(&self, needed: &Scopes) -> Result<(), MissingScopes> {
         let Some(granted) = &self.scopes else { return Ok(()) };
         let missing = needed.missing_from(granted);
         if missing.is_empty() { Ok(()) } else { Err(MissingScopes { missing }) }
     }
 
-    /// The set as if it had been issued at `issued`, its lives unchanged.
+    /// The set as if it had been issued at `issued`, with the same lifetimes.
     pub(crate) fn counted_from(mut self, issued: SystemTime) -> Self {
         let before = self.issued;
         let moved = |time: SystemTime| issued.checked_add(time.duration_since(before).ok()?);
@@ -134,13 +134,13 @@ impl TokenSet {
         self
     }
 
-    /// The set with another spelling of its refresh token.
+    /// The set with another form of its refresh token.
     pub(crate) fn replaced_refresh_token(mut self, token: SecretString) -> Self {
         self.refresh_token = Some(token);
         self
     }
 
-    /// Takes over from `old` what a refresh answer may leave out: refresh token, its expiry, scopes.
+    /// Copies from `old` what a refresh answer may leave out: refresh token, its expiry, scopes.
     #[must_use]
     pub(crate) fn after(mut self, old: Option<&Self>) -> Self {
         let Some(old) = old else { return self };
@@ -168,10 +168,10 @@ impl TokenSet {
         SecretString::from(serde_json::to_string(&stored).expect("plain data"))
     }
 
-    /// Reads what [`to_json`](Self::to_json) wrote.
+    /// Parses the output of [`to_json`](Self::to_json).
     ///
     /// # Errors
-    /// [`TokenError::Store`] when it is something else.
+    /// [`TokenError::Store`] for any other text.
     pub fn from_json(json: &str) -> Result<Self, TokenError> {
         Self::read(json).ok_or_else(|| TokenError::Store {
             reason: "it holds no tokens of this program".into(),
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stored_comes_back() {
+    fn stored_tokens_can_be_read_back() {
         let json = set().to_json();
         let back = TokenSet::from_json(json.expose_secret()).unwrap();
         assert_eq!(back.to_json().expose_secret(), json.expose_secret());

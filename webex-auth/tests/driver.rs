@@ -1,5 +1,5 @@
-//! Tokens that look after themselves, on virtual time: what is asked of the authorization server and
-//! when, what callers get meanwhile, and what is stored.
+//! Self-renewing tokens on virtual time: the requests to the authorization server and their times,
+//! what callers get in the meantime, and what is stored.
 
 mod common;
 
@@ -62,7 +62,7 @@ async fn a_thousand_tasks_at_the_moment_of_expiry_make_one_request() {
             tokio::spawn(async move { tokens.token().await })
         })
         .collect();
-    sleep(Duration::from_secs(1)).await; // virtual: all of them wait now
+    sleep(Duration::from_secs(1)).await; // virtual: now all of them wait
     assert_eq!(script.count(), 1);
     script.open_gate();
     for task in tasks {
@@ -72,7 +72,7 @@ async fn a_thousand_tasks_at_the_moment_of_expiry_make_one_request() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_waiter_that_goes_away_does_not_cancel_the_renewal() {
+async fn a_dropped_waiter_does_not_cancel_the_renewal() {
     let _leaks = leaks();
     let script = Script::new().then(&granted(1, HOUR));
     let tokens = start(&script);
@@ -141,7 +141,7 @@ async fn without_network_it_backs_off_until_expiry_and_a_demand_tries_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_host_that_says_the_network_is_back_is_heard() {
+async fn a_hint_that_the_network_is_back_shortens_the_pause() {
     let _leaks = leaks();
     let script = Script::new().then_lost();
     let tokens = start(&script);
@@ -154,7 +154,7 @@ async fn a_host_that_says_the_network_is_back_is_heard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_names_a_pause_gets_it() {
+async fn a_pause_that_a_server_asks_for_is_kept() {
     let _leaks = leaks();
     let script = Script::new().then_later(429, "120").then(&granted(1, HOUR));
     let tokens = start(&script);
@@ -280,12 +280,12 @@ async fn after_sleep_the_network_gets_a_minute_to_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_new_sign_in_goes_into_the_same_handle() {
+async fn a_new_sign_in_uses_the_same_handle() {
     let _leaks = leaks();
     let script = Script::new().then(&refused("invalid_grant"));
     let handle = start(&script);
     wait_for(&handle, needs_sign_in).await;
-    // Issued by the true clock, which virtual time has left behind by up to an hour.
+    // Issued by the real clock, which is up to an hour behind virtual time.
     handle.supply(tokens(5, 10 * HOUR)).await.unwrap();
     assert!(is_valid(&handle.state()));
     assert_eq!(handle.token().await.unwrap().expose(), access(5));
@@ -335,7 +335,7 @@ async fn signing_out_revokes_and_erases_for_all_processes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_application_that_mints_tokens_is_asked_again_and_again() {
+async fn an_application_that_mints_tokens_is_called_for_each() {
     let _leaks = leaks();
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
@@ -364,7 +364,7 @@ async fn an_application_that_mints_tokens_is_asked_again_and_again() {
     assert_eq!(asked.load(Ordering::SeqCst), 5);
 }
 
-/// A store that can be made to wait or fail when it is written to.
+/// A store whose writes can be made to wait or fail.
 #[derive(Debug, Clone, Default)]
 struct FailingStore {
     inner: MemoryStore,

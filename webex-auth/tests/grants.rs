@@ -1,5 +1,5 @@
-//! Every grant of the token endpoint, and every way to be refused, on the wire against the sandbox's
-//! strict authorization server.
+//! Every grant of the token endpoint, and every refusal, on the wire against the sandbox's strict
+//! authorization server.
 
 #[path = "common/wire.rs"]
 mod wire;
@@ -26,7 +26,7 @@ use webex_sandbox::{OAuth, OAuthClient};
 
 use wire::{Cloud, REDIRECT};
 
-/// How long a token lives, as the sandbox's policy has it; requests take a little of it.
+/// Asserts the lifetime of a token by the sandbox's policy; requests take a little of it.
 fn assert_life(end: Option<SystemTime>, seconds: u64) {
     let left = end.unwrap().duration_since(SystemTime::now()).unwrap();
     let expected = Duration::from_secs(seconds);
@@ -60,7 +60,7 @@ async fn a_code_is_exchanged_with_form_authentication_and_pkce() {
 }
 
 #[tokio::test]
-async fn the_broker_takes_basic_authentication_for_every_grant() {
+async fn the_broker_accepts_basic_authentication_for_every_grant() {
     let cloud = Cloud::start().await;
     let broker = OAuthEndpoints::broker(cloud.sandbox.origin());
     let integration = cloud.integration().endpoints(broker).build();
@@ -140,7 +140,7 @@ async fn answers_without_expiry_are_tokens_that_do_not_expire() {
 }
 
 #[tokio::test]
-async fn a_token_type_in_front_or_missing_and_numbers_as_text_are_taken() {
+async fn a_token_type_in_front_or_missing_and_numbers_as_text_are_accepted() {
     let cloud = Cloud::start().await;
     let token = cloud.sandbox.issue_token(cloud.sandbox.user(), None).unwrap();
     let patch = json!({
@@ -249,7 +249,7 @@ async fn a_wrong_secret_is_a_matter_of_configuration() {
 }
 
 #[tokio::test]
-async fn the_link_takes_hints_and_other_parameters() {
+async fn the_link_accepts_hints_and_other_parameters() {
     let cloud = Cloud::start().await;
     let user = cloud.sandbox.add_user("bob@example.com");
     let integration = cloud.integration().build();
@@ -270,7 +270,7 @@ async fn the_link_takes_hints_and_other_parameters() {
 }
 
 #[tokio::test]
-async fn every_error_of_the_redirect_is_its_own() {
+async fn every_error_of_the_redirect_has_its_own_variant() {
     let cloud = Cloud::start().await;
     let integration = cloud.integration().build();
     let mut seen = std::collections::HashSet::new();
@@ -299,7 +299,7 @@ async fn every_error_of_the_redirect_is_its_own() {
 }
 
 #[tokio::test]
-async fn every_error_of_the_token_endpoint_is_its_own_and_says_what_to_do() {
+async fn every_error_of_the_token_endpoint_has_its_own_variant_and_advice() {
     let cloud = Cloud::start().await;
     let tokens = cloud.sign_in().await;
     let integration = cloud.integration().build();
@@ -328,7 +328,7 @@ async fn every_error_of_the_token_endpoint_is_its_own_and_says_what_to_do() {
 }
 
 #[tokio::test]
-async fn error_bodies_of_all_shapes_are_understood() {
+async fn error_bodies_of_all_shapes_are_parsed() {
     let cloud = Cloud::start().await;
     let tokens = cloud.sign_in().await;
     let integration = cloud.integration().build();
@@ -371,7 +371,7 @@ async fn error_bodies_of_all_shapes_are_understood() {
 }
 
 #[tokio::test]
-async fn a_pause_that_the_server_names_is_known() {
+async fn a_pause_that_the_server_asks_for_is_in_the_error() {
     let cloud = Cloud::start().await;
     let tokens = cloud.sign_in().await;
     let integration = cloud.integration().build();
@@ -406,7 +406,7 @@ async fn redirects_are_not_followed_with_secrets() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_no_refusal() {
+async fn a_broken_connection_is_not_a_refusal() {
     let cloud = Cloud::start().await;
     let tokens = cloud.sign_in().await;
     let _fault = cloud.sandbox.fail(OAuth::token()).reset().once();
@@ -417,7 +417,7 @@ async fn a_connection_that_breaks_is_no_refusal() {
 #[tokio::test]
 async fn plain_pkce_is_possible_where_it_is_asked_for() {
     let cloud = Cloud::start().await;
-    // Too short for this server, which says so: it is meant for Meetings integrations only.
+    // Too short for this server, which refuses it: it is meant for Meetings integrations only.
     let integration = cloud.integration().pkce(Some(PkceMethod::Plain)).build();
     let error = cloud.grant(integration.authorization().unwrap()).await.unwrap_err();
     assert!(matches!(error, RedirectError::Refused(OAuthError::InvalidRequest(_))), "{error}");
@@ -459,7 +459,7 @@ async fn the_accounts_token_cap_is_safe_from_refusals_of_every_token() {
         .unwrap();
     let before = cloud.sandbox.identity().live_tokens(cloud.sandbox.user());
     for _ in 0..50 {
-        // A service that answers 401 to whatever it gets.
+        // A service that answers 401 to every token.
         let token = tokens.token().await.unwrap();
         let _ = tokens.replace(&token).await;
     }
@@ -487,7 +487,7 @@ async fn a_server_that_gives_the_same_token_again_is_asked_once() {
 }
 
 #[tokio::test]
-async fn an_administrator_hands_out_the_tokens_of_a_service_app() {
+async fn an_administrator_issues_the_tokens_of_a_service_app() {
     let cloud = Cloud::start().await;
     let admin = AccessToken::parse(cloud.sandbox.token()).unwrap();
     let (id, org) = (OAuthClient::DEFAULT_ID, cloud.sandbox.user().org_id.clone());
@@ -532,7 +532,7 @@ async fn a_service_app_is_an_ordinary_refresh() {
     assert_eq!(cloud.whoami(&token).await, 200);
 }
 
-/// A server that answers with a status and a body without end; counts what it could send.
+/// A server that answers with a status and an endless body, and counts what it could send.
 async fn endless(status: u16) -> (url::Url, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -569,7 +569,7 @@ async fn an_answer_without_end_is_not_read_to_the_end() {
             400 => assert!(matches!(error, OAuthError::Intercepted(_)), "{error}"),
             _ => assert!(matches!(error, OAuthError::Http(_)), "{error}"),
         }
-        // What the sockets hold comes on top of what was read.
+        // The sockets buffer more than what was read.
         assert!(sent.load(Ordering::Relaxed) < 16 << 20, "{status}: {sent:?}");
     }
 }

@@ -1,5 +1,5 @@
-//! The hot path of every request allocates nothing. (What it costs in time is measured by
-//! `cargo xtask bench auth`.)
+//! The hot path of every request allocates nothing. (Its time is measured by `cargo xtask bench
+//! auth`.)
 
 mod common;
 
@@ -31,6 +31,6 @@ async fn taking_a_valid_token_allocates_nothing() {
     });
     assert_eq!(awaited.count_total, 0);
 
-    // The measure itself works.
+    // The measurement itself works.
     assert_ne!(allocation_counter::measure(|| drop(access(1))).count_total, 0);
 }

@@ -1,5 +1,5 @@
-//! What is left when no new token can be had, on virtual time: what the state says, what callers get,
-//! and how it goes on after a new sign-in.
+//! The end of renewals, on virtual time: the state, what callers get, and what happens after a new
+//! sign-in.
 
 mod common;
 
@@ -17,7 +17,7 @@ use webex_auth::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_ready_made_token_that_is_refused_needs_a_new_one_and_is_told_once() {
+async fn a_refused_ready_made_token_needs_a_new_one_and_is_reported_once() {
     let leaks = leaks();
     leaks.add("ready-made-token");
     let tokens = Tokens::new(Credentials::access_token("ready-made-token")).unwrap();
@@ -43,7 +43,7 @@ fn tokens_for_ever(n: usize) -> TokenSet {
 }
 
 #[tokio::test(start_paused = true)]
-async fn supplied_tokens_are_always_heard_of() {
+async fn supplied_tokens_always_notify_subscribers() {
     let _leaks = leaks();
     let tokens = Tokens::new(Credentials::access_token("ready-made-token")).unwrap();
     let mut states = tokens.subscribe();
@@ -76,8 +76,8 @@ async fn after_invalid_grant_the_living_token_can_still_give_things_up() {
     }
 }
 
-/// What an answer of the authorization server leads to, for one whose token was refused, and what the
-/// state then says.
+/// Returns the error and state after this answer of the authorization server, for a user whose
+/// token was refused.
 async fn verdict(script: &Arc<Script>) -> (TokenError, TokenState) {
     let tokens = start(script);
     let token = tokens.token().await.unwrap();
@@ -86,7 +86,7 @@ async fn verdict(script: &Arc<Script>) -> (TokenError, TokenState) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_code_of_the_protocol_has_its_verdict() {
+async fn every_code_of_the_protocol_has_its_error_and_state() {
     let _leaks = leaks();
     for code in ["invalid_grant", "access_denied", "expired_token"] {
         let (error, state) = verdict(&Script::new().then(&refused(code))).await;
@@ -116,7 +116,7 @@ async fn every_code_of_the_protocol_has_its_verdict() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_gateway_answers_ends_no_sign_in() {
+async fn a_gateways_answer_does_not_end_the_sign_in() {
     let _leaks = leaks();
     let page = "<!DOCTYPE html><title>Welcome to our hotel</title>";
     for (status, body) in [
@@ -149,7 +149,7 @@ async fn what_a_gateway_answers_ends_no_sign_in() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_429_without_a_usable_time_is_left_alone_for_a_minute() {
+async fn a_429_without_a_usable_time_pauses_for_a_minute() {
     let _leaks = leaks();
     for header in [None, Some("0"), Some("soon"), Some("Sun, 06 Nov 1994 08:49:37 GMT")] {
         let mut script = Script::new();
@@ -168,7 +168,7 @@ async fn a_429_without_a_usable_time_is_left_alone_for_a_minute() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_names_no_time_but_zero_is_not_hit_in_a_loop() {
+async fn a_retry_after_of_zero_causes_no_fast_loop() {
     let _leaks = leaks();
     let script = Script::new().then_later(503, "0");
     let tokens = start(&script);
@@ -196,7 +196,7 @@ async fn a_damaged_store_is_its_own_kind() {
         assert!(error.to_string().contains("sign in again"), "{error}");
         let TokenState::ReauthRequired { reason } = handle.state() else { panic!() };
         assert!(matches!(reason, ReauthReason::Store(_)), "{reason}");
-        // A new sign-in takes its place.
+        // A new sign-in replaces it.
         handle.supply(tokens(1, HOUR)).await.unwrap();
         assert_eq!(handle.token().await.unwrap().expose(), access(1));
         assert_eq!(script.count(), 0);
@@ -222,7 +222,7 @@ async fn a_store_that_cannot_be_read_is_tried_again_and_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_of_the_applications_own_says_no_for_good_or_for_now() {
+async fn an_applications_own_source_fails_for_good_or_for_now() {
     let _leaks = leaks();
     for is_final in [false, true] {
         let credentials = Credentials::provider(move || async move {

@@ -1,5 +1,5 @@
-//! Stores that several processes use: one of them renews, none loses a token, and a process that is
-//! killed at any point takes nothing with it.
+//! Stores that several processes share: one of them renews, none loses a token, and a process that
+//! is killed at any point does no damage.
 //!
 //! The other processes are this test program, started again for the one test [`child`] with its role
 //! in the environment.
@@ -37,7 +37,7 @@ const ARGUMENT: &str = "WEBEX_AUTH_TEST_ARGUMENT";
 const PROCESSES: usize = 20;
 const TASKS: usize = 50;
 
-/// Another process. What it says are the lines that begin with `@`; the rest is the test harness's.
+/// Another process. Its messages are the lines that begin with `@`; the rest comes from the test harness.
 struct Process {
     child: Child,
     input: ChildStdin,
@@ -60,7 +60,7 @@ impl Process {
         Self { child, input, output: BufReader::new(output) }
     }
 
-    /// The next thing it says; `None` when it has ended.
+    /// Its next message; `None` when it has ended.
     fn says(&mut self) -> Option<String> {
         let mut line = String::new();
         loop {
@@ -68,7 +68,7 @@ impl Process {
             if self.output.read_line(&mut line).unwrap() == 0 {
                 return None;
             }
-            // A line cut off by a kill was not said.
+            // A line cut off by a kill does not count.
             if let Some((_, said)) = line.split_once('@').filter(|_| line.ends_with('\n')) {
                 return Some(said.trim_end().to_owned());
             }
@@ -102,7 +102,7 @@ fn wait_for_go() {
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
-/// What the other processes do. Does nothing in an ordinary run of the tests.
+/// The work of the other processes. Does nothing in an ordinary run of the tests.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let Ok(role) = env::var(ROLE) else { return };
@@ -175,7 +175,7 @@ fn tokens(store: Arc<dyn Store>, origin: &url::Url) -> Tokens {
         .unwrap()
 }
 
-/// Tokens of the sandbox that have expired by their own account.
+/// Tokens of the sandbox that have expired according to their own data.
 async fn expired(cloud: &Cloud) -> TokenSet {
     let set = cloud.sign_in().await;
     let then = SystemTime::now() - Duration::from_hours(2);
@@ -198,7 +198,7 @@ async fn one_refresh_for_all(address: &str) {
     for process in &mut processes {
         process.go();
     }
-    // Reading what they say blocks, and the sandbox runs on this runtime.
+    // Reading their messages blocks, and the sandbox runs on this runtime.
     let said = tokio::task::spawn_blocking(move || {
         let mut said = Vec::new();
         for mut process in processes {
@@ -261,7 +261,7 @@ async fn a_kill_at_any_point_of_a_write_loses_no_token() {
         for _ in 0..random.u32(1..4) {
             acknowledged = process.says().unwrap().parse().unwrap();
         }
-        // Somewhere in the write that is going on, or between two.
+        // Somewhere during a write, or between two.
         let moment = Instant::now() + Duration::from_micros(random.u64(0..3_000));
         while Instant::now() < moment {
             std::hint::spin_loop();
@@ -288,8 +288,8 @@ async fn a_kill_at_any_point_of_a_write_loses_no_token() {
 mod redis {
     use super::{redis_server::Server, *};
 
-    /// Short, so that the test of a dead holder does not take long; long enough for a busy machine
-    /// that stalls a holder for a second or two.
+    /// Short, so that the test of a dead holder is quick; long enough for a busy machine that
+    /// stalls a holder for a second or two.
     pub(super) const LEASE: Duration = Duration::from_secs(5);
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -305,7 +305,7 @@ mod redis {
     }
 
     #[tokio::test]
-    async fn a_holder_that_lives_keeps_its_lease_and_a_dead_server_is_told() {
+    async fn a_live_holder_keeps_its_lease_and_a_dead_server_is_reported() {
         let mut server = Server::start();
         let store = open(&server.address);
         let held = store.lock("ada").await.unwrap();
@@ -322,7 +322,7 @@ mod redis {
     }
 
     #[tokio::test]
-    async fn a_lease_that_was_lost_is_known() {
+    async fn a_lost_lease_is_detected() {
         let mut server = Server::start();
         let store = open(&server.address);
         let held = store.lock("ada").await.unwrap();

@@ -1,5 +1,5 @@
-//! The ways to sign in beside the plain redirect: another device, the system browser, Meetings (XML
-//! API) integrations, guests. On the wire, against the sandbox.
+//! The ways to sign in besides the plain redirect: another device, the system browser, Meetings
+//! (XML API) integrations, guests. On the wire, against the sandbox.
 
 #[path = "common/wire.rs"]
 mod wire;
@@ -38,7 +38,7 @@ fn http(cloud: &Cloud) -> Arc<dyn TokenHttp> {
 
 // --- another device -------------------------------------------------------------------------
 
-/// A server whose polls may follow at once, so that no test waits.
+/// A server that allows polls at once, so that no test waits.
 async fn fast_polls() -> Cloud {
     Cloud::with(|policy| policy.device_poll_interval = Duration::ZERO).await
 }
@@ -77,7 +77,7 @@ async fn a_device_signs_in_while_the_user_decides_elsewhere() {
 }
 
 #[tokio::test]
-async fn a_device_is_told_how_it_ended() {
+async fn a_device_sign_in_reports_how_it_ended() {
     let cloud = fast_polls().await;
     let integration = cloud.integration().build();
     let sign_in = integration.device_sign_in(http(&cloud)).await.unwrap();
@@ -105,7 +105,7 @@ async fn a_device_is_told_how_it_ended() {
 }
 
 #[tokio::test]
-async fn a_device_survives_a_server_that_is_busy_or_away() {
+async fn a_device_sign_in_survives_a_busy_or_unreachable_server() {
     let cloud = fast_polls().await;
     let integration = cloud.integration().build();
     let mut sign_in = integration.device_sign_in(http(&cloud)).await.unwrap();
@@ -163,7 +163,7 @@ async fn the_browsers_redirect_comes_back_to_this_machine() {
     let location = cloud.open(authorization.url()).await;
     let waiting = tokio::spawn(listener.wait(authorization));
 
-    // What a browser or another program may send besides; none of it ends the sign-in.
+    // Other requests of a browser or another program; none of them ends the sign-in.
     let status = async |url: &str| browser.get(url).send().await.unwrap().status().as_u16();
     assert_eq!(status(&uri.replace("callback", "favicon.ico")).await, 404);
     assert_eq!(status(&format!("{uri}?code=forged&state=guessed")).await, 400);
@@ -207,7 +207,7 @@ async fn a_request_in_pieces_is_read() {
 }
 
 #[tokio::test]
-async fn a_refusal_and_no_answer_at_all_are_told_apart() {
+async fn a_refusal_and_no_answer_have_different_errors() {
     let cloud = Cloud::start().await;
     let (port, integration) = listener(&cloud).await;
     cloud.sandbox.identity().refuse("access_denied");
@@ -290,7 +290,7 @@ async fn a_meetings_sign_in_has_every_documented_parameter_and_field() {
 #[tokio::test]
 async fn a_meetings_refresh_token_is_prefixed_once() {
     let cloud = Cloud::with(|policy| policy.rotate_refresh_tokens = true).await;
-    // The site by configuration, and by the issuer of the answer.
+    // The site from the configuration, and from the issuer of the answer.
     for integration in
         [meetings(&cloud).site("acme".parse().unwrap()).build(), meetings(&cloud).build()]
     {
@@ -321,7 +321,7 @@ async fn a_meetings_answer_without_lives_has_the_documented_ones() {
     let cloud = Cloud::start().await;
     let patch = json!({ "expires_in": null, "refresh_token_expires_in": null });
     let _fault = cloud.sandbox.fail(OAuth::token()).merge(patch).once();
-    // The site as people write it, and a `state` of the application's own.
+    // The site as people write it, and the application's own `state`.
     let site = " HTTPS://ACME.webex.com/meet/ada ".parse().unwrap();
     let integration = meetings(&cloud).site(site).build();
     let request = integration.authorization().unwrap().state("ticket 17/a random part");
@@ -365,7 +365,7 @@ async fn a_meetings_answer_may_have_text_for_numbers_and_no_token_type() {
     let life = tokens.expires().unwrap().duration_since(tokens.issued()).unwrap();
     assert_eq!(life, Duration::from_hours(2));
 
-    // And such tokens look after themselves.
+    // Such tokens renew themselves, too.
     let tokens = Tokens::builder(Credentials::meetings_xml(integration, tokens))
         .http(http(&cloud))
         .build()
@@ -395,7 +395,7 @@ async fn a_service_app_makes_guests() {
     let body = made.iter().next().unwrap().json();
     assert_eq!(body, json!({ "subject": "visitor-17", "displayName": "Ada" }));
 
-    // A guest's token is made anew, also when the service app's own has ended meanwhile.
+    // A guest's token is replaced, even if the service app's own has expired in the meantime.
     cloud.sandbox.revoke_token(first.expose());
     cloud.sandbox.revoke_token(service_app.token().await.unwrap().expose());
     let second = tokens.replace(&first).await.unwrap();
@@ -403,7 +403,7 @@ async fn a_service_app_makes_guests() {
 }
 
 #[tokio::test]
-async fn a_service_app_without_the_scope_is_told() {
+async fn a_service_app_without_the_scope_gets_an_error() {
     let cloud = Cloud::start().await;
     let integration = cloud.integration().build();
     let set = cloud.sign_in().await;
@@ -429,7 +429,7 @@ async fn a_guest_issuers_jwt_is_exchanged_and_repeated() {
     assert!(exchange.form.is_empty(), "no body");
     assert_ne!(tokens.replace(&first).await.unwrap(), first);
 
-    // The JWT made elsewhere, which a backend does when the program must not hold the secret.
+    // The JWT from elsewhere: a backend signs it when the program must not have the secret.
     let asked = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&asked);
     let guest = JwtGuest::from_backend(cloud.api(), move || {
@@ -444,7 +444,7 @@ async fn a_guest_issuers_jwt_is_exchanged_and_repeated() {
 }
 
 #[tokio::test]
-async fn a_wrong_issuer_secret_needs_the_program() {
+async fn a_wrong_issuer_secret_is_a_permanent_error() {
     let cloud = Cloud::start().await;
     let issuer = GuestIssuer::new(OAuthClient::DEFAULT_ID, "d3Jvbmctc2VjcmV0");
     let guest = JwtGuest::new(cloud.api(), issuer, "visitor-19", "Eve");

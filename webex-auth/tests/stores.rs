@@ -1,4 +1,4 @@
-//! What every store keeps to, whatever is behind it: one contract, and each store held to it.
+//! The contract of every store, whatever is behind it.
 
 #[path = "common/redis.rs"]
 mod redis;
@@ -10,10 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::time::timeout;
 use webex_auth::{DirectoryStore, KeyringStore, MemoryStore, RedisStore, Store, StoreError};
 
-/// Two handles of one store, as two parts of a program or two processes have them.
+/// Two handles of one store, as in two parts of a program or two processes.
 type Two = [Arc<dyn Store>; 2];
 
-/// Makes a test of each store, given how to open two handles. What is returned beside them lives as
+/// Makes a test of each store, given how to open two handles. What is returned with them lives as
 /// long as the test.
 macro_rules! store_contract {
     ($($name:ident: $open:expr;)*) => {
@@ -71,7 +71,7 @@ async fn keeps_values([one, other]: &Two) {
         assert_eq!(value(one, "ada").await.as_deref(), Some(text));
         assert_eq!(value(other, "ada").await.as_deref(), Some(text), "seen by all");
     }
-    // Each name is its own, also in case and with parts.
+    // Names that differ only in case or parts are different.
     let names = ["Ada", "ada:device", "ada.device", "ada.corrupt", "a", "ada@example.com+-_"];
     for name in names {
         one.save(name, SecretString::from(name)).await.unwrap();
@@ -79,7 +79,7 @@ async fn keeps_values([one, other]: &Two) {
     for name in names {
         assert_eq!(value(other, name).await.as_deref(), Some(name));
         one.delete(name).await.unwrap();
-        other.delete(name).await.unwrap(); // gone already
+        other.delete(name).await.unwrap(); // already gone
         assert_eq!(value(one, name).await, None, "{name}");
     }
     assert!(value(one, "ada").await.is_some(), "only what was named is gone");
@@ -122,7 +122,7 @@ async fn redis_prefixes_do_not_overlap() {
     let (short, long) = (open("a"), open("ab"));
     long.save("c", SecretString::from("long")).await.unwrap();
     assert!(short.load("bc").await.unwrap().is_none());
-    // A value is no lock, whatever it is called.
+    // A value is not a lock, whatever its name.
     let locks = open("x:y");
     locks.save("lock", SecretString::from("value")).await.unwrap();
     let values = open("x");

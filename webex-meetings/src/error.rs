@@ -1,4 +1,4 @@
-//! What can go wrong.
+//! Errors of registering and unregistering.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ pub enum MeetingsError {
     /// The service catalog is missing.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
-    /// The device or its event socket could not be had, or not be given up.
+    /// The device or its event socket could not be set up, or not be given up.
     #[error(transparent)]
     Link(#[from] LinkError),
     /// Registration was not complete in time; what it had created is given up.
@@ -31,8 +31,8 @@ impl MeetingsError {
         }
     }
 
-    /// Whether the registration comes back by itself: it failed for want of a token, and goes on as
-    /// soon as there is another one, unless it is unregistered.
+    /// Whether the registration comes back by itself: it failed for lack of a token, and goes on as
+    /// soon as there is a new one, unless it is unregistered.
     pub fn will_retry(&self) -> bool {
         matches!(self, Self::Link(error) if error.will_retry())
     }
@@ -49,7 +49,7 @@ impl MeetingsError {
     }
 }
 
-/// Errors are equal when they say the same.
+/// Errors are equal when their messages are.
 impl PartialEq for MeetingsError {
     fn eq(&self, other: &Self) -> bool {
         self.kind() == other.kind() && self.to_string() == other.to_string()

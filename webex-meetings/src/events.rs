@@ -1,4 +1,4 @@
-//! What a Meetings device tells.
+//! Events of a Meetings device.
 
 use std::sync::Arc;
 
@@ -11,31 +11,31 @@ use crate::{error::MeetingsError, progress::Step};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MeetingsEvent {
-    /// `meetings:ready`: the device can be registered. Once per object, by itself.
+    /// `meetings:ready`: the device can be registered. Sent once per object, by itself.
     Ready,
-    /// `meetings:registered`: the device is registered and events arrive. Also told when it comes
+    /// `meetings:registered`: the device is registered and events arrive. Also sent when it comes
     /// back after [`Failed`](Self::Failed).
     Registered,
     /// `meetings:unregistered`: the device is unregistered.
     Unregistered,
     /// `meetings:step`: a step of the registration has ended.
     Step {
-        /// Which one.
+        /// The step.
         step: Step,
-        /// Whether it had a result. The registration does without one.
+        /// Whether it had a result. The registration does not need one.
         succeeded: bool,
     },
-    /// `meetings:failed`: device or event socket were refused, so that no events arrive.
+    /// `meetings:failed`: the device or the event socket was refused, so that no events arrive.
     /// [`MeetingsError::will_retry`] says whether the registration comes back by itself.
     Failed(Arc<MeetingsError>),
-    /// `meetings:retrying`: several attempts to get device and event socket, or the service catalog,
-    /// have failed, and they go on. Told once until one succeeds.
+    /// `meetings:retrying`: several attempts to get device and event socket, or the service
+    /// catalog, have failed, and they go on. Sent once until one succeeds.
     Retrying(Arc<MeetingsError>),
-    /// `network:disconnected`: the event socket is gone; it is being opened anew.
+    /// `network:disconnected`: the event socket is gone; it is being reopened.
     NetworkDisconnected,
     /// `network:connected`: the event socket is back.
     NetworkConnected,
-    /// This reader was too slow; so many events were dropped.
+    /// This reader was too slow; this many events were dropped.
     Lost(u64),
 }
 
@@ -73,7 +73,7 @@ impl MeetingsEvent {
         }
     }
 
-    /// Returns the details as a JSON object: what the C interface and the command line show. The
+    /// Returns the details as a JSON object, as in the C interface and on the command line. The
     /// keys are in `docs/events.md`.
     pub fn to_json(&self) -> Map<String, Value> {
         let details = match self {

@@ -18,10 +18,10 @@
 //! # Ok(()) }
 //! ```
 //!
-//! `register` and `unregister` may be called at any time and from any task. Callers of the same one
-//! share its outcome; callers of the other wait for it to end and then have their turn; asking for
-//! what is already so succeeds at once. Dropping the future of a `register` under way (all of them)
-//! withdraws it; whatever it had created is given up in the background.
+//! `register` and `unregister` may be called at any time and from any task. Concurrent callers of
+//! one of them share its outcome; callers of the other wait for it to end first. A call for the
+//! current state succeeds at once. Dropping the future of a `register` in progress (all of them)
+//! cancels it; what it had created is given up in the background.
 //!
 //! ```text
 //!   Meetings ── Operations ── register ──┬─► Lease (device, then socket) ─► registered
@@ -64,25 +64,25 @@ use self::{
 };
 
 /// How long [`Meetings::register`] may take before it gives up and cleans up. The reference client
-/// waits for ever when the event socket cannot be had; three back-off rounds of the socket fit in
-/// here.
+/// waits for ever when the event socket cannot be opened; this is enough for three back-off rounds
+/// of the socket.
 pub const REGISTER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reason in the close frame of the event socket, the reference client's.
 const CLOSE_REASON: &str = "meetings unregister";
 
-/// How long a registration that failed waits for what it had created to be given up.
+/// How long a failed registration waits for its clean-up.
 const CLEANUP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The first and the longest pause before the service catalog is asked for again, for
+/// The first and the longest pause before the service catalog is requested again, for
 /// [`MeetingsEvent::Ready`]; it doubles in between.
 const READY_PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(60)];
 
-/// How many requests for the catalog may fail before that is told.
+/// How many requests for the catalog may fail before that is reported.
 const READY_FAILURES: u32 = 3;
 
-/// The Meetings device of one user. Clones are the same object; all objects of one [`Webex`] are the
-/// same device.
+/// The Meetings device of one user. Clones are the same object, and all objects of one [`Webex`]
+/// are the same device.
 #[derive(Debug, Clone)]
 pub struct Meetings(Arc<Object>);
 
@@ -90,33 +90,33 @@ pub struct Meetings(Arc<Object>);
 struct Object {
     shared: Arc<Inner>,
     listener: Arc<Listener>,
-    /// Waits for the catalog, once somebody listens.
-    ready: OnceLock<Attendant>,
+    /// Waits for the catalog, once there is a subscriber.
+    ready: OnceLock<TaskGuard>,
 }
 
-/// What all objects of one user share.
+/// State that all objects of one user share.
 #[derive(Debug)]
 struct Inner {
     webex: Webex,
     status: Arc<Status>,
     operations: Operations,
     registration: Mutex<Option<Registration>>,
-    /// A registration was begun and did not end in one: what it has left is to be given up.
+    /// A registration was started and did not complete, so that what it left has to be given up.
     unfinished: AtomicBool,
 }
 
-/// What being registered consists of.
+/// The parts of a registration.
 #[derive(Debug)]
 struct Registration {
     lease: Arc<Lease>,
-    _attendant: Attendant,
+    _attendant: TaskGuard,
 }
 
-/// The task that goes with a registration, and ends with it.
+/// The task of a registration, which ends with it.
 #[derive(Debug)]
-struct Attendant(tokio::task::JoinHandle<()>);
+struct TaskGuard(tokio::task::JoinHandle<()>);
 
-impl Drop for Attendant {
+impl Drop for TaskGuard {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -136,33 +136,33 @@ impl Meetings {
         Self(Arc::new(Object { shared, listener, ready: OnceLock::new() }))
     }
 
-    /// Events from now on. Subscribe before [`register`](Self::register) to miss none.
+    /// Subscribes to events from now on. Subscribe before [`register`](Self::register) to miss none.
     ///
-    /// The first call begins to fetch the service catalog, if it is made in a tokio runtime, and
-    /// [`MeetingsEvent::Ready`] tells when it is at hand: that is when to register.
+    /// The first call starts to fetch the service catalog, if it is made in a tokio runtime.
+    /// [`MeetingsEvent::Ready`] reports when the catalog is there and the device can be registered.
     pub fn subscribe(&self) -> Subscription<MeetingsEvent> {
         let events = self.0.listener.subscribe();
         if let Ok(runtime) = runtime::Handle::try_current() {
             self.0.ready.get_or_init(|| {
                 let (shared, listener) = (&self.0.shared, Arc::clone(&self.0.listener));
                 let (webex, status) = (shared.webex.clone(), Arc::clone(&shared.status));
-                Attendant(runtime.spawn(become_ready(webex, status, listener)))
+                TaskGuard(runtime.spawn(become_ready(webex, status, listener)))
             });
         }
         events
     }
 
-    /// What the device is at.
+    /// The state of the device.
     pub fn state(&self) -> MeetingsState {
         self.0.shared.status.state()
     }
 
-    /// How far each step of the registration is.
+    /// The progress of each step of the registration.
     pub fn registration_status(&self) -> RegistrationStatus {
         self.0.shared.status.steps()
     }
 
-    /// What the tolerated steps have found so far: preferred site, geo hint, join cookie.
+    /// The results of the optional steps so far: preferred site, geo hint, join cookie.
     pub fn info(&self) -> MeetingsInfo {
         self.0.shared.status.info()
     }
@@ -172,8 +172,8 @@ impl Meetings {
         self.0.shared.status.failure()
     }
 
-    /// Waits until the device can be registered: the service catalog is at hand. Whoever listens is
-    /// told by [`MeetingsEvent::Ready`] in any case.
+    /// Waits until the device can be registered, with the service catalog at hand. Subscribers get
+    /// [`MeetingsEvent::Ready`] in any case.
     ///
     /// # Errors
     /// [`MeetingsError::Catalog`] with the cause.
@@ -184,15 +184,15 @@ impl Meetings {
     }
 
     /// Registers the device: service catalog, WDM device, event socket. Emits
-    /// [`MeetingsEvent::Registered`] once [`state`](Self::state) says so.
+    /// [`MeetingsEvent::Registered`] after [`state`](Self::state) has changed.
     ///
-    /// Succeeds at once, without an event, when it is registered already. While an
-    /// [`unregister`](Self::unregister) is under way, waits for its end first.
+    /// Succeeds at once, without an event, when it is already registered. Waits for an
+    /// [`unregister`](Self::unregister) in progress first.
     ///
     /// # Errors
-    /// [`MeetingsError`] with the cause; then nothing is left registered, and that has been waited
-    /// for. When it is [`MeetingsError::will_retry`], the registration is still wanted, and comes by
-    /// itself as soon as there is another token, unless [`unregister`](Self::unregister) is called.
+    /// [`MeetingsError`] with the cause, after the clean-up: nothing is left registered. If it is
+    /// [`MeetingsError::will_retry`], the registration is still wanted, and completes by itself as
+    /// soon as there is a new token, unless [`unregister`](Self::unregister) is called.
     pub async fn register(&self) -> Result<(), MeetingsError> {
         let is_so = || self.state() == MeetingsState::Registered;
         let start = || Arc::clone(&self.0.shared).register();
@@ -202,13 +202,12 @@ impl Meetings {
     /// Unregisters the device: closes the event socket and deletes the WDM device, unless a line of
     /// the same user still needs them. Emits [`MeetingsEvent::Unregistered`].
     ///
-    /// Succeeds without an event when it is not registered; what a registration that was dropped
-    /// has left is waited for. While a [`register`](Self::register) is under way, waits for its end
-    /// first.
+    /// Succeeds without an event when it is not registered, after the clean-up of a registration
+    /// that was dropped. Waits for a [`register`](Self::register) in progress first.
     ///
     /// # Errors
-    /// [`MeetingsError::Link`] when the service did not confirm. The state is
-    /// [`MeetingsState::Unconfirmed`] then, and the call can be repeated.
+    /// [`MeetingsError::Link`] when the service did not confirm. The state is then
+    /// [`MeetingsState::Unconfirmed`], and the call can be repeated.
     pub async fn unregister(&self) -> Result<(), MeetingsError> {
         let shared = &self.0.shared;
         let is_so =
@@ -220,7 +219,7 @@ impl Meetings {
 
 impl Inner {
     async fn register(self: Arc<Self>) -> Outcome {
-        // What a failed registration leaves depends on what there was before.
+        // What a failed registration leaves depends on the state before it.
         let present = self.registration.lock().is_some();
         let before = if present { MeetingsState::Unconfirmed } else { MeetingsState::Unregistered };
         let change = Transition::begin(&self.status, MeetingsState::Registering, before);
@@ -242,14 +241,14 @@ impl Inner {
         let registration = Registration { lease: Arc::clone(&lease), _attendant: attendant };
         match outcome {
             Ok(()) => {
-                // A share that was left over goes only now, so that the device it holds is used again.
+                // An old lease is dropped only now, so that its device is used again.
                 *self.registration.lock() = Some(registration);
                 self.unfinished.store(false, Ordering::Release);
                 change.end(MeetingsState::Registered, &MeetingsEvent::Registered);
                 Ok(())
             }
             Err(error) if error.will_retry() => {
-                // Held on: the link comes back with another token.
+                // Kept, because the link comes back with a new token.
                 *self.registration.lock() = Some(registration);
                 self.unfinished.store(false, Ordering::Release);
                 change.fail(error.clone());
@@ -259,7 +258,7 @@ impl Inner {
                 let released = lease.release(CLOSE_REASON);
                 let released = tokio::time::timeout(CLEANUP_TIMEOUT, released).await;
                 if !matches!(released, Ok(Ok(()))) && !present {
-                    // Kept, so that unregistering asks for it again.
+                    // Kept, so that unregistering requests it again.
                     *self.registration.lock() = Some(registration);
                     change.end_quietly(MeetingsState::Unconfirmed);
                 }
@@ -286,13 +285,13 @@ impl Inner {
         Ok(())
     }
 
-    /// Starts what goes beside a registration: its side steps, and telling of the network.
-    fn attend(&self) -> Attendant {
+    /// Starts the task of a registration: its side steps, and the events of the network.
+    fn attend(&self) -> TaskGuard {
         let mut link = self.webex.link().subscribe();
         let status = Arc::clone(&self.status);
-        // Boxed, so that it is gone once done: the task itself lasts as long as the registration.
+        // Boxed, so that it can be dropped when done: the task itself lasts as long as the registration.
         let mut steps = Some(steps::run(self.webex.clone(), Arc::clone(&status)).boxed());
-        Attendant(tokio::spawn(async move {
+        TaskGuard(tokio::spawn(async move {
             let mut told = true;
             loop {
                 let event = tokio::select! {
@@ -335,7 +334,7 @@ impl Inner {
     }
 }
 
-/// Waits for the catalog, as long as it takes, and tells when it is at hand.
+/// Waits for the catalog, as long as it takes, and reports when it is there.
 async fn become_ready(webex: Webex, status: Arc<Status>, listener: Arc<Listener>) {
     let [mut pause, longest] = READY_PAUSES;
     let mut failures = 0;
@@ -346,7 +345,7 @@ async fn become_ready(webex: Webex, status: Arc<Status>, listener: Arc<Listener>
         if failures == READY_FAILURES {
             status.events.emit(&MeetingsEvent::Retrying(Arc::new(error.clone().into())));
         }
-        // Without a token there is nothing to ask with; another one is worth a try at once.
+        // Without a token there can be no request; a new one is tried at once.
         let token = async {
             while !matches!(tokens.next().await, Some(TokenState::Valid { .. }) | None) {}
         };

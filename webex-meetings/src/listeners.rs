@@ -1,4 +1,4 @@
-//! Who is told of what happens to the device: the subscribers of each [`Meetings`](crate::Meetings).
+//! The subscribers of each [`Meetings`](crate::Meetings).
 
 use std::sync::{Arc, Weak};
 
@@ -7,8 +7,8 @@ use webex_core::{Subscription, events::Hub};
 
 use crate::events::MeetingsEvent;
 
-/// The subscribers of one object. All hear the same, but for [`MeetingsEvent::Ready`], which each
-/// object tells once.
+/// The subscribers of one object. All get the same events, except [`MeetingsEvent::Ready`], which
+/// each object emits once.
 #[derive(Debug, Default)]
 pub(crate) struct Listener {
     hub: Hub<MeetingsEvent>,
@@ -23,15 +23,15 @@ struct Ready {
 }
 
 impl Listener {
-    /// Events from now on. The first subscriber hears that the device is ready, also when it has
-    /// been for a while.
+    /// Subscribes to events from now on. The first subscriber gets the event that the device is
+    /// ready, even if it has been for a while.
     pub(crate) fn subscribe(&self) -> Subscription<MeetingsEvent> {
         let events = self.hub.subscribe();
         self.note(|ready| ready.subscribed = true);
         events
     }
 
-    /// The device can be registered.
+    /// Reports that the device can be registered.
     pub(crate) fn ready(&self) {
         self.note(|ready| ready.at_hand = true);
     }
@@ -62,7 +62,7 @@ impl Listeners {
     pub(crate) fn emit(&self, event: &MeetingsEvent) {
         for listener in self.0.lock().iter().filter_map(Weak::upgrade) {
             if *event == MeetingsEvent::Registered {
-                // What is registered was ready before.
+                // A registered device was ready before.
                 listener.ready();
             }
             listener.hub.emit(event);

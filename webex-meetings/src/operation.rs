@@ -1,8 +1,8 @@
-//! One operation at a time, shared by all who ask for it.
+//! One operation at a time, shared by all callers.
 //!
-//! Callers of the operation that is under way share its outcome. Callers of the opposite one wait
-//! until it has ended, however it ends, and then run theirs. An operation runs while somebody waits
-//! for it, and is withdrawn when the last caller drops its future.
+//! Callers of the current operation share its outcome. Callers of the opposite one wait until it
+//! has ended, however it ends, and then run theirs. An operation runs while a caller waits for it,
+//! and is cancelled when the last caller drops its future.
 
 use std::future::Future;
 
@@ -17,18 +17,18 @@ use crate::error::MeetingsError;
 pub(crate) type Outcome = Result<(), MeetingsError>;
 type Running = BoxFuture<'static, Outcome>;
 
-/// What can be asked for.
+/// An operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     Register,
     Unregister,
 }
 
-/// The operation under way, if any.
+/// The current operation, if any.
 #[derive(Debug, Default)]
 pub(crate) struct Operations(Mutex<Option<(Operation, WeakShared<Running>)>>);
 
-/// What somebody who asks has to do.
+/// What a caller has to do.
 enum Turn {
     Nothing,
     Join(Shared<Running>),
@@ -36,7 +36,7 @@ enum Turn {
 }
 
 impl Operations {
-    /// Carries out an operation, unless `is_so` already. `start` makes its future.
+    /// Runs an operation, unless `is_so` already. `start` makes its future.
     pub(crate) async fn run<F>(
         &self,
         wanted: Operation,
@@ -70,7 +70,7 @@ impl Operations {
             return Turn::Nothing;
         }
         let started = start().boxed().shared();
-        // A future that was not polled yet can always be downgraded.
+        // A future that has not been polled yet can always be downgraded.
         *current = started.downgrade().map(|weak| (wanted, weak));
         Turn::Join(started)
     }

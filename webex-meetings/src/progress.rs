@@ -1,4 +1,4 @@
-//! How far a registration is, and what its steps have found.
+//! The progress of a registration, and the results of its steps.
 
 use std::sync::Arc;
 
@@ -8,20 +8,20 @@ use webex_core::Region;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Step {
-    /// The user's preferred meeting site is looked up. Tolerated.
+    /// Looks up the user's preferred meeting site. Optional.
     FetchWebexSite,
-    /// Where the user is, by address. Tolerated.
+    /// Finds out where the user is, by address. Optional.
     GetGeoHint,
-    /// The media clusters are fetched; they are not probed, which takes a media engine. Tolerated.
+    /// Fetches the media clusters, without probing them, which needs a media engine. Optional.
     StartReachability,
-    /// The WDM device is registered.
+    /// Registers the WDM device.
     DeviceRegister,
-    /// The Mercury socket is connected and authorized.
+    /// Connects and authorizes the Mercury socket.
     MercuryConnect,
 }
 
 impl Step {
-    /// Every step, in the order in which they begin.
+    /// Every step, in the order in which they start.
     pub const ALL: [Self; 5] = [
         Self::FetchWebexSite,
         Self::GetGeoHint,
@@ -47,25 +47,25 @@ impl Step {
     }
 }
 
-/// How far a step is.
+/// The progress of a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum StepState {
     /// It has not ended.
     #[default]
     Pending,
-    /// It has ended well.
+    /// It has succeeded.
     Done,
-    /// It has ended without a result. A tolerated step: the registration goes on without it.
+    /// It has ended without a result. The registration goes on without an optional step.
     Failed,
 }
 
-/// How far each step of the present (or latest) registration is.
+/// The progress of each step of the current (or latest) registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct RegistrationStatus([StepState; Step::ALL.len()]);
 
 impl RegistrationStatus {
-    /// How far this step is.
+    /// The progress of this step.
     pub fn of(&self, step: Step) -> StepState {
         self.0[step as usize]
     }
@@ -75,13 +75,13 @@ impl RegistrationStatus {
     }
 }
 
-/// What the tolerated steps of the registration have found so far.
+/// The results of the registration's optional steps so far.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct MeetingsInfo {
     /// The user's preferred meeting site, such as `acme.webex.com`.
     pub preferred_site: Option<Box<str>>,
-    /// Where the user is.
+    /// The user's region.
     pub geo_hint: Option<Arc<Region>>,
     /// The join cookie of cluster discovery: opaque JSON, to be sent when a meeting is joined.
     pub join_cookie: Option<Box<str>>,

@@ -1,4 +1,4 @@
-//! What can be read of a Meetings device at any moment, and who is told when it changes.
+//! The readable state of a Meetings device, and the events of its changes.
 
 use std::sync::Arc;
 
@@ -11,25 +11,26 @@ use crate::{
     progress::{MeetingsInfo, RegistrationStatus, Step, StepState},
 };
 
-/// What the Meetings device is at.
+/// The state of the Meetings device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum MeetingsState {
     /// Not registered.
     #[default]
     Unregistered,
-    /// [`Meetings::register`](crate::Meetings::register) is under way.
+    /// [`Meetings::register`](crate::Meetings::register) is in progress.
     Registering,
-    /// Registered: events arrive, or the socket is being opened anew.
+    /// Registered: events arrive, or the socket is being reopened.
     Registered,
-    /// [`Meetings::unregister`](crate::Meetings::unregister) is under way.
+    /// [`Meetings::unregister`](crate::Meetings::unregister) is in progress.
     Unregistering,
     /// It was unregistered, but the service did not confirm that the device is gone, or the call
-    /// was dropped: no events arrive. Unregistering again asks again; registering works, too.
+    /// was dropped: no events arrive. Unregistering again repeats the request; registering works,
+    /// too.
     Unconfirmed,
-    /// Device or event socket were refused ([`Meetings::failure`](crate::Meetings::failure) tells
-    /// why): no events arrive. What failed for want of a token comes back by itself with another
-    /// one; otherwise registering tries again. Unregistering gives up the device.
+    /// The device or the event socket was refused ([`Meetings::failure`](crate::Meetings::failure)
+    /// has the reason): no events arrive. A failure for lack of a token ends by itself when there
+    /// is a new one; otherwise registering tries again. Unregistering gives up the device.
     Failed,
 }
 
@@ -43,7 +44,7 @@ pub(crate) struct Status {
 #[derive(Debug, Default)]
 struct Now {
     state: MeetingsState,
-    /// Counts the transitions, so that a withdrawn one does not undo the one that came after it.
+    /// Counts the transitions, so that a cancelled one does not undo a later one.
     transition: u64,
     steps: RegistrationStatus,
     info: MeetingsInfo,
@@ -67,7 +68,7 @@ impl Status {
         self.now.lock().failure.clone()
     }
 
-    /// A step has ended.
+    /// Records that a step has ended.
     pub(crate) fn step(&self, step: Step, well: bool, keep: impl FnOnce(&mut MeetingsInfo)) {
         {
             let mut now = self.now.lock();
@@ -77,7 +78,7 @@ impl Status {
         self.events.emit(&MeetingsEvent::Step { step, succeeded: well });
     }
 
-    /// The registration has been lost, or could not be had for want of a token.
+    /// Records that the registration was lost, or failed for lack of a token.
     pub(crate) fn fail(&self, error: MeetingsError) {
         let error = Arc::new(error);
         {
@@ -91,7 +92,7 @@ impl Status {
         self.events.emit(&MeetingsEvent::Failed(error));
     }
 
-    /// What had failed works again. False when that is not so.
+    /// Records that a failed registration works again. Returns false when it had not failed.
     pub(crate) fn recover(&self) -> bool {
         {
             let mut now = self.now.lock();
@@ -109,8 +110,8 @@ impl Status {
     }
 }
 
-/// A change under way: ends in what [`end`](Self::end) says, or else in what was given at the
-/// beginning, also when its future is dropped.
+/// A change in progress. It ends in the state given to [`end`](Self::end), or in the one given at
+/// the beginning when its future is dropped.
 pub(crate) struct Transition {
     status: Arc<Status>,
     number: u64,
@@ -133,7 +134,7 @@ impl Transition {
         Self { status: Arc::clone(status), number: now.transition, otherwise }
     }
 
-    /// Sets the state, and only then tells.
+    /// Sets the state, and then emits the event.
     pub(crate) fn end(mut self, after: MeetingsState, event: &MeetingsEvent) {
         let status = Arc::clone(&self.status);
         if after == MeetingsState::Unregistered {
@@ -145,12 +146,12 @@ impl Transition {
         status.events.emit(event);
     }
 
-    /// Ends in what nobody has to be told of.
+    /// Ends without an event.
     pub(crate) fn end_quietly(mut self, after: MeetingsState) {
         self.otherwise = after;
     }
 
-    /// The registration failed, and waits for another token.
+    /// Ends in a failed registration, which waits for a new token.
     pub(crate) fn fail(self, error: MeetingsError) {
         let error = Arc::new(error);
         self.status.now.lock().failure = Some(Arc::clone(&error));

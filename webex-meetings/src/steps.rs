@@ -1,9 +1,9 @@
-//! What registering consists of, and the steps that only serve joining a meeting.
+//! The steps of a registration that only serve joining a meeting.
 //!
-//! The device and its socket decide whether the device is registered. Beside them run three steps
-//! that are tolerated: the preferred site, the geo hint and the media clusters. They start with the
-//! registration and never hold it up, nor fail it; each tells when it has ended, and what it found
-//! is in [`MeetingsInfo`](crate::MeetingsInfo).
+//! The device and its socket decide whether the device is registered. Three optional steps run
+//! beside them: the preferred site, the geo hint and the media clusters. They start with the
+//! registration and never delay it or make it fail. Each reports its end, and its result is in
+//! [`MeetingsInfo`](crate::MeetingsInfo).
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{progress::Step, status::Status};
 /// How long cluster discovery may take (reference client: 5,000 ms).
 pub const SIDE_STEP_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Runs the tolerated steps, side by side.
+/// Runs the optional steps in parallel.
 pub(crate) async fn run(webex: Webex, status: Arc<Status>) {
     let site = async {
         let found = preferred_site(&webex).await;
@@ -42,7 +42,7 @@ pub(crate) async fn run(webex: Webex, status: Arc<Status>) {
     tokio::join!(site, hint, clusters);
 }
 
-/// A side step's failure, as far as a side step can fail: no more than a line in the log.
+/// Reports the failure of an optional step, with no more than a line in the log.
 fn report<T>(step: Step, outcome: Result<T, HttpError>) -> Option<T> {
     outcome.inspect_err(|error| debug!(%error, step = step.name(), "tolerated")).ok()
 }
@@ -79,8 +79,8 @@ struct PreferenceItems {
     preferred_site: String,
 }
 
-/// The default site of the user's meeting preferences, else the first, else the one that the
-/// conversation service knows. Guests have none.
+/// The default site of the user's meeting preferences, otherwise the first, otherwise the one that
+/// the conversation service has. Guests have none.
 async fn preferred_site(webex: &Webex) -> Result<Option<String>, HttpError> {
     let hydra = &webex.endpoints().hydra;
     if webex.user().await?.is_guest() {
@@ -89,7 +89,7 @@ async fn preferred_site(webex: &Webex) -> Result<Option<String>, HttpError> {
     let answer = get::<Preferences>(webex, join(hydra, "meetingPreferences")).await;
     let mut sites = report(Step::FetchWebexSite, answer).unwrap_or_default().sites;
     sites.retain(|site| !site.site_url.is_empty());
-    // Stable: the default comes first, the rest keep their order.
+    // The sort is stable: the default comes first, the rest keep their order.
     sites.sort_by_key(|site| !site.default);
     if let Some(site) = sites.into_iter().next() {
         return Ok(Some(site.site_url));
@@ -106,7 +106,7 @@ struct Clusters {
     join_cookie: Option<Value>,
 }
 
-/// Fetches the media clusters, twice if need be, and keeps the join cookie.
+/// Fetches the media clusters, twice if necessary, and keeps the join cookie.
 async fn join_cookie(webex: &Webex) -> Result<Option<String>, HttpError> {
     let Some(calliope) = service(webex, "calliopeDiscovery").await else { return Ok(None) };
     let request =

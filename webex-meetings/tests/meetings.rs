@@ -1,4 +1,4 @@
-//! The Meetings device against the sandbox: what the user sees and what is left in the cloud.
+//! The Meetings device against the sandbox: the public state, and what is left in the cloud.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ async fn start() -> (Sandbox, Webex, Meetings) {
     (sandbox, webex, meetings)
 }
 
-/// The next event but for `Ready`, which comes once by itself, and the progress of steps, which come
-/// in no fixed order.
+/// The next event, without `Ready`, which comes once by itself, and the progress of steps, which
+/// come in no fixed order.
 async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
     loop {
         match webex_tests::wait::next(events).await {
@@ -28,7 +28,7 @@ async fn next(events: &mut Subscription<MeetingsEvent>) -> MeetingsEvent {
     }
 }
 
-/// The same, without waiting.
+/// As [`next`], without waiting.
 fn pending(events: &mut Subscription<MeetingsEvent>) -> Option<MeetingsEvent> {
     let quiet = |e: &MeetingsEvent| matches!(e, MeetingsEvent::Step { .. } | MeetingsEvent::Ready);
     std::iter::from_fn(|| events.try_next()).find(|e| !quiet(e))
@@ -56,7 +56,7 @@ async fn ready_register_unregister_with_the_documented_events() {
     assert_eq!(pending(&mut events), None, "what is so already makes no event");
     assert_eq!(sandbox.requests().of(Wdm::register()).count(), 1);
 
-    // And again.
+    // It works a second time.
     meetings.register().await.unwrap();
     assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
     meetings.unregister().await.unwrap();
@@ -88,7 +88,7 @@ async fn the_requests_are_those_of_the_protocol() {
     let id = socket.id;
     let pinged = |s: &Sandbox| s.sockets().iter().any(|socket| socket.id == id && socket.pings > 0);
     sandbox.wait_for(pinged).await.unwrap();
-    // Everything the server sent with an id is acknowledged.
+    // Every frame with an id is acknowledged.
     sandbox
         .wait_for(|s| s.sockets().iter().all(|socket| socket.unacknowledged.is_empty()))
         .await
@@ -101,7 +101,7 @@ async fn the_requests_are_those_of_the_protocol() {
 }
 
 #[tokio::test]
-async fn row_26_a_failed_registration_is_told_with_its_cause_and_leaves_nothing() {
+async fn row_26_a_failed_registration_is_reported_with_its_cause_and_leaves_nothing() {
     let (sandbox, _webex, meetings) = start().await;
 
     let fault = sandbox.fail(U2c::postauth()).with(503).once();
@@ -114,7 +114,7 @@ async fn row_26_a_failed_registration_is_told_with_its_cause_and_leaves_nothing(
     let error = meetings.register().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
 
-    // The device is there, the socket refused for good: the device goes again.
+    // The device is registered, but the socket is refused for good: the device is deleted again.
     sandbox.fail(Mercury::connect()).close(4403, "not entitled").once();
     let error = meetings.register().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
@@ -127,7 +127,7 @@ async fn row_26_a_failed_registration_is_told_with_its_cause_and_leaves_nothing(
 }
 
 #[tokio::test]
-async fn a_withdrawn_registration_leaves_nothing() {
+async fn a_cancelled_registration_leaves_nothing() {
     let (sandbox, _webex, meetings) = start().await;
     sandbox.fail(Wdm::register()).delay(Duration::from_millis(300)).always();
     let registering = tokio::spawn({
@@ -162,7 +162,7 @@ async fn many_callers_make_one_registration() {
 }
 
 #[tokio::test]
-async fn a_lost_socket_is_told_and_comes_back() {
+async fn a_lost_socket_is_reported_and_comes_back() {
     let (sandbox, webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     meetings.register().await.unwrap();
@@ -173,7 +173,7 @@ async fn a_lost_socket_is_told_and_comes_back() {
         assert_eq!(next(&mut events).await, MeetingsEvent::NetworkDisconnected);
         assert_eq!(next(&mut events).await, MeetingsEvent::NetworkConnected);
     }
-    // 4404 says that the registration is unknown: the device was asked for its present address.
+    // 4404 means that the registration is unknown: the device was refreshed for its current address.
     assert_eq!(sandbox.requests().of(Wdm::refresh()).count(), 1);
     assert_eq!(meetings.state(), MeetingsState::Registered);
     assert_eq!(webex.link().state().phase, Phase::Up);
@@ -182,7 +182,7 @@ async fn a_lost_socket_is_told_and_comes_back() {
 }
 
 #[tokio::test]
-async fn a_socket_refused_for_good_is_told_and_can_be_had_again() {
+async fn a_socket_refused_for_good_is_reported_and_can_be_reopened() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     for leave in [false, true] {
@@ -207,7 +207,7 @@ async fn a_socket_refused_for_good_is_told_and_can_be_had_again() {
 }
 
 #[tokio::test]
-async fn a_refusal_while_the_socket_is_away_is_told() {
+async fn a_refusal_while_the_socket_is_away_is_reported() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     meetings.register().await.unwrap();
@@ -224,7 +224,7 @@ async fn a_refusal_while_the_socket_is_away_is_told() {
 }
 
 #[tokio::test]
-async fn a_server_that_goes_away_is_not_noticed() {
+async fn a_server_that_goes_away_causes_no_event() {
     let (sandbox, webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     let mut link = webex.link().subscribe();
@@ -232,7 +232,7 @@ async fn a_server_that_goes_away_is_not_noticed() {
     assert_eq!(next(&mut events).await, MeetingsEvent::Registered);
     let old = sandbox.sockets()[0].id;
     assert!(sandbox.shutdown_socket(old));
-    // The successor is there before the server closes the old socket, with 4001.
+    // The successor is online before the server closes the old socket with 4001.
     sandbox.wait_for(|s| s.closed_sockets().iter().any(|socket| socket.id == old)).await.unwrap();
     sandbox.wait_for(|s| s.sockets().iter().any(|socket| socket.authorized)).await.unwrap();
     let closed = sandbox.closed_sockets();
@@ -256,7 +256,7 @@ async fn a_server_that_goes_away_is_not_noticed() {
 }
 
 #[tokio::test]
-async fn row_28_an_unconfirmed_unregistration_is_told_and_can_be_repeated() {
+async fn row_28_an_unconfirmed_unregistration_is_reported_and_can_be_repeated() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     meetings.register().await.unwrap();
@@ -271,7 +271,7 @@ async fn row_28_an_unconfirmed_unregistration_is_told_and_can_be_repeated() {
     assert_empty(&sandbox);
     assert_eq!(meetings.state(), MeetingsState::Unregistered);
 
-    // A device that is gone already is as good as deleted.
+    // A device that is already gone counts as deleted.
     meetings.register().await.unwrap();
     sandbox.fail(Wdm::unregister()).with(404).once();
     meetings.unregister().await.unwrap();
@@ -313,7 +313,7 @@ async fn ready_comes_by_itself_once_per_object_and_the_documented_sample_works()
     };
     tokio::time::timeout(PATIENCE, sample).await.expect("in time");
     assert_eq!(second.next().await, Some(MeetingsEvent::Ready));
-    // Not again, and not for who comes later to the same object; another object has its own.
+    // Not again, and not for later subscribers of the same object; another object has its own.
     meetings.ready().await.unwrap();
     let readies = |events: &mut Subscription<MeetingsEvent>| {
         std::iter::from_fn(|| events.try_next()).filter(|e| *e == MeetingsEvent::Ready).count()
@@ -352,7 +352,7 @@ async fn two_objects_of_one_user_are_one_device() {
     assert_eq!(next(&mut ones).await, MeetingsEvent::Unregistered);
     assert_empty(&sandbox);
     drop((one, two));
-    // The next one begins anew.
+    // The next one starts from the beginning.
     assert_eq!(Meetings::new(&webex).state(), MeetingsState::Unregistered);
 }
 
@@ -384,7 +384,7 @@ async fn a_registration_that_lost_its_token_comes_back_with_another() {
 }
 
 #[tokio::test]
-async fn a_registration_without_a_good_token_waits_for_one_unless_it_is_withdrawn() {
+async fn a_registration_without_a_good_token_waits_for_one_unless_it_is_unregistered() {
     for withdrawn in [false, true] {
         let sandbox = Sandbox::start().await.unwrap();
         let credentials = Credentials::access_token("unknown_P0A1_org");
@@ -429,7 +429,7 @@ async fn unregistering_waits_for_a_registration_that_was_dropped() {
 }
 
 #[tokio::test]
-async fn a_cleanup_that_is_not_confirmed_is_no_clean_end() {
+async fn an_unconfirmed_cleanup_is_reported() {
     let (sandbox, _webex, meetings) = start().await;
     sandbox.fail(Mercury::connect()).close(4403, "not entitled").once();
     sandbox.fail(Wdm::unregister()).with(503).once();

@@ -1,4 +1,4 @@
-//! The steps beside the registration, and what several callers at once see of it.
+//! The optional steps of a registration, and concurrent callers.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ async fn start() -> (Sandbox, Webex, Meetings) {
     (sandbox, webex, meetings)
 }
 
-/// Waits until every step has ended; tells how each did.
+/// Waits until every step has ended. Returns the order in which they did.
 async fn all_steps(meetings: &Meetings, events: &mut Subscription<MeetingsEvent>) -> Vec<Step> {
     let ended = |step: &Step| meetings.registration_status().of(*step) != StepState::Pending;
     while !Step::ALL.iter().all(ended) {
@@ -26,7 +26,7 @@ async fn all_steps(meetings: &Meetings, events: &mut Subscription<MeetingsEvent>
 }
 
 #[tokio::test]
-async fn every_step_tells_and_keeps_what_it_found() {
+async fn every_step_reports_and_keeps_its_result() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     meetings.register().await.unwrap();
@@ -56,7 +56,7 @@ async fn every_step_tells_and_keeps_what_it_found() {
 }
 
 #[tokio::test]
-async fn the_site_is_asked_for_where_it_may_be_known() {
+async fn the_site_is_requested_from_each_service_in_turn() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     sandbox.fail(Hydra::meeting_preferences()).with(404).once();
@@ -67,7 +67,7 @@ async fn the_site_is_asked_for_where_it_may_be_known() {
     assert_eq!(site.as_deref(), Some(sandbox.user().site.as_str()));
     meetings.unregister().await.unwrap();
 
-    // The default comes before the first; a guest has none.
+    // The default is preferred to the first; a guest has none.
     let (one, two) =
         (json!({"siteUrl": "one.example"}), json!({"siteUrl": "two.example", "default": true}));
     let sites = json!({"sites": [one, two]});
@@ -77,7 +77,7 @@ async fn the_site_is_asked_for_where_it_may_be_known() {
     assert_eq!(meetings.info().preferred_site.as_deref(), Some("two.example"));
     meetings.unregister().await.unwrap();
 
-    // Who the user is, is asked once a client.
+    // The user's record is requested once per client.
     let meetings = Meetings::new(&client(&sandbox));
     let mut events = meetings.subscribe();
     sandbox.fail(Hydra::me()).with(200).body(json!({"type": "appuser"})).once();
@@ -88,7 +88,7 @@ async fn the_site_is_asked_for_where_it_may_be_known() {
 }
 
 #[tokio::test]
-async fn side_steps_may_fail_or_hang_without_holding_up_the_registration() {
+async fn side_steps_may_fail_or_hang_without_delaying_the_registration() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
     sandbox.fail(Hydra::me()).with(503).always();
@@ -99,7 +99,7 @@ async fn side_steps_may_fail_or_hang_without_holding_up_the_registration() {
     assert_eq!(meetings.registration_status().of(Step::GetGeoHint), StepState::Pending);
     let tried_twice = |s: &Sandbox| s.requests().of(Calliope::clusters()).count() == 2;
     sandbox.wait_for(tried_twice).await.unwrap();
-    // Leaving does not wait for what still hangs, either, and it tells nothing any more.
+    // Unregistering does not wait for a step that still hangs, and that step sends no more events.
     assert_eq!(hang.fired(), 1);
     meetings.unregister().await.unwrap();
     let told: Vec<_> = std::iter::from_fn(|| events.try_next()).collect();
@@ -130,7 +130,7 @@ async fn row_27_the_state_is_set_before_the_event() {
         }
     });
     meetings.register().await.unwrap();
-    // The listener looks before this goes on: one thread, and it yields only here.
+    // The listener reads the state before this goes on: there is one thread, and it yields only here.
     tokio::task::yield_now().await;
     meetings.unregister().await.unwrap();
     assert_eq!(
@@ -174,7 +174,7 @@ async fn row_29_registering_again_adds_no_listener_and_takes_none_away() {
 async fn callers_share_an_outcome_and_the_other_operation_waits() {
     let (sandbox, _webex, meetings) = start().await;
     let mut events = meetings.subscribe();
-    // All who ask for the same get the one failure.
+    // All concurrent callers get the one failure.
     let fault = sandbox.fail(Wdm::register()).delay(Duration::from_millis(50)).with(403).once();
     let (one, two) = tokio::join!(meetings.register(), meetings.register());
     assert_eq!(one.unwrap_err().kind(), ErrorKind::Forbidden);
@@ -203,7 +203,7 @@ async fn callers_share_an_outcome_and_the_other_operation_waits() {
 }
 
 #[tokio::test]
-async fn a_dropped_unregister_is_no_registration() {
+async fn a_dropped_unregister_does_not_register() {
     let (sandbox, _webex, meetings) = start().await;
     meetings.register().await.unwrap();
     sandbox.fail(Wdm::unregister()).delay(Duration::from_millis(200)).once();

@@ -1,4 +1,4 @@
-//! A restart with everything that an earlier run has kept.
+//! A restart with everything that an earlier run has saved.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ fn client(sandbox: &Sandbox, store: &Arc<dyn Store>) -> Webex {
 }
 
 #[tokio::test]
-async fn a_restart_asks_for_nothing_but_the_device_and_its_socket() {
+async fn a_restart_requests_only_the_device_and_its_socket() {
     let sandbox = Sandbox::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::new(folder.path()));
@@ -25,7 +25,7 @@ async fn a_restart_asks_for_nothing_but_the_device_and_its_socket() {
             tokio::task::yield_now().await;
         }
     }
-    // Ended without unregistering: the device waits for the next start.
+    // Ended without unregistering: the device stays for the next start.
     sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
     assert_eq!(sandbox.counts().devices, 1);
     sandbox.clear_requests();

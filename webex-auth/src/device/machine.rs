@@ -1,19 +1,19 @@
 //! When to poll: RFC 8628 with Webex's deviations, without I/O.
 //!
-//! Webex answers "not yet" with status 428, and "too fast" with 429 or `slow_down`. Both widen the
-//! pause for good. A poll without an answer also does, since a server in trouble should not be hit
-//! at full rate.
+//! Webex answers "not yet" with status 428, and "too fast" with 429 or `slow_down`. "Too fast"
+//! lengthens the interval for good. So does a poll without an answer, since a server in trouble
+//! should not be polled at full rate.
 
 use std::time::Duration;
 
 use crate::{device::state::DeviceError, oauth::error::OAuthError, timings};
 
-/// What follows from the answer to a poll.
+/// The decision after a poll.
 #[derive(Debug, Clone)]
 pub(super) enum Verdict {
-    /// Go on.
+    /// Keep polling.
     Wait,
-    /// It is over.
+    /// The sign-in has ended.
     Over(DeviceError),
 }
 
@@ -26,36 +26,36 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// A schedule for the pause and life that the server named.
+    /// A schedule for the interval and lifetime that the server gave.
     pub(super) fn new(interval: Option<Duration>, life: Duration) -> Self {
         let interval = interval.unwrap_or(timings::DEVICE_POLL);
         let interval = interval.clamp(timings::DEVICE_POLL_MIN, timings::DEVICE_INTERVAL_MAX);
         Self { interval, next: interval, expires: life }
     }
 
-    /// How long to wait for the next poll; `None` when the code is expired before that.
+    /// How long to wait for the next poll; `None` when the code expires before that.
     pub(super) fn pause(&self, now: Duration) -> Option<Duration> {
         (self.next < self.expires).then(|| self.next.saturating_sub(now))
     }
 
-    /// How long the code is still good.
+    /// How long the code is still valid.
     pub(super) fn time_left(&self, now: Duration) -> Duration {
         self.expires.saturating_sub(now)
     }
 
-    /// A poll was answered with `error`.
+    /// Handles the error of a poll.
     pub(super) fn handle_error(&mut self, now: Duration, error: OAuthError) -> Verdict {
         let mut pause = self.interval;
         match error {
             OAuthError::AuthorizationPending(_) => {}
             OAuthError::SlowDown(_) | OAuthError::RateLimited(_) => {
                 self.widen(self.interval + timings::DEVICE_SLOW_DOWN);
-                // A server that names a longer pause gets it, once.
+                // A longer pause that the server asks for applies once.
                 pause = self.interval.max(error.retry_after().unwrap_or_default());
             }
             OAuthError::AccessDenied(_) => return Verdict::Over(DeviceError::Denied),
             OAuthError::ExpiredToken(_) => return Verdict::Over(DeviceError::Expired),
-            // A refusal with a code nobody knows may be a gateway's.
+            // A refusal with an unknown code may come from a gateway.
             error if error.is_transient() || matches!(error, OAuthError::Refused(_)) => {
                 self.widen(self.interval * 2);
                 pause = self.interval.max(error.retry_after().unwrap_or_default());
@@ -86,7 +86,7 @@ mod tests {
         OAuthError::from_reply(&request, &reply)
     }
 
-    /// Pauses after each of these answers.
+    /// The pause after each of these answers.
     fn pauses(answers: &[OAuthError]) -> Vec<u64> {
         let mut schedule = Schedule::new(Some(s(2)), s(300));
         let mut now = Duration::ZERO;
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_is_known_by_its_reason() {
+    fn every_end_has_its_reason() {
         let verdict = |status, body| {
             let mut schedule = Schedule::new(None, s(300));
             match schedule.handle_error(s(5), error(status, body, "")) {
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn a_gateway_does_not_end_it() {
+    fn a_gateway_does_not_end_the_sign_in() {
         let page = || error(400, "<html>", "");
         let unknown = error(400, r#"{"error":"unheard_of"}"#, "");
         assert_eq!(pauses(&[page(), unknown, page()]), [2, 4, 8, 16]);

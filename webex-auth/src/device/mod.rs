@@ -1,5 +1,5 @@
-//! Signing in on another device (RFC 8628): the program shows a short code and a link, the user opens
-//! the link on a phone, and the program polls until the user has decided.
+//! Signing in on another device (RFC 8628): the program shows a short code and a link, the user
+//! opens the link on a phone, and the program polls until the user has decided.
 //!
 //! ```no_run
 //! use std::sync::Arc;
@@ -57,8 +57,8 @@ pub struct DevicePrompt {
 }
 
 impl DevicePrompt {
-    /// The code to enter. Whoever has it in time can decide over the sign-in: show it to the user
-    /// only.
+    /// The code to enter. Anyone who has it in time can decide about the sign-in: show it only to
+    /// the user.
     pub fn code(&self) -> &str {
         self.code.expose_secret()
     }
@@ -68,18 +68,18 @@ impl DevicePrompt {
         &self.link
     }
 
-    /// The same page with the code filled in, where the server gives one. As secret as the code.
+    /// The same page with the code filled in, if the server sends one. As secret as the code.
     pub fn link_with_code(&self) -> Option<&Url> {
         self.link_with_code.as_ref()
     }
 
-    /// How long the code is good from the start.
+    /// How long the code is valid from the start.
     pub fn life(&self) -> Duration {
         self.life
     }
 
-    /// The link (with the code, where there is one) as a QR code of text lines, for a dark terminal.
-    /// As secret as the code.
+    /// The link (with the code, if there is one) as a QR code in lines of text, for a dark
+    /// terminal. As secret as the code.
     ///
     /// `None` when the link is too long for a QR code.
     #[cfg(feature = "qr")]
@@ -102,7 +102,7 @@ impl fmt::Debug for DevicePrompt {
     }
 }
 
-/// A device sign-in under way. Dropping it cancels it.
+/// A device sign-in in progress. Dropping it cancels it.
 pub struct DeviceSignIn {
     integration: Integration,
     http: Arc<dyn TokenHttp>,
@@ -111,7 +111,7 @@ pub struct DeviceSignIn {
     started: Instant,
     schedule: Schedule,
     phase: Phase,
-    /// Outlives a cancelled [`next`](Self::next): its answer may be the tokens, which come once.
+    /// Survives a cancelled [`next`](Self::next): its answer may be the tokens, which come only once.
     poll: Option<BoxFuture<'static, Result<TokenSet, OAuthError>>>,
 }
 
@@ -123,18 +123,18 @@ enum Phase {
 }
 
 impl Integration {
-    /// Begins a sign-in on another device, with the integration's scopes.
+    /// Starts a sign-in on another device, with the integration's scopes.
     ///
     /// # Errors
-    /// [`OAuthError::NotConfigured`] when the endpoints know no device sign-in; the others by what
-    /// the server says.
+    /// [`OAuthError::NotConfigured`] when the endpoints have no device sign-in; otherwise the
+    /// server's error.
     pub async fn device_sign_in(
         &self,
         http: Arc<dyn TokenHttp>,
     ) -> Result<DeviceSignIn, OAuthError> {
         let missing = OAuthError::NotConfigured("device sign-in endpoint");
         let url = self.endpoints().device_authorize.clone().ok_or(missing)?;
-        // This request takes no client authentication (RFC 8628 §3.1).
+        // This request has no client authentication (RFC 8628 §3.1).
         let form = vec![
             ("client_id", plain(self.client_id())),
             ("scope", plain(self.scopes().to_string())),
@@ -161,13 +161,12 @@ impl DeviceSignIn {
         &self.prompt
     }
 
-    /// How long the code is still good.
+    /// How long the code is still valid.
     pub fn time_left(&self) -> Duration {
         self.schedule.time_left(self.started.elapsed())
     }
 
-    /// Waits for the next state; `None` after the last. Can be cancelled and called again
-    /// without losing anything.
+    /// Waits for the next state; `None` after the last. Cancel safe.
     pub async fn next(&mut self) -> Option<DeviceState> {
         match self.phase {
             Phase::Begun => {
@@ -220,7 +219,7 @@ impl DeviceSignIn {
         })
     }
 
-    /// Waits until it is over.
+    /// Waits for the end of the sign-in.
     ///
     /// # Errors
     /// [`DeviceError`] when the user refused, was too slow, or the server refused.
@@ -235,7 +234,7 @@ impl DeviceSignIn {
         }
     }
 
-    /// The states as a stream.
+    /// Returns the states as a stream.
     pub fn into_stream(self) -> impl Stream<Item = DeviceState> + Send {
         stream::unfold(self, |mut sign_in| async move {
             let state = sign_in.next().await?;
@@ -265,7 +264,7 @@ async fn poll(
         ("grant_type", plain("urn:ietf:params:oauth:grant-type:device_code")),
         ("device_code", device_code),
     ];
-    // Webex wants Basic here, whatever the other endpoints take, and the client id besides.
+    // Webex requires Basic here, whatever the other endpoints accept, and also the client id.
     if integration.client().secret.is_some() {
         form.push(("client_id", plain(integration.client_id())));
     }
@@ -286,7 +285,7 @@ struct DeviceAnswer {
 
 impl DeviceAnswer {
     fn read(fields: &Fields<'_>, plain_http: bool) -> Result<Self, OAuthError> {
-        // A link that a user opens, or a program for the user: nothing but a web page will do.
+        // The user opens this link, so it must be a web page.
         let link = |name: &str| {
             let link: Url = fields.text(name)?.trim().parse().ok()?;
             wire::check_private(&link, plain_http).ok().map(|()| link)
@@ -340,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_shown_and_opened_is_harmless() {
+    fn shown_codes_and_links_are_harmless() {
         let json =
             r#"{"device_code":"d","user_code":"A\u001b[2JB\u202e","verification_uri":"LINK"}"#;
         let prompt = read(&json.replace("LINK", "https://x.example/\\u202ea b")).unwrap().prompt;

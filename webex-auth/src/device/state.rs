@@ -1,4 +1,4 @@
-//! How a device sign-in goes, for a program to show.
+//! The progress of a device sign-in.
 
 use std::time::Duration;
 
@@ -6,25 +6,25 @@ use thiserror::Error;
 
 use crate::{oauth::error::OAuthError, token_set::TokenSet};
 
-/// How a device sign-in goes.
+/// The progress of a device sign-in.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum DeviceState {
     /// The user has not decided yet. Comes at the start and after each poll.
     Waiting {
-        /// How long the code is still good.
+        /// How long the code is still valid.
         time_left: Duration,
     },
     /// The server was not reached; polling goes on, less often.
     Unreachable {
-        /// How the last poll failed.
+        /// The error of the last poll.
         error: OAuthError,
-        /// How long the code is still good.
+        /// How long the code is still valid.
         time_left: Duration,
     },
-    /// The user agreed. The last state.
+    /// The user has consented. The last state.
     SignedIn(TokenSet),
-    /// It failed. The last state.
+    /// The sign-in has failed. The last state.
     Failed(DeviceError),
 }
 

@@ -1,11 +1,11 @@
-//! Two clocks made into one that neither sleep nor a changed wall clock turns back.
+//! Combines two clocks into one that neither sleep nor a changed wall clock can turn back.
 
 use std::{
     fmt,
     time::{Duration, Instant, SystemTime},
 };
 
-/// A point in time, by both clocks.
+/// A point in time, on both clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Moment {
     /// The time of day. Goes on during sleep; can be set.
@@ -14,7 +14,7 @@ pub struct Moment {
     pub monotonic: Duration,
 }
 
-/// Where the time comes from. Programs use [`SystemClock`]; tests bring virtual time.
+/// A source of time. Programs use [`SystemClock`]; tests use virtual time.
 pub trait Clock: fmt::Debug + Send + Sync {
     /// The current moment.
     fn now(&self) -> Moment;
@@ -25,7 +25,7 @@ pub trait Clock: fmt::Debug + Send + Sync {
 pub struct SystemClock(Instant);
 
 impl SystemClock {
-    /// A clock whose monotonic time begins now.
+    /// A clock whose monotonic time starts now.
     pub fn new() -> Self {
         Self(Instant::now())
     }
@@ -43,22 +43,22 @@ impl Clock for SystemClock {
     }
 }
 
-/// Time that never goes back: at each step it moves by the clock that moved more.
+/// Time that never goes back: at each step it advances by the clock that advanced more.
 ///
-/// A wall clock set forward looks like sleep and is counted as time. That can only lead to a renewal
-/// before it is due, never to the use of an expired token.
+/// A wall clock that is set forward looks like sleep and counts as time. This can only cause an
+/// early renewal, never the use of an expired token.
 #[derive(Debug)]
-pub(super) struct Steady {
+pub(super) struct SteadyClock {
     last: Option<Moment>,
     elapsed: Duration,
 }
 
-impl Steady {
+impl SteadyClock {
     pub(super) fn new() -> Self {
         Self { last: None, elapsed: Duration::ZERO }
     }
 
-    /// Moves on to `now` and gives the time since the first moment ever given.
+    /// Advances to `now` and returns the time since the first call.
     pub(super) fn advance(&mut self, now: Moment) -> Duration {
         if let Some(last) = self.last {
             let monotonic = now.monotonic.saturating_sub(last.monotonic);
@@ -70,7 +70,7 @@ impl Steady {
     }
 }
 
-/// Adding a pause to it does not overflow, whatever an absurd wall clock says.
+/// Adding a pause to it does not overflow, even with an absurd wall clock.
 const END_OF_TIME: Duration = Duration::from_secs(u64::MAX / 4);
 
 #[cfg(test)]
@@ -83,7 +83,7 @@ mod tests {
             wall: SystemTime::UNIX_EPOCH + Duration::from_secs(wall),
             monotonic: Duration::from_secs(monotonic),
         };
-        let mut steady = Steady::new();
+        let mut steady = SteadyClock::new();
         let mut at = |wall, monotonic| steady.advance(moment(wall, monotonic)).as_secs();
         assert_eq!(at(1_000, 0), 0);
         assert_eq!(at(1_010, 10), 10, "both go on");

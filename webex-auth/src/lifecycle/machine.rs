@@ -1,24 +1,24 @@
-//! The machine itself. See the [module](super) for how to drive it and for its policy.
+//! The machine itself. See the [module](super) for how to drive it, and for its policy.
 
 use std::time::{Duration, SystemTime};
 
 use crate::{
     lifecycle::{
-        clock::{Moment, Steady},
+        clock::{Moment, SteadyClock},
         state::{ReauthReason, RenewError, TokenState},
     },
     timer::TimerTable,
     timings,
 };
 
-/// What is known about the life of a token.
+/// What is known about the lifetime of a token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     /// When it was issued, by this machine's wall clock.
     pub(crate) issued: SystemTime,
     /// When it expires, if it does.
     pub(crate) expires: Option<SystemTime>,
-    /// Whether there is something to renew it with.
+    /// Whether it can be renewed.
     pub(crate) renewable: bool,
 }
 
@@ -29,12 +29,12 @@ pub(crate) enum Action {
     Renew,
 }
 
-/// How a renewal ended.
+/// The result of a renewal.
 #[derive(Debug, Clone)]
 pub(crate) enum Outcome {
     /// There is a new token.
     Renewed(Life),
-    /// The server gave the old access token again.
+    /// The server returned the old access token again.
     Unchanged,
     /// It may work later.
     Failed(RenewError),
@@ -48,24 +48,24 @@ pub(crate) enum Outcome {
 pub(crate) enum Answer {
     /// The token held can be used.
     Use,
-    /// Ask again when the renewal under way has ended.
+    /// Ask again when the renewal in progress has ended.
     Wait,
-    /// Renewing failed and is not due yet.
+    /// The renewal failed, and the next one is not due yet.
     Later {
-        /// When a renewal will be possible.
+        /// Time until the next renewal.
         retry_in: Duration,
     },
-    /// The refusal is final for this request, but the token stays: it was renewed often already
-    /// because of refusals.
+    /// The refusal is final for this request, but the token stays, because refusals have already
+    /// caused many renewals.
     Final,
-    /// There will be no token; the state says why.
+    /// There is no token, and no way to get one; the state has the reason.
     Ended,
 }
 
-/// The life of one user's tokens.
+/// The lifecycle of one user's tokens.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
-    clock: Steady,
+    clock: SteadyClock,
     held: Option<Held>,
     renewable: bool,
     in_flight: bool,
@@ -77,7 +77,7 @@ pub(crate) struct Lifecycle {
     random: fastrand::Rng,
 }
 
-/// The token held. Times are of the steady clock.
+/// The current token. Times are on the steady clock.
 #[derive(Debug)]
 struct Held {
     expires: Option<Duration>,
@@ -85,7 +85,7 @@ struct Held {
     refused: bool,
 }
 
-/// Renewing fails.
+/// Renewals are failing.
 #[derive(Debug)]
 struct Failure {
     since: Duration,
@@ -94,16 +94,16 @@ struct Failure {
     error: RenewError,
     /// No renewal before this.
     next: Duration,
-    /// The server named `next` itself.
+    /// Whether the server asked for `next`.
     asked: bool,
 }
 
 impl Lifecycle {
-    /// A machine that holds nothing. `renewable` says whether a token can be had without one;
-    /// `seed` determines the jitter.
+    /// A machine without a token. `renewable` says whether a token can be obtained without an
+    /// earlier one; `seed` determines the jitter.
     pub(crate) fn new(renewable: bool, seed: u64) -> Self {
         Self {
-            clock: Steady::new(),
+            clock: SteadyClock::new(),
             held: None,
             renewable,
             in_flight: false,
@@ -131,21 +131,21 @@ impl Lifecycle {
         }
     }
 
-    /// Whether the token held can be used.
+    /// Whether the current token can be used.
     pub(crate) fn is_usable(&mut self, now: Moment) -> bool {
         let at = self.clock.advance(now);
         self.usable_at(at)
     }
 
-    /// Whether a renewal is under way.
+    /// Whether a renewal is in progress.
     pub(crate) fn is_renewing(&self) -> bool {
         self.in_flight
     }
 
     // --- what happens ------------------------------------------------------------------------
 
-    /// A token was given from outside: loaded at start, or by a new sign-in. A renewal that was
-    /// under way is void; do not report it.
+    /// Handles a token from outside: loaded at start, or from a new sign-in. A renewal in progress
+    /// is void; its result must not be reported.
     pub(crate) fn handle_tokens(&mut self, now: Moment, life: Life) {
         let at = self.clock.advance(now);
         self.adopt(at, now, life);
@@ -154,18 +154,18 @@ impl Lifecycle {
         }
     }
 
-    /// Someone wants a token.
+    /// Handles a request for a token.
     pub(crate) fn handle_demand(&mut self, now: Moment) -> Answer {
         let at = self.clock.advance(now);
         if self.usable_at(at) { Answer::Use } else { self.renew_for(at) }
     }
 
-    /// A service refused the token held (401).
+    /// Handles a service's refusal of the current token (401).
     pub(crate) fn handle_refused(&mut self, now: Moment) -> Answer {
         let at = self.clock.advance(now);
         if !self.renewable {
-            // There is no other, and the state says so. The token itself stays: what is registered
-            // with it can still be given up where it is accepted.
+            // There is no other token, as the state says. The current one stays, so that what is
+            // registered with it can still be given up where it is accepted.
             if self.ended.is_none() {
                 self.end(ReauthReason::NotRenewable);
             }
@@ -175,7 +175,7 @@ impl Lifecycle {
             if !self.refusals.allow(at) {
                 return Answer::Final;
             }
-            // What was not known to be wrong before is a reason to try at once, even after failures.
+            // A token that was not known to be bad is a reason to try at once, even after failures.
             if let Some(failure) = &mut self.failure
                 && !failure.asked
                 && !matches!(failure.error, RenewError::Unchanged)
@@ -188,12 +188,12 @@ impl Lifecycle {
         }
         let answer = self.renew_for(at);
         if matches!(answer, Answer::Later { .. }) {
-            self.timers.set(Timer::GiveUp, self.giving_up()); // sooner, with nothing left to use
+            self.timers.set(Timer::GiveUp, self.giving_up()); // sooner, because no usable token is left
         }
         answer
     }
 
-    /// The renewal under way has ended.
+    /// Handles the end of a renewal.
     pub(crate) fn handle_outcome(&mut self, now: Moment, outcome: Outcome) {
         let at = self.clock.advance(now);
         self.in_flight = false;
@@ -224,14 +224,14 @@ impl Lifecycle {
         }
     }
 
-    /// The tokens were erased: the user signed out. A renewal that was under way is void.
+    /// Handles a sign-out that erased the tokens. A renewal in progress is void.
     pub(crate) fn handle_sign_out(&mut self, now: Moment) {
         self.clock.advance(now);
         self.in_flight = false;
         self.end(ReauthReason::SignedOut);
     }
 
-    /// The network may be back. Shortens the pause after a failure, but not one a server asked for.
+    /// Handles a hint that the network may be back: shortens the pause after a failure, but not one that a server asked for.
     pub(crate) fn handle_network_hint(&mut self, now: Moment) {
         let at = self.clock.advance(now);
         if let Some(failure) = &mut self.failure
@@ -244,13 +244,13 @@ impl Lifecycle {
         }
     }
 
-    /// Time has passed.
+    /// Handles passed deadlines.
     pub(crate) fn handle_timeout(&mut self, now: Moment) {
         let at = self.clock.advance(now);
         while let Some(timer) = self.timers.expire_in_order(&TIMERS, at) {
             match timer {
                 _ if self.in_flight => {} // its outcome decides
-                // The token kept for giving up has expired.
+                // The token that was kept for clean-up has expired.
                 _ if self.ended.as_ref().is_some_and(ReauthReason::is_final) => {}
                 Timer::Refresh | Timer::Retry => self.begin(),
                 Timer::Expiry if !self.renewable => self.end(ReauthReason::NotRenewable),
@@ -258,7 +258,7 @@ impl Lifecycle {
                     Some(failure) if matches!(failure.error, RenewError::Unchanged) => {
                         self.end(ReauthReason::Unchanged);
                     }
-                    Some(_) => {} // retried until the other timer says it is enough
+                    Some(_) => {} // retried until the other timer fires
                     None => self.begin(),
                 },
                 Timer::GiveUp => self.give_up(at),
@@ -268,15 +268,15 @@ impl Lifecycle {
 
     // --- what to do --------------------------------------------------------------------------
 
-    /// What the driver has to do, once.
+    /// Returns what the driver has to do, once.
     #[must_use = "an action that is not carried out stops the machine"]
     pub(crate) fn poll_action(&mut self) -> Option<Action> {
         self.action.take()
     }
 
-    /// After how long to call [`handle_timeout`](Self::handle_timeout); `None` for never.
+    /// Time until [`handle_timeout`](Self::handle_timeout) has to be called; `None` means never.
     ///
-    /// Not more than [`timings::SLEEP_CHECK`], so that sleep is noticed.
+    /// At most [`timings::SLEEP_CHECK`], so that sleep is noticed.
     pub(crate) fn poll_timeout(&mut self, now: Moment) -> Option<Duration> {
         let at = self.clock.advance(now);
         let next = self.timers.next()?;
@@ -290,7 +290,7 @@ impl Lifecycle {
         held.is_some_and(|held| !held.refused && held.expires.is_none_or(|expires| at < expires))
     }
 
-    /// Begins a renewal, or says why not, for a request that cannot use the token held.
+    /// Starts a renewal, or says why not, for a request that cannot use the current token.
     fn renew_for(&mut self, at: Duration) -> Answer {
         if self.ended.as_ref().is_some_and(ReauthReason::is_final) {
             return Answer::Ended;
@@ -323,7 +323,7 @@ impl Lifecycle {
         self.ended = None;
         self.action = Some(Action::Renew);
         self.timers.clear();
-        // The driver has to take the token out of use in time, renewal or not.
+        // The driver has to stop using the token in time, whether or not it is renewed.
         self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
     }
 
@@ -338,7 +338,7 @@ impl Lifecycle {
         if let Some(until) = life.expires {
             let whole = until.duration_since(life.issued).unwrap_or_default();
             let age = now.wall.duration_since(life.issued).unwrap_or_default();
-            // A wall clock that was set back since must not lengthen the life.
+            // A wall clock that was set back must not extend the lifetime.
             let left = until.duration_since(now.wall).unwrap_or_default().min(whole);
             held.expires = Some(at.saturating_add(left));
             self.timers.set(Timer::Expiry, held.expires);
@@ -373,8 +373,8 @@ impl Lifecycle {
         }
     }
 
-    /// When failing has lasted long enough: when the token expires, but not before it was tried for
-    /// a while. Never for a token that does not expire.
+    /// When to give up: when the token expires, but only after trying for a while. Never for a
+    /// token that does not expire.
     fn giving_up(&self) -> Option<Duration> {
         let at_least = self.failure.as_ref()?.since + timings::PERSISTENCE;
         match &self.held {
@@ -386,15 +386,15 @@ impl Lifecycle {
     fn give_up(&mut self, at: Duration) {
         let Some(failure) = &mut self.failure else { return };
         if !failure.asked {
-            // From here on demands are what is answered, and they should not wait for long.
+            // From here on only requests cause a renewal, and they should not wait for long.
             failure.next = failure.next.min(at + timings::DEMAND_PAUSE);
         }
         self.ended = Some(ReauthReason::Unreachable(failure.error.clone()));
         self.timers.clear();
     }
 
-    /// There will be no other token. The one held stays while it lives, so that what is registered
-    /// with it can be given up, unless it was revoked by signing out.
+    /// Ends renewals for good. The current token stays while it is valid, so that what is
+    /// registered with it can be given up, unless a sign-out revoked it.
     fn end(&mut self, reason: ReauthReason) {
         if matches!(reason, ReauthReason::SignedOut) {
             self.held = None;
@@ -406,30 +406,30 @@ impl Lifecycle {
         self.timers.set(Timer::Expiry, self.held.as_ref().and_then(|held| held.expires));
     }
 
-    /// Doubles with each attempt; half of it is random, so that clients spread.
+    /// Doubles with each attempt; half of it is random, to spread the clients.
     fn backoff(&mut self, attempts: u32) -> Duration {
         let doubled = timings::BACKOFF_MIN.saturating_mul(1 << attempts.min(16).saturating_sub(1));
         doubled.min(timings::BACKOFF_MAX).mul_f64(1.0 - self.random.f64() / 2.0)
     }
 }
 
-/// What the machine waits for.
+/// The timers of the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Timer {
-    /// A token has lived long enough.
+    /// The token is due for renewal.
     Refresh,
     /// The pause after a failure is over.
     Retry,
     /// The token expires.
     Expiry,
-    /// Failing has lasted long enough.
+    /// Renewals have failed for long enough to give up.
     GiveUp,
 }
 
-/// In the order in which timers that are due together are handled: first what may still help.
+/// The order of handling timers that are due together: first those that may still help.
 const TIMERS: [Timer; 4] = [Timer::Refresh, Timer::Retry, Timer::GiveUp, Timer::Expiry];
 
-/// How many renewals refusals may still cause: a bucket that fills up over time.
+/// How many renewals refusals may still cause: a token bucket.
 #[derive(Debug)]
 struct Refusals {
     left: u32,

@@ -1,8 +1,8 @@
-//! Properties of the token machine that must hold for any schedule of expiry, failures, refusals,
-//! sleep and changed clocks.
+//! Properties of the token machine that hold for any schedule of expiry, failures, refusals, sleep
+//! and changed clocks.
 //!
-//! A schedule is a list of steps. [`World`] plays it, drives the machine by its contract, and keeps
-//! its own, simpler account of time and of the token, against which every answer is checked.
+//! A schedule is a list of steps. [`World`] runs it, drives the machine as documented, and keeps
+//! its own, simpler record of time and of the token, against which every answer is checked.
 
 use std::time::{Duration, SystemTime};
 
@@ -31,15 +31,15 @@ enum Step {
     Demand,
     Refused,
     NetworkHint,
-    /// The renewal under way, if any, ends.
+    /// The renewal in progress, if any, ends.
     End(Ending),
-    /// The user signs in anew.
+    /// The user signs in again.
     SignIn(Option<u64>),
 }
 
 #[derive(Debug, Clone)]
 enum Ending {
-    /// With a token of that life, which took that long to arrive.
+    /// With a token of this lifetime, which took this long to arrive.
     Renewed {
         life: Option<u64>,
         late: u64,
@@ -49,7 +49,7 @@ enum Ending {
     InvalidGrant,
 }
 
-/// Lives, in milliseconds, from absurdly short to a day.
+/// Lifetimes in milliseconds, from absurdly short to a day.
 fn life() -> impl Strategy<Value = Option<u64>> {
     prop_oneof![
         1 => Just(None),
@@ -85,7 +85,7 @@ struct World {
     machine: Lifecycle,
     wall_ms: i64,
     monotonic_ms: u64,
-    /// Both clocks when the machine last saw them, and the time it can know to have passed.
+    /// Both clocks when the machine last read them, and the time that it knows to have passed.
     seen: (i64, u64),
     known_ms: u64,
     in_flight: bool,
@@ -93,7 +93,7 @@ struct World {
     over: bool,
 }
 
-/// What the test knows of the token held; times are of `known_ms`.
+/// What the test knows of the current token; times are in `known_ms`.
 struct Token {
     issued: i128,
     life: Option<u64>,
@@ -122,7 +122,7 @@ impl World {
         world
     }
 
-    /// What the clocks show; the machine is about to see it.
+    /// Reads the clocks for the machine.
     fn now(&mut self) -> Moment {
         let wall = u64::try_from(self.wall_ms - self.seen.0).unwrap_or(0);
         self.known_ms += wall.max(self.monotonic_ms - self.seen.1);
@@ -168,7 +168,7 @@ impl World {
         self.take_actions();
     }
 
-    /// Lets time pass as a driver does: never beyond a deadline.
+    /// Lets time pass as a driver does, never beyond a deadline.
     fn pass(&mut self, mut ms: u64) {
         loop {
             let now = self.now();
@@ -204,7 +204,7 @@ impl World {
             Ending::Unchanged => Outcome::Unchanged,
             Ending::NoAnswer => Outcome::Failed(no_answer()),
             Ending::InvalidGrant => {
-                self.over = true; // the token held lives on
+                self.over = true; // the current token stays
                 Outcome::Ended(ReauthReason::NotRenewable)
             }
         };
@@ -264,7 +264,7 @@ impl World {
         }
     }
 
-    /// Plays on, with every renewal ending the same way, until the machine rests.
+    /// Runs on, with every renewal ending the same way, until the machine is idle.
     fn settle(&mut self, ending: &Ending) {
         for _ in 0..2_000 {
             if self.in_flight {
@@ -290,7 +290,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_machine_keeps_its_promises(
+    fn the_machine_holds_its_invariants(
         first in life(),
         seed in any::<u64>(),
         steps in prop::collection::vec(step(), 0..60),
@@ -316,7 +316,7 @@ proptest! {
     ) {
         let mut world = World::new(Some(life), seed);
         for pause in pauses {
-            // Renewals that end within a second, while time passes in small pieces.
+            // Renewals end within a second, while time passes in small steps.
             let mut left = pause;
             while left > 0 {
                 let now = world.now();

@@ -1,4 +1,4 @@
-//! How the tokens of a user are doing, for a program to watch and show.
+//! The state of a user's tokens, for a program to watch and show.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,21 +12,22 @@ use crate::{oauth::error::OAuthError, provider::ProviderError, store::error::Sto
 pub enum TokenState {
     /// At this state there is a token that can be used.
     Valid {
-        /// When it expires; `None` when it does not, as far as is known.
+        /// When it expires; `None` when it does not, as far as the SDK knows.
         until: Option<SystemTime>,
     },
     /// At this state a token is being obtained; a previous one may still be usable.
     Refreshing,
-    /// At this state renewing fails, but is tried again; the previous token may still be usable.
+    /// At this state renewals fail but are repeated; the previous token may still be usable.
     Degraded {
         /// When it first failed.
         since: SystemTime,
-        /// How it failed last.
+        /// The latest error.
         error: RenewError,
     },
-    /// At this state no new token can be had, and only the user or the program can change that. The
-    /// last one may live on for a while: [`Tokens::current`](crate::Tokens::current) gives it, to give
-    /// up what is registered with it.
+    /// At this state no new token can be obtained, and only the user or the program can change
+    /// that. The last one may still be valid for a while:
+    /// [`Tokens::current`](crate::Tokens::current) returns it, so that what is registered with it
+    /// can be given up.
     ReauthRequired {
         /// Why.
         reason: ReauthReason,
@@ -37,30 +38,30 @@ pub enum TokenState {
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum ReauthReason {
-    /// The authorization server refused to renew the tokens: the sign-in is over.
+    /// The authorization server refused to renew the tokens: the sign-in has ended.
     #[error("the tokens were not renewed")]
     Refused(#[source] OAuthError),
     /// The authorization server refused the integration: its secret, registration or scopes. The
-    /// sign-in is not over; once the configuration is corrected, the stored tokens go on.
+    /// sign-in is still valid; once the configuration is corrected, the stored tokens work again.
     #[error("the integration was refused")]
     Configuration(#[source] OAuthError),
-    /// The stored tokens are damaged, or not of this program. New ones take their place.
+    /// The stored tokens are damaged, or belong to another program. New ones replace them.
     #[error("the stored tokens cannot be used")]
     Store(#[source] StoreError),
     /// The tokens could not be renewed before they expired. Not final: the next request for a token
-    /// tries once more, so show it as a network problem first.
+    /// tries again, so show it as a network problem first.
     #[error("the tokens could not be renewed before they expired")]
     Unreachable(#[source] RenewError),
-    /// The authorization server gave back the token that was to be renewed.
+    /// The authorization server returned the same token again.
     #[error("the authorization server keeps giving the same token")]
     Unchanged,
-    /// The token is expired or was refused by a service, and there is nothing to renew it with.
+    /// The token is expired or was refused by a service, and it cannot be renewed.
     #[error("the token is expired or refused and cannot be renewed")]
     NotRenewable,
-    /// There have been no tokens yet.
+    /// There are no tokens yet.
     #[error("nobody has signed in yet")]
     NotSignedIn,
-    /// The tokens were taken out of the store: the user signed out, perhaps in another process.
+    /// The tokens were removed from the store: the user signed out, perhaps in another process.
     #[error("the user signed out")]
     SignedOut,
     /// The program's own source of tokens has none.
@@ -75,7 +76,7 @@ impl ReauthReason {
     }
 }
 
-/// Why tokens were not renewed this time.
+/// Why a renewal failed.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum RenewError {
@@ -88,16 +89,16 @@ pub enum RenewError {
     /// The program's own source of tokens.
     #[error("the application's token source failed: {0}")]
     Provider(#[from] ProviderError),
-    /// The authorization server gave back the token that was to be renewed.
+    /// The authorization server returned the same token again.
     #[error("the authorization server gave the same token again")]
     Unchanged,
-    /// The new token's life was over when it arrived.
+    /// The new token had expired when it arrived.
     #[error("the new token was expired on arrival")]
     ExpiredOnArrival,
 }
 
 impl RenewError {
-    /// How long the server asked not to be asked again.
+    /// How long the server asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::OAuth(error) => error.retry_after(),
@@ -105,7 +106,7 @@ impl RenewError {
         }
     }
 
-    /// How long to leave the server alone, if it wants to be; zero is no usable time.
+    /// How long the server asked to wait; zero counts as no time.
     pub(crate) fn pause(&self) -> Option<Duration> {
         let asked = self.retry_after().filter(|pause| !pause.is_zero());
         let limited = matches!(self, Self::OAuth(OAuthError::RateLimited(_)));

@@ -40,7 +40,7 @@ impl SecurityContext {
         self
     }
 
-    /// The element, without name space prefix, as it stands in `<header>`. A secret.
+    /// The element for `<header>`, without namespace prefix. A secret.
     pub fn to_xml(&self) -> String {
         let mut xml = String::from("<securityContext>");
         element(&mut xml, "siteName", self.site_name.as_str());
@@ -54,7 +54,7 @@ impl SecurityContext {
 
     /// A whole request with this context and the given content of `<body>`. A secret.
     ///
-    /// `body_content` is XML and goes in as it is.
+    /// `body_content` is XML and is inserted unchanged.
     pub fn to_message(&self, body_content: &str) -> SecretString {
         let xml = SecretString::from(self.to_xml());
         SecretString::from(format!(
@@ -66,10 +66,10 @@ impl SecurityContext {
     }
 }
 
-/// The name space of XML API messages.
+/// The namespace of XML API messages.
 const SERVICE: &str = "http://www.webex.com/schemas/2002/06/service";
 
-/// The name space of `xsi:type`, which every `bodyContent` has.
+/// The namespace of `xsi:type`, which every `bodyContent` has.
 const INSTANCE: &str = "http://www.w3.org/2001/XMLSchema-instance";
 
 impl fmt::Debug for SecurityContext {
@@ -90,9 +90,9 @@ fn element(xml: &mut String, name: &str, text: &str) {
             '>' => xml.push_str("&gt;"),
             '"' => xml.push_str("&quot;"),
             '\'' => xml.push_str("&apos;"),
-            // Left to itself, a parser would make it a line feed.
+            // A parser would otherwise turn it into a line feed.
             '\r' => xml.push_str("&#13;"),
-            // XML 1.0 §2.2 has no way to write the others.
+            // XML 1.0 §2.2 does not allow the others.
             '\t' | '\n' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'.. => xml.push(c),
             _ => xml.push('\u{fffd}'),
         }

@@ -1,9 +1,9 @@
-//! Webex Meetings integrations: the older OAuth service of the XML API.
+//! Webex Meetings integrations: the older OAuth service for the XML API.
 //!
-//! It differs from Webex's public API in small things, all of which are kept here: its own scopes,
-//! `plain` PKCE with ten characters, refresh tokens that are sent with the site's name in front, and
-//! an answer that says more about the user. What is signed in with it goes into the
-//! [`SecurityContext`] of an XML request.
+//! It differs from Webex's public API in details, all of which are handled here: its own scopes,
+//! `plain` PKCE with ten characters, refresh tokens that are sent with the site's name in front,
+//! and an answer with more about the user. The resulting token goes into the [`SecurityContext`] of
+//! an XML request.
 //!
 //! ```no_run
 //! use webex_auth::{Credentials, Redirect, ReqwestHttp, Tokens};
@@ -56,21 +56,21 @@ pub use self::{
     site::{InvalidSite, SiteName},
 };
 
-/// Where users are asked, by Cisco's own sample code. The public page names no address.
+/// The authorize URL from Cisco's own sample code. The public page has no address.
 const AUTHORIZE: &str = "https://api.webex.com/v1/oauth2/authorize";
 
-/// Where tokens are exchanged, from the same source.
+/// The token URL, from the same source.
 const TOKEN: &str = "https://api.webex.com/v1/oauth2/token";
 
 /// What a Meetings integration may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum MeetingsScope {
-    /// `all_read`: read whatever the user may see.
+    /// `all_read`: read everything the user may see.
     AllRead,
     /// `user_modify`: change the user's details.
     UserModify,
-    /// `meeting_modify`: make and change meetings.
+    /// `meeting_modify`: create and change meetings.
     MeetingModify,
     /// `recording_modify`: change recordings.
     RecordingModify,
@@ -113,7 +113,7 @@ struct Config {
 }
 
 impl MeetingsIntegration {
-    /// Begins an integration with its client id. Defaults: no secret, no redirect URI, no scopes,
+    /// Builds an integration with its client id. Defaults: no secret, no redirect URI, no scopes,
     /// the site of the answer's issuer, Cisco's endpoints, `plain` PKCE.
     pub fn builder(client_id: impl Into<String>) -> MeetingsIntegrationBuilder {
         MeetingsIntegrationBuilder(Config {
@@ -152,7 +152,7 @@ impl MeetingsIntegration {
     ///
     /// # Errors
     /// [`OAuthError::InvalidGrant`] when the code is used, too old, or not for this redirect URI or
-    /// verifier; the others by what the server says.
+    /// verifier; otherwise the server's error.
     pub async fn exchange(
         &self,
         http: &dyn TokenHttp,
@@ -165,14 +165,14 @@ impl MeetingsIntegration {
     ///
     /// # Errors
     /// [`OAuthError::NotConfigured`] when `old` has no refresh token, [`OAuthError::InvalidGrant`]
-    /// when it is expired, used or revoked; the others by what the server says.
+    /// when it is expired, used or revoked; otherwise the server's error.
     pub async fn refresh(
         &self,
         http: &dyn TokenHttp,
         old: &TokenSet,
     ) -> Result<MeetingsTokens, OAuthError> {
         let token = old.expose_refresh_token().ok_or(OAuthError::NotConfigured("refresh token"))?;
-        // This service wants the redirect URI in every request.
+        // This service requires the redirect URI in every request.
         self.0.client.redirect_uri()?;
         let form = self.0.client.refresh_form(self.prefixed(token, None));
         self.obtain(http, form, Some(old)).await
@@ -194,8 +194,9 @@ impl MeetingsIntegration {
         Ok(MeetingsTokens { tokens: self.completed(tokens, &about).after(old), about })
     }
 
-    /// Adds what this service documents but does not answer: the lives, and the site's name before the
-    /// refresh token. It is put there here, while the issuer is known: a stored token is sent as it is.
+    /// Adds what this service documents but leaves out of its answer: the lifetimes, and the site's
+    /// name before the refresh token. This is done here, where the issuer is known; a stored token
+    /// is sent unchanged.
     fn completed(&self, mut tokens: TokenSet, about: &About) -> TokenSet {
         if tokens.expires().is_none() {
             tokens = tokens.expires_in(timings::MEETINGS_ACCESS);
@@ -230,26 +231,26 @@ impl fmt::Debug for MeetingsIntegration {
     }
 }
 
-/// Makes a [`MeetingsIntegration`].
+/// Builds a [`MeetingsIntegration`].
 #[derive(Clone)]
 #[must_use = "build() makes the integration"]
 pub struct MeetingsIntegrationBuilder(Config);
 
 impl MeetingsIntegrationBuilder {
-    /// Sets the client secret; what is often pasted around one is dropped
+    /// Sets the client secret, without characters that are often pasted around one
     /// ([`pasted::secret`](crate::pasted::secret)). Default: none.
     pub fn secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.0.client.secret = Some(secret.into());
         self
     }
 
-    /// Sets where the browser is redirected to; exactly as registered.
+    /// Sets the redirect URI, exactly as registered.
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.0.client.redirect_uri = Some(uri.into());
         self
     }
 
-    /// Sets what to ask for. Default: nothing.
+    /// Sets the scopes to request. Default: none.
     pub fn scopes(mut self, scopes: impl IntoIterator<Item = MeetingsScope>) -> Self {
         self.0.scopes = scopes.into_iter().collect();
         self
@@ -262,7 +263,7 @@ impl MeetingsIntegrationBuilder {
         self
     }
 
-    /// Sets the endpoints. Default: those of Cisco's own sample code, since the public page names
+    /// Sets the endpoints. Default: those of Cisco's own sample code, since the public page has
     /// none.
     pub fn endpoints(mut self, authorize: Url, token: Url) -> Self {
         self.0.authorize = authorize;
@@ -272,20 +273,20 @@ impl MeetingsIntegrationBuilder {
 
     /// Allows `http` addresses on other machines. Default: only on this one.
     ///
-    /// Danger: everybody on the way can read client secret and tokens.
+    /// Danger: anyone on the network path can read client secret and tokens.
     pub fn danger_allow_plain_http(mut self) -> Self {
         self.0.plain_http = true;
         self
     }
 
-    /// Sets how PKCE is done. Default: [`PkceMethod::Plain`], as documented; S256 also works, by
-    /// Cisco's own sample code.
+    /// Sets the PKCE method. Default: [`PkceMethod::Plain`], as documented; S256 also works,
+    /// according to Cisco's own sample code.
     pub fn pkce(mut self, method: PkceMethod) -> Self {
         self.0.pkce = method;
         self
     }
 
-    /// Makes the integration.
+    /// Builds the integration.
     pub fn build(self) -> MeetingsIntegration {
         MeetingsIntegration(Arc::new(self.0))
     }
@@ -297,14 +298,14 @@ impl fmt::Debug for MeetingsIntegrationBuilder {
     }
 }
 
-/// What a Meetings sign-in yields: tokens, and who signed in.
+/// The result of a Meetings sign-in: tokens, and who signed in.
 #[derive(Debug, Clone)]
 pub struct MeetingsTokens {
     tokens: TokenSet,
     about: About,
 }
 
-/// The fields that only this service's answers have. None of them is needed.
+/// The fields that only this service's answers have, all optional.
 #[derive(Clone)]
 struct About {
     user_name: Option<ServerText>,
@@ -330,7 +331,7 @@ impl About {
 }
 
 impl MeetingsTokens {
-    /// The tokens. The refresh token has the site's name in front already.
+    /// The tokens. The refresh token already has the site's name in front.
     pub fn tokens(&self) -> &TokenSet {
         &self.tokens
     }
@@ -393,7 +394,7 @@ mod tests {
 
     use super::*;
 
-    /// What an answer yields.
+    /// Parses an answer.
     fn read(answer: &Value) -> (TokenSet, About) {
         let body = answer.to_string();
         let fields = Fields::parse(&body).unwrap();
@@ -402,7 +403,7 @@ mod tests {
         (MeetingsIntegration::builder("c").build().completed(tokens, &about), about)
     }
 
-    /// The documented answer, all fields of it.
+    /// The documented answer with all its fields.
     fn documented() -> Value {
         json!({
             "access_token": "abc", "token_type": "bearer", "refresh_token": "def",
@@ -413,7 +414,7 @@ mod tests {
     }
 
     #[test]
-    fn lives_are_the_documented_ones_where_the_answer_names_none() {
+    fn missing_lifetimes_are_the_documented_ones() {
         let mut answer = documented();
         answer.as_object_mut().unwrap().remove("expires_in");
         let (tokens, _) = read(&answer);
@@ -424,7 +425,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_be_ignored_never_costs_a_sign_in() {
+    fn optional_fields_never_cost_a_sign_in() {
         let odd =
             [json!(null), json!(7), json!([1]), json!({"a": [true]}), json!(false), json!(1e300)];
         for value in odd.iter().chain(&[json!("\u{1b}[2J\u{202e}")]) {

@@ -9,8 +9,8 @@ use crate::server_text::ServerText;
 
 /// The name of a Webex site: `acme` for `acme.webex.com`.
 ///
-/// It is taken as people write it: the name, the host, or any address of the site, in any case and
-/// with white space around it.
+/// Parses what people write: the name, the host, or any URL of the site, in any case and with
+/// surrounding white space.
 ///
 /// ```
 /// use webex_auth::meetings_xml::SiteName;
@@ -23,7 +23,7 @@ use crate::server_text::ServerText;
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SiteName(String);
 
-/// A text that names no site.
+/// A text that is not a site.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("`{0}` is no Webex site: use its name, such as `acme` of acme.webex.com")]
 pub struct InvalidSite(ServerText);
@@ -60,7 +60,7 @@ fn read(text: &str) -> Option<String> {
     }
     let Some(Host::Domain(host)) = url.host() else { return None };
     let (site, domain) = host.split_once('.')?;
-    // `webex.com` itself is no site.
+    // `webex.com` itself is not a site.
     (is_label(site) && domain.trim_end_matches('.').contains('.')).then(|| site.to_owned())
 }
 
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_site_is_refused() {
+    fn text_that_is_not_a_site_is_refused() {
         for text in [
             "",
             " ",

@@ -1,9 +1,9 @@
-//! A JSON answer, read so that no field can harm another.
+//! A JSON answer, parsed so that no field can affect another.
 //!
-//! Services send numbers as text, lists for single values and null for what they do not know, and add
-//! fields as they like. [`Fields`] looks at a field only when it is asked for: one that is null, of
-//! another type or malformed counts as absent, and the rest is read all the same. Values stay in the
-//! body until then, so that no secret is copied into memory that is not erased.
+//! Services send numbers as text, lists for single values and null for unknown values, and add
+//! fields as they like. [`Fields`] parses a field only on demand: one that is null, of another type
+//! or malformed counts as absent, and the rest is still read. Values stay in the body until then,
+//! so that no secret is copied into memory that is not erased.
 
 use std::{collections::HashMap, fmt};
 
@@ -19,14 +19,14 @@ use crate::scope::{Scope, Scopes};
 /// The fields of a JSON object.
 pub(crate) struct Fields<'a>(HashMap<String, &'a RawValue>);
 
-/// More fields than any answer has; further ones are not kept.
+/// More fields than any answer has; further ones are ignored.
 const MOST_FIELDS: usize = 64;
 
-/// More entries than any list of an answer has; further ones are not read.
+/// More entries than any list of an answer has; further ones are ignored.
 const MOST_ENTRIES: usize = 256;
 
 impl<'a> Fields<'a> {
-    /// Reads a body; `None` when it is no JSON object.
+    /// Reads a body; `None` when it is not a JSON object.
     pub(crate) fn parse(body: &'a str) -> Option<Self> {
         serde_json::from_str(body.trim_start_matches('\u{feff}')).ok()
     }
@@ -35,18 +35,18 @@ impl<'a> Fields<'a> {
         self.0.get(name).map(|raw| raw.get())
     }
 
-    /// A secret text; an empty one counts as absent.
+    /// Reads a secret text; an empty one counts as absent.
     pub(crate) fn secret(&self, name: &str) -> Option<SecretString> {
         let text: SecretString = serde_json::from_str(self.raw(name)?).ok()?;
         (!text.expose_secret().is_empty()).then_some(text)
     }
 
-    /// A text; a number counts as its digits.
+    /// Reads a text; a number is read as its digits.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         text(self.raw(name)?)
     }
 
-    /// A whole number, or the same in a text. A fraction is cut off, a negative number is zero.
+    /// Reads a whole number, possibly written as text. A fraction is cut off, a negative number becomes zero.
     pub(crate) fn number(&self, name: &str) -> Option<u64> {
         let text = text(self.raw(name)?)?;
         let number: f64 = text.trim().parse().ok()?;
@@ -54,8 +54,8 @@ impl<'a> Fields<'a> {
         (!number.is_nan()).then_some(number as u64)
     }
 
-    /// Scopes in one text or in a list, separated by white space, `+` or commas. What is no scope is
-    /// left out; `None` when nothing is left.
+    /// Reads scopes from one text or a list, separated by white space, `+` or commas. Invalid ones
+    /// are left out; `None` when nothing is left.
     pub(crate) fn scopes(&self, name: &str) -> Option<Scopes> {
         let raw = self.raw(name)?;
         let texts = text(raw).map_or_else(|| list(raw).filter_map(text).collect(), |one| vec![one]);
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
         (!scopes.is_empty()).then_some(scopes)
     }
 
-    /// The objects in a list.
+    /// Reads the objects in a list.
     pub(crate) fn objects(&self, name: &str) -> impl Iterator<Item = Self> {
         self.raw(name).into_iter().flat_map(list).filter_map(Self::parse)
     }
@@ -108,8 +108,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
     }
 }
 
-/// Whether a body is a page of markup: no service answers with one, but gateways, proxies and the
-/// sign-in pages of networks do.
+/// Whether a body is a web page: authorization servers never send one, but gateways, proxies and
+/// captive portals do.
 ///
 /// ```
 /// assert!(webex_auth::is_page("\u{feff}\r\n <!DOCTYPE html><title>Welcome to our hotel</title>"));
@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_field_is_read_in_any_form_that_makes_sense() {
+    fn a_field_is_read_in_any_reasonable_form() {
         let body =
             r#"{"a":"7200","b":7200.9,"c":-5,"d":1e999,"e":" 17 ","f":null,"g":"soon","h":[]}"#;
         let fields = Fields::parse(body).unwrap();
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_of_two_fields_counts_and_a_flood_is_not_kept() {
+    fn the_last_duplicate_counts_and_the_number_of_fields_is_limited() {
         let fields = Fields::parse("\u{feff}{\"a\":1,\"a\":2,\"b\":\"\\ud800\"}").unwrap();
         assert_eq!((fields.number("a"), fields.text("b")), (Some(2), None));
         let flood: Vec<_> = (0..10_000).map(|n| format!("\"{n}\":0")).collect();

@@ -1,9 +1,9 @@
-//! The part of a sign-in that goes through the user's browser: link, redirect, checks.
+//! The browser's part of a sign-in: link, redirect, checks.
 //!
-//! An integration's `authorization()` makes an [`AuthorizationRequest`], whose
-//! [`start`](AuthorizationRequest::start) yields an [`Authorization`]: the link to open, and the only
-//! thing that can turn the redirect into a [`CodeGrant`]. It is used up by that, so a `state` works
-//! once. A web server, which has many sign-ins under way, keeps them in [`Authorizations`].
+//! An integration's `authorization()` makes an [`AuthorizationRequest`]. Its
+//! [`start`](AuthorizationRequest::start) returns an [`Authorization`]: the link to open, and the
+//! only way to turn the redirect into a [`CodeGrant`]. This consumes it, so a `state` works once. A
+//! web server with many sign-ins in progress keeps them in [`Authorizations`].
 
 use std::{
     borrow::Cow,
@@ -68,14 +68,14 @@ impl AuthorizationRequest {
         }
     }
 
-    /// Asks for other scopes than the integration's.
+    /// Requests other scopes than the integration's.
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.scopes = scopes;
         self
     }
 
-    /// Redirects elsewhere than the integration says, for example to the port a loopback listener
-    /// got. The authorization server must know the address.
+    /// Redirects to another address than the integration's, for example to the port of a loopback
+    /// listener. The authorization server must know the address.
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.redirect_uri = uri.into();
         self
@@ -86,12 +86,12 @@ impl AuthorizationRequest {
         self.parameter("login_hint", hint)
     }
 
-    /// Asks for a certain page (`prompt`), for example `select_account`.
+    /// Requests a certain page (`prompt`), for example `select_account`.
     pub fn prompt(self, prompt: impl Into<String>) -> Self {
         self.parameter("prompt", prompt)
     }
 
-    /// Adds any other parameter. One of those this type sets itself cannot be replaced.
+    /// Adds any other parameter. Those that this type sets itself cannot be replaced.
     pub fn parameter(
         mut self,
         name: impl Into<Cow<'static, str>>,
@@ -101,23 +101,23 @@ impl AuthorizationRequest {
         self
     }
 
-    /// Sets the `state`, which the redirect brings back, and which is checked as ever. Default: 192
+    /// Sets the `state`, which the redirect returns, and which is checked as usual. Default: 192
     /// random bits; an empty text counts as none.
     ///
-    /// Danger: with a `state` that others can guess, a page can sign the user in to an account that is
-    /// not the user's. Have something random in it.
+    /// Danger: with a `state` that others can guess, a web page can sign the user in to another
+    /// account. It must have a random part.
     pub fn state(mut self, state: impl Into<SecretString>) -> Self {
         self.state = Some(state.into()).filter(|state| !state.expose_secret().is_empty());
         self
     }
 
-    /// How long the user may take. Default: 10 minutes.
+    /// Sets how long the user may take. Default: 10 minutes.
     pub fn expires_in(mut self, life: Duration) -> Self {
         self.life = life;
         self
     }
 
-    /// Makes the link, with a PKCE verifier of its own, and a `state` unless one was set.
+    /// Makes the link, with a new PKCE verifier, and a new `state` unless one was set.
     pub fn start(self) -> Authorization {
         let state = self.state.unwrap_or_else(|| random::text(STATE));
         let pkce = self.pkce.map(Pkce::generate);
@@ -170,22 +170,22 @@ impl Authorization {
         &self.url
     }
 
-    /// Where the browser will be redirected to.
+    /// The address that the browser will be redirected to.
     pub fn redirect_uri(&self) -> &str {
         &self.redirect_uri
     }
 
-    /// Returns whether `redirect` belongs to this link, be it a code or an error. Can be called often.
+    /// Returns whether `redirect` belongs to this link, whether it has a code or an error.
     pub fn recognizes(&self, redirect: &Redirect) -> bool {
         let ours = self.state.expose_secret().as_bytes();
         let theirs = redirect.state.as_ref().map_or("", |state| state.expose_secret());
         ours.ct_eq(theirs.as_bytes()).into()
     }
 
-    /// Checks the redirect, and gives what the tokens are exchanged for.
+    /// Checks the redirect, and returns the code grant to exchange for tokens.
     ///
     /// # Errors
-    /// [`RedirectError::UnknownState`] for a redirect that answers another link or none,
+    /// [`RedirectError::UnknownState`] for a redirect that belongs to another link or none,
     /// [`RedirectError::Expired`] when it comes too late, [`RedirectError::Refused`] with the
     /// server's reason, [`RedirectError::NoCode`].
     pub fn finish(self, redirect: Redirect) -> Result<CodeGrant, RedirectError> {
@@ -215,7 +215,7 @@ impl fmt::Debug for Authorization {
     }
 }
 
-/// What the browser brought back. `Debug` shows neither code nor `state`.
+/// The redirect that the browser followed. `Debug` shows neither code nor `state`.
 #[derive(Clone)]
 pub struct Redirect {
     code: Option<SecretString>,
@@ -225,7 +225,7 @@ pub struct Redirect {
 }
 
 impl Redirect {
-    /// Reads the whole address, or only its query, with or without the `?`.
+    /// Parses the whole address, or only its query, with or without the `?`.
     ///
     /// ```
     /// # use webex_auth::Redirect;
@@ -265,7 +265,7 @@ impl fmt::Debug for Redirect {
     }
 }
 
-/// An authorization code with what it takes to exchange it. Codes live for a minute and work once.
+/// An authorization code with what is needed to exchange it. Codes are valid for a minute and work once.
 pub struct CodeGrant {
     pub(crate) code: SecretString,
     pub(crate) verifier: Option<SecretString>,
@@ -273,7 +273,7 @@ pub struct CodeGrant {
 }
 
 impl CodeGrant {
-    /// A code that was obtained some other way, with the redirect URI of the link it came from.
+    /// A code obtained in another way, with the redirect URI of its link.
     pub fn new(code: impl Into<SecretString>, redirect_uri: impl Into<String>) -> Self {
         Self { code: code.into(), verifier: None, redirect_uri: redirect_uri.into() }
     }
@@ -285,7 +285,7 @@ impl CodeGrant {
         self
     }
 
-    /// The organisation of the user, which a broker's code carries as its third part.
+    /// The organisation of the user, which is the third part of a broker's code.
     pub fn org_id(&self) -> Option<String> {
         crate::org::org_id(self.code.expose_secret()).ok()
     }
@@ -300,29 +300,29 @@ impl fmt::Debug for CodeGrant {
     }
 }
 
-/// Why a redirect yields no code.
+/// Why a redirect has no usable code.
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum RedirectError {
-    /// The redirect answers no link of ours: it was forged, or used before.
+    /// The redirect belongs to no link of ours: it is forged, or was used before.
     #[error("the redirect belongs to no sign-in under way: start the sign-in anew")]
     UnknownState,
     /// The redirect came too late.
     #[error("the sign-in took too long: start it anew")]
     Expired,
-    /// The server refused; the error says why.
+    /// The server refused; the error has the reason.
     #[error("the sign-in was refused")]
     Refused(#[source] OAuthError),
-    /// The redirect holds neither a code nor an error.
+    /// The redirect has neither a code nor an error.
     #[error("the redirect holds no code: check the redirect URI of the integration")]
     NoCode,
 }
 
-/// Sign-ins under way, for a program that has many: a web server.
+/// Sign-ins in progress, for a program with many of them, such as a web server.
 ///
-/// Each waits until its redirect comes or its time is over. There are never more than
-/// [`capacity`](Self::with_capacity): those that expire first make room, so that links nobody follows
-/// cannot fill the memory.
+/// Each waits until its redirect comes or it expires. There are never more than
+/// [`capacity`](Self::with_capacity): those that expire first are dropped, so that links nobody
+/// follows cannot fill the memory.
 #[derive(Debug)]
 pub struct Authorizations {
     capacity: usize,
@@ -330,17 +330,17 @@ pub struct Authorizations {
 }
 
 impl Authorizations {
-    /// Room for 10,000 sign-ins, about 10 MB.
+    /// Holds up to 10,000 sign-ins, about 10 MB.
     pub fn new() -> Self {
         Self::with_capacity(10_000)
     }
 
-    /// Room for `capacity` sign-ins, at least one.
+    /// Holds up to `capacity` sign-ins, at least one.
     pub fn with_capacity(capacity: usize) -> Self {
         Self { capacity: capacity.max(1), waiting: Mutex::default() }
     }
 
-    /// Starts a sign-in and gives the link to send the user's browser to.
+    /// Starts a sign-in and returns the link for the user's browser.
     pub fn start(&self, request: AuthorizationRequest) -> Url {
         let authorization = request.start();
         let url = authorization.url.clone();
@@ -350,7 +350,7 @@ impl Authorizations {
             waiting.retain(|_, other| other.expires.is_none_or(|expires| expires > now));
         }
         if waiting.len() >= self.capacity {
-            // `None` sorts first: a sign-in that never expires makes room before the others.
+            // `None` sorts first: a sign-in that never expires is dropped before the others.
             let first = waiting.iter().min_by_key(|(_, other)| other.expires);
             if let Some(state) = first.map(|(state, _)| state.clone()) {
                 waiting.remove(&state);
@@ -360,8 +360,8 @@ impl Authorizations {
         url
     }
 
-    /// Finds the sign-in that a redirect answers, and finishes it. A second time, the same redirect
-    /// is [`RedirectError::UnknownState`].
+    /// Finds the sign-in of a redirect, and finishes it. A second use of the same redirect is
+    /// [`RedirectError::UnknownState`].
     ///
     /// # Errors
     /// As [`Authorization::finish`].
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_answer_to_the_link_is_taken() {
+    fn only_the_redirect_of_the_link_is_accepted() {
         for forged in ["code=abc", "code=abc&state=", "code=abc&state=other"] {
             let error = request().start().finish(Redirect::parse(forged)).unwrap_err();
             assert!(matches!(error, RedirectError::UnknownState), "{forged}");
@@ -451,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn refusals_and_empty_answers_are_told_apart() {
+    fn refusals_and_empty_answers_have_different_errors() {
         let finish = |query: &str| {
             let authorization = request().start();
             let redirect = answer(authorization.url(), query);
@@ -474,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_takes_each_redirect_once_and_keeps_a_bounded_number() {
+    fn a_server_accepts_each_redirect_once_and_keeps_a_limited_number() {
         let server = Authorizations::with_capacity(2);
         let [first, second, third] = [1, 2, 3]
             .map(|minutes| server.start(request().expires_in(Duration::from_secs(60 * minutes))));

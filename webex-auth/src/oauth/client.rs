@@ -1,4 +1,4 @@
-//! The part that every kind of integration has: who the program is, and how it shows that.
+//! Common to every kind of integration: the client's id and how it authenticates.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use crate::{
 /// The fields of a form.
 pub(crate) type Form = Vec<(&'static str, SecretString)>;
 
-/// An OAuth client as it is registered.
+/// A registered OAuth client.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) id: String,
@@ -28,10 +28,10 @@ impl Client {
         Self { id: id.into(), secret: None, redirect_uri: None }
     }
 
-    /// The secret, without what was pasted around it.
+    /// The secret, without characters that were pasted around it.
     ///
     /// # Errors
-    /// [`OAuthError::BadSecret`] when it cannot be one: no server is asked to find that out.
+    /// [`OAuthError::BadSecret`] when it is malformed, which is found out without a request.
     pub(crate) fn secret(&self) -> Result<Option<&str>, OAuthError> {
         let secret = self.secret.as_ref().map(ExposeSecret::expose_secret);
         Ok(secret.map(pasted::secret).transpose()?)
@@ -63,7 +63,7 @@ impl Client {
         form
     }
 
-    /// Adds who the client is. A public client, which has no secret, names its id in the form.
+    /// Adds the client authentication. A public client, which has no secret, only sends its id in the form.
     pub(crate) fn authenticate(
         &self,
         request: TokenRequest,
@@ -96,14 +96,14 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The value of HTTP Basic authorization; id and secret form-encoded first (RFC 6749 §2.3.1).
+/// The value of HTTP Basic authorization; id and secret are form-encoded first (RFC 6749 §2.3.1).
 fn basic(id: &str, secret: &str) -> SecretString {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = SecretString::from(format!("{}:{}", encoded(id), encoded(secret)));
     SecretString::from(format!("Basic {}", STANDARD.encode(pair.expose_secret())))
 }
 
-/// A form value that needs no protection of its own, but travels with those that do.
+/// A form value that is not secret itself, but is sent together with secrets.
 pub(crate) fn plain(value: impl Into<String>) -> SecretString {
     SecretString::from(value.into())
 }
@@ -113,12 +113,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn basic_is_that_of_the_standard() {
+    fn basic_authentication_follows_the_standard() {
         assert_eq!(basic("id", "a:b").expose_secret(), "Basic aWQ6YSUzQWI=");
     }
 
     #[test]
-    fn a_secret_is_taken_as_people_paste_it_or_refused_here() {
+    fn a_pasted_secret_is_accepted_or_refused_locally() {
         let request = |secret: &str| {
             let client = Client { secret: Some(SecretString::from(secret)), ..Client::new("id") };
             let request = TokenRequest::new("https://auth.example/".parse().unwrap());

@@ -1,4 +1,4 @@
-//! Where an authorization server is, and how a client shows who it is there.
+//! The addresses of an authorization server, and how a client authenticates there.
 
 use url::Url;
 
@@ -16,7 +16,7 @@ pub enum ClientAuth {
 
 /// The addresses of one authorization server.
 ///
-/// Start from a preset, change what differs with the setters.
+/// Start from a preset and change what differs with the setters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthEndpoints {
     pub(crate) authorize: Url,
@@ -29,7 +29,7 @@ pub struct OAuthEndpoints {
     pub(crate) guests: Option<Url>,
     pub(crate) jwt_login: Option<Url>,
     pub(crate) client_auth: ClientAuth,
-    /// The broker hands out opaque or self-contained tokens; clients ask for the latter.
+    /// The broker issues opaque or self-contained tokens; clients request the latter.
     pub(crate) self_contained: bool,
     pub(crate) plain_http: bool,
 }
@@ -52,8 +52,8 @@ impl OAuthEndpoints {
 
     /// A public API at another base, such as a sandbox's `https://localhost:8443/v1`.
     ///
-    /// The revoke endpoint is not documented for the public API: it is the identity broker's for
-    /// [`webex`](Self::webex), and [`revoke`](Self::revoke) sets it elsewhere.
+    /// The revoke endpoint is not documented for the public API. For [`webex`](Self::webex) it is
+    /// the identity broker's; [`revoke`](Self::revoke) sets it elsewhere.
     pub fn api(base: &Url) -> Self {
         let at = |path: &str| join(base, path);
         let webex = base.host_str() == Some("webexapis.com");
@@ -124,7 +124,7 @@ impl OAuthEndpoints {
         self
     }
 
-    /// Sets where a device sign-in begins and where it is polled.
+    /// Sets the addresses that start and poll a device sign-in.
     #[must_use]
     pub fn device(mut self, authorize: Url, token: Url) -> Self {
         self.device_authorize = Some(authorize);
@@ -132,7 +132,7 @@ impl OAuthEndpoints {
         self
     }
 
-    /// Sets how the client shows who it is. Default: form fields at a public API, Basic at a broker.
+    /// Sets how the client authenticates. Default: form fields at a public API, Basic at a broker.
     #[must_use]
     pub fn client_auth(mut self, client_auth: ClientAuth) -> Self {
         self.client_auth = client_auth;
@@ -143,7 +143,7 @@ impl OAuthEndpoints {
 impl OAuthEndpoints {
     /// Allows `http` addresses on other machines. Default: only on this one.
     ///
-    /// Danger: everybody on the way can read client secret and tokens.
+    /// Danger: anyone on the network path can read client secret and tokens.
     #[must_use]
     pub fn danger_allow_plain_http(mut self) -> Self {
         self.plain_http = true;

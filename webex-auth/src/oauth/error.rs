@@ -1,10 +1,10 @@
 //! The errors of an authorization server, and what to do about each.
 //!
-//! Every code of the protocol has a variant of its own in [`OAuthError`], whose text says what to
-//! do. The bodies come in four shapes (RFC 6749, Webex with `message` and `errors`, with `code`, and
-//! none at all); all are read, leniently, in [`OAuthError::from_reply`]. What a gateway, a proxy or the
-//! sign-in page of a network answers is told apart from what the authorization server says: only a
-//! code of the protocol ends a sign-in.
+//! Every code of the protocol has its own variant in [`OAuthError`], whose text says what to do.
+//! The bodies have four shapes (RFC 6749, Webex with `message` and `errors`, with `code`, and none
+//! at all); [`OAuthError::from_reply`] reads all of them leniently. Answers of a gateway, a proxy
+//! or a captive portal are distinguished from those of the authorization server: only a code of the
+//! protocol ends a sign-in.
 
 use std::{fmt, time::Duration};
 
@@ -63,37 +63,37 @@ pub enum OAuthError {
     /// Status 429.
     #[error("too many requests: try later ({0})")]
     RateLimited(ServerReply),
-    /// A refusal (status 400 or 401) with a code that is not of the protocol, or none. It says
-    /// nothing about tokens that were granted before.
+    /// A refusal (status 400 or 401) with an unknown code or none. It says nothing about earlier
+    /// tokens.
     #[error("the authorization server refused: if it stays so, sign in again ({0})")]
     Refused(ServerReply),
-    /// Not the server answered but something on the way: a page of markup, or status 511.
+    /// The answer came from something in between: a web page, or status 511.
     #[error(
         "an HTML page came instead of an answer; a sign-in page of the network or a proxy is likely: open a browser to see it ({0})"
     )]
     Intercepted(ServerReply),
-    /// Another status that is no success.
+    /// Another status that is not a success.
     #[error("the authorization server failed: try later ({0})")]
     Http(ServerReply),
-    /// The server reported success, but its answer cannot be used. Names the field.
+    /// The server reported success, but its answer is unusable. Names the field.
     #[error("the authorization server's answer cannot be used: {0}")]
     BadAnswer(&'static str),
     /// There was no answer.
     #[error("no answer: try later")]
     Transport(#[from] TokenTransportError),
-    /// The client secret cannot be one; nothing was sent.
+    /// The client secret is malformed; nothing was sent.
     #[error("the client secret cannot be used: {0}")]
     BadSecret(#[from] PasteError),
     /// The address is not `https`, and its host is not this machine.
     #[error("secrets do not go over plain http to {0}: use https")]
     PlainHttp(String),
-    /// What was asked for needs something the integration was not given. Names it.
+    /// The operation needs a setting that the integration lacks. Names it.
     #[error("the integration has no {0}: complete its configuration")]
     NotConfigured(&'static str),
 }
 
 impl OAuthError {
-    /// Whether the same request may succeed later without anybody doing anything.
+    /// Whether the same request may succeed later without a change.
     pub fn is_transient(&self) -> bool {
         matches!(
             self,
@@ -109,8 +109,8 @@ impl OAuthError {
         )
     }
 
-    /// Whether the integration is the matter (its secret, its registration, its scopes), and not the
-    /// user's sign-in: the configuration has to be corrected, and the same tokens go on.
+    /// Whether the integration is at fault (its secret, registration or scopes), and not the user's
+    /// sign-in: once the configuration is corrected, the same tokens work again.
     pub fn is_configuration(&self) -> bool {
         matches!(
             self,
@@ -126,7 +126,7 @@ impl OAuthError {
         )
     }
 
-    /// What the server answered, if it did.
+    /// The answer of the server, if there was one.
     pub fn reply(&self) -> Option<&ServerReply> {
         match self {
             Self::InvalidRequest(reply)
@@ -154,12 +154,12 @@ impl OAuthError {
         }
     }
 
-    /// How long the server asked not to be asked again.
+    /// How long the server asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.reply().and_then(ServerReply::retry_after)
     }
 
-    /// The error that an answer stands for. Call only with an answer that is no success.
+    /// Converts an answer to its error. Call only with an answer that is not a success.
     pub(crate) fn from_reply(request: &TokenRequest, reply: &TokenReply) -> Self {
         let status = reply.status();
         let body = ErrorBody::parse(reply.body());
@@ -178,17 +178,17 @@ impl OAuthError {
             (428, None) => Self::AuthorizationPending(details),
             (429, _) => Self::RateLimited(details),
             (511, _) => Self::Intercepted(details),
-            // Where a page is what the server itself may send.
+            // Statuses with which the server itself may send a page.
             (404 | 405 | 410 | 500.., _) => Self::Http(details),
             _ if is_page(reply.body()) => Self::Intercepted(details),
-            // Only 400 and 401 say that the credentials are the matter, and only in JSON: anything
-            // else may be a gateway's.
+            // Only 400 and 401 in JSON are about the credentials; anything else may come from a
+            // gateway.
             (400 | 401, None) if body.is_object => Self::Refused(details),
             _ => Self::Http(details),
         }
     }
 
-    /// The error that a success without a usable body stands for.
+    /// The error of a success without a usable body.
     pub(crate) fn unreadable(reply: &TokenReply) -> Self {
         if is_page(reply.body()) {
             let status = reply.status();
@@ -253,7 +253,7 @@ const CODES: [&str; 13] = [
     "temporarily_unavailable",
 ];
 
-/// What an authorization server answered, for messages and for Webex support.
+/// The answer of an authorization server, for messages and for Webex support.
 #[derive(Clone)]
 pub struct ServerReply(Box<Details>);
 
@@ -267,7 +267,7 @@ struct Details {
 }
 
 impl ServerReply {
-    /// The HTTP status; 0 when the answer came through the browser's redirect.
+    /// The HTTP status; 0 when the answer came by the browser's redirect.
     pub fn status(&self) -> u16 {
         self.0.status
     }
@@ -277,7 +277,7 @@ impl ServerReply {
         self.0.code.as_ref().map(ServerText::as_str)
     }
 
-    /// The server's own words, without the secrets of the request they may have quoted.
+    /// The server's own text, with the secrets of the request removed.
     pub fn description(&self) -> Option<&str> {
         self.0.description.as_ref().map(ServerText::as_str)
     }
@@ -287,7 +287,7 @@ impl ServerReply {
         self.0.tracking_id.as_ref().map(ServerText::as_str)
     }
 
-    /// How long the server asked not to be asked again.
+    /// How long the server asked to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         self.0.retry_after
     }
@@ -318,7 +318,7 @@ impl fmt::Debug for ServerReply {
     }
 }
 
-/// An error body of any of the shapes.
+/// An error body of any shape.
 #[derive(Default)]
 struct ErrorBody {
     is_object: bool,
@@ -343,7 +343,7 @@ impl ErrorBody {
         }
     }
 
-    /// The first known code in `error`, `message` or a `description`, as a word of its own.
+    /// The first known code in `error`, `message` or a `description`, as a separate word.
     fn known_code(&self) -> Option<String> {
         let texts = self.code.iter().chain(&self.description).chain(&self.descriptions);
         texts.flat_map(|text| words(text)).find(|word| CODES.contains(word)).map(str::to_owned)
@@ -393,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_status_decides_where_there_is_no_code() {
+    fn the_status_decides_without_a_code() {
         assert!(matches!(error(428, ""), OAuthError::AuthorizationPending(_)));
         assert!(matches!(error(429, ""), OAuthError::RateLimited(_)));
         assert!(matches!(error(403, r#"{"message":"no"}"#), OAuthError::Http(_)));
@@ -402,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_gateway_answers_is_not_the_servers_word() {
+    fn a_gateways_answer_is_not_the_servers() {
         let page = "\r\n<!DOCTYPE html><title>invalid_grant</title>";
         for status in [302, 400, 401, 403, 407, 511] {
             let error = error(status, page);
@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_server_says_cannot_control_a_terminal() {
+    fn server_text_cannot_control_a_terminal() {
         let body = "{\"error\":\"x\\u001b[2J\",\"error_description\":\"a\\r\\nb\\u202ec\",\"trackingId\":\"\\u009b\"}";
         let error = error(400, body);
         let text = format!("{error} {error:?}");

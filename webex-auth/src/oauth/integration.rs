@@ -1,7 +1,7 @@
-//! An integration: who the program is to Webex, and what it can do with that.
+//! An integration: the program's registration with Webex, and its requests.
 //!
-//! [`Integration`] is configuration and does no I/O by itself: each request is given the HTTP client
-//! to use. The browser's part of a sign-in is in [`authorize`](super::authorize).
+//! [`Integration`] is configuration and does no I/O by itself: each request gets the HTTP client to
+//! use. The browser's part of a sign-in is in [`authorize`](super::authorize).
 
 use std::{fmt, sync::Arc, time::SystemTime};
 
@@ -57,7 +57,7 @@ struct Config {
 }
 
 impl Integration {
-    /// Begins an integration with its client id. Defaults: no secret, no redirect URI, no scopes,
+    /// Builds an integration with its client id. Defaults: no secret, no redirect URI, no scopes,
     /// the public API's endpoints, PKCE with S256.
     pub fn builder(client_id: impl Into<String>) -> IntegrationBuilder {
         IntegrationBuilder(Config {
@@ -68,13 +68,13 @@ impl Integration {
         })
     }
 
-    /// Reads the address that the developer portal shows for an integration: client id, redirect
+    /// Parses the address that the developer portal shows for an integration: client id, redirect
     /// URI and scopes from its query, the authorize endpoint from the rest.
     ///
-    /// The other endpoints become those beside the authorize endpoint.
+    /// The other endpoints are those next to the authorize endpoint.
     ///
     /// # Errors
-    /// [`OAuthError::NotConfigured`] when it names no client id.
+    /// [`OAuthError::NotConfigured`] when it has no client id.
     pub fn from_authorization_url(url: &Url) -> Result<IntegrationBuilder, OAuthError> {
         let parameter = |wanted: &str| {
             let found = url.query_pairs().find(|(name, _)| name == wanted);
@@ -108,22 +108,22 @@ impl Integration {
         &self.0.client.id
     }
 
-    /// Where the browser is redirected to.
+    /// The redirect URI.
     pub fn redirect_uri(&self) -> Option<&str> {
         self.0.client.redirect_uri.as_deref()
     }
 
-    /// What the integration asks for.
+    /// The scopes that the integration requests.
     pub fn scopes(&self) -> &Scopes {
         &self.0.scopes
     }
 
-    /// Where the authorization server is.
+    /// The addresses of the authorization server.
     pub fn endpoints(&self) -> &OAuthEndpoints {
         &self.0.endpoints
     }
 
-    /// How PKCE is done, if it is.
+    /// The PKCE method, if PKCE is used.
     pub fn pkce(&self) -> Option<PkceMethod> {
         self.0.pkce
     }
@@ -152,7 +152,7 @@ impl Integration {
     ///
     /// # Errors
     /// [`OAuthError::InvalidGrant`] when the code is used, older than a minute, or not for this
-    /// redirect URI or verifier; the others by what the server says.
+    /// redirect URI or verifier; otherwise the server's error.
     pub async fn exchange(
         &self,
         http: &dyn TokenHttp,
@@ -163,13 +163,13 @@ impl Integration {
         self.obtain(http, form).await
     }
 
-    /// Renews tokens. What the answer leaves out (refresh token, scopes) is taken over from `old`.
+    /// Renews tokens. What the answer leaves out (refresh token, scopes) is copied from `old`.
     ///
     /// The refresh token in the result replaces the old one: store it before it is used.
     ///
     /// # Errors
     /// [`OAuthError::NotConfigured`] when `old` has no refresh token, [`OAuthError::InvalidGrant`]
-    /// when it is expired, used or revoked; the others by what the server says.
+    /// when it is expired, used or revoked; otherwise the server's error.
     pub async fn refresh(
         &self,
         http: &dyn TokenHttp,
@@ -179,7 +179,7 @@ impl Integration {
         Ok(self.obtain(http, self.0.client.refresh_form(plain(token))).await?.after(Some(old)))
     }
 
-    /// Gets tokens for nothing but a refresh token, such as that of a service app.
+    /// Gets tokens for a refresh token alone, such as that of a service app.
     ///
     /// # Errors
     /// As [`refresh`](Self::refresh).
@@ -189,17 +189,17 @@ impl Integration {
         refresh_token: &str,
     ) -> Result<TokenSet, OAuthError> {
         let set = self.obtain(http, self.0.client.refresh_form(plain(refresh_token))).await?;
-        // The answer may leave it out.
+        // The answer may leave out the refresh token.
         Ok(match set.expose_refresh_token() {
             Some(_) => set,
             None => set.refresh_token(refresh_token),
         })
     }
 
-    /// Tokens for the program itself, without a user (`client_credentials`).
+    /// Gets tokens for the program itself, without a user (`client_credentials`).
     ///
     /// # Errors
-    /// [`OAuthError::NotConfigured`] without a secret; the others by what the server says.
+    /// [`OAuthError::NotConfigured`] without a secret; otherwise the server's error.
     pub async fn client_credentials(&self, http: &dyn TokenHttp) -> Result<TokenSet, OAuthError> {
         if self.0.client.secret.is_none() {
             return Err(OAuthError::NotConfigured("client secret"));
@@ -212,18 +212,18 @@ impl Integration {
         self.obtain(http, form).await
     }
 
-    /// A token with fewer scopes, for a service that should not get all of them.
+    /// Gets a token with fewer scopes, for a service that should not get all of them.
     ///
     /// # Errors
-    /// [`OAuthError::InvalidScope`] when `scopes` are not among the token's; the others by what the
-    /// server says.
+    /// [`OAuthError::InvalidScope`] when `scopes` are not among the token's; otherwise the server's
+    /// error.
     pub async fn reduce_scopes(
         &self,
         http: &dyn TokenHttp,
         token: &AccessToken,
         scopes: &Scopes,
     ) -> Result<TokenSet, OAuthError> {
-        // This grant takes no client authentication: the token itself is the proof.
+        // This grant has no client authentication: the token itself is the proof.
         let form = vec![
             ("grant_type", plain("urn:cisco:oauth:grant-type:scope-reduction")),
             ("token", plain(token.expose())),
@@ -235,11 +235,11 @@ impl Integration {
         wire::obtain(http, request, SystemTime::now()).await
     }
 
-    /// Makes an access token useless.
+    /// Revokes an access token.
     ///
     /// # Errors
-    /// [`OAuthError::NotConfigured`] when the endpoints name no way to revoke; the others by what
-    /// the server says. A token that is unknown or expired already is no error.
+    /// [`OAuthError::NotConfigured`] when the endpoints have no revoke URL; otherwise the server's
+    /// error. An unknown or already expired token is not an error.
     pub async fn revoke(
         &self,
         http: &dyn TokenHttp,
@@ -248,10 +248,10 @@ impl Integration {
         self.revoke_as(http, token.expose(), "access_token").await
     }
 
-    /// Makes a whole set useless: its refresh token, then its access token.
+    /// Revokes a whole set: its refresh token, then its access token.
     ///
     /// # Errors
-    /// As [`revoke`](Self::revoke). Both are tried before the first error is reported.
+    /// As [`revoke`](Self::revoke). Both are tried before the first error is returned.
     pub async fn revoke_set(&self, http: &dyn TokenHttp, set: &TokenSet) -> Result<(), OAuthError> {
         let refresh = match set.expose_refresh_token() {
             Some(token) => self.revoke_as(http, token, "refresh_token").await,
@@ -270,7 +270,7 @@ impl Integration {
         let url = self.endpoints().revoke.clone();
         let url = url.ok_or(OAuthError::NotConfigured("revoke endpoint"))?;
         let form = vec![("token", plain(token)), ("token_type_hint", plain(hint))];
-        // The revoke endpoint is the identity broker's, which takes Basic only.
+        // The revoke endpoint is the identity broker's, which accepts only Basic.
         let request = self.endpoints().request(url);
         let request = self.0.client.authenticate(request, form, ClientAuth::Basic)?;
         wire::send(http, request).await.map(drop)
@@ -279,7 +279,7 @@ impl Integration {
     async fn obtain(&self, http: &dyn TokenHttp, form: Form) -> Result<TokenSet, OAuthError> {
         let request = self.endpoints().request(self.endpoints().token.clone());
         let request = self.0.client.authenticate(request, form, self.endpoints().client_auth)?;
-        // The life counts from before the request: the answer's own way took some of it.
+        // The lifetime counts from before the request, because the answer took some time.
         wire::obtain(http, request, SystemTime::now()).await
     }
 
@@ -303,27 +303,27 @@ impl fmt::Debug for Integration {
     }
 }
 
-/// Makes an [`Integration`].
+/// Builds an [`Integration`].
 #[derive(Clone)]
 #[must_use = "build() makes the integration"]
 pub struct IntegrationBuilder(Config);
 
 impl IntegrationBuilder {
-    /// Sets the client secret; what is often pasted around one is dropped
-    /// ([`pasted::secret`](crate::pasted::secret)). Webex documents it as required, even with PKCE; a program that
-    /// cannot keep a secret may try without. Default: none.
+    /// Sets the client secret, without characters that are often pasted around one
+    /// ([`pasted::secret`](crate::pasted::secret)). Webex documents it as required, even with PKCE;
+    /// a program that cannot keep a secret may try without. Default: none.
     pub fn secret(mut self, secret: impl Into<SecretString>) -> Self {
         self.0.client.secret = Some(secret.into());
         self
     }
 
-    /// Sets where the browser is redirected to; exactly as registered, down to a slash at the end.
+    /// Sets the redirect URI, exactly as registered, including a trailing slash.
     pub fn redirect_uri(mut self, uri: impl Into<String>) -> Self {
         self.0.client.redirect_uri = Some(uri.into());
         self
     }
 
-    /// Sets what to ask for. Default: nothing.
+    /// Sets the scopes to request. Default: none.
     pub fn scopes(mut self, scopes: Scopes) -> Self {
         self.0.scopes = scopes;
         self
@@ -335,14 +335,14 @@ impl IntegrationBuilder {
         self
     }
 
-    /// Sets how PKCE is done; `None` turns it off, which lets whoever sees a code use it.
+    /// Sets the PKCE method. `None` turns PKCE off, so that anyone who sees a code can use it.
     /// Default: S256.
     pub fn pkce(mut self, method: Option<PkceMethod>) -> Self {
         self.0.pkce = method;
         self
     }
 
-    /// Makes the integration.
+    /// Builds the integration.
     pub fn build(self) -> Integration {
         Integration(Arc::new(self.0))
     }
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_refused_before_the_browser_opens() {
+    fn bad_settings_are_refused_before_the_browser_opens() {
         let builder = Integration::builder("C1").redirect_uri("https://app.example/cb");
         let error = builder.clone().secret("two words").build().authorization().unwrap_err();
         assert!(matches!(error, OAuthError::BadSecret(_)), "{error}");

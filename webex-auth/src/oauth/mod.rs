@@ -1,7 +1,7 @@
 //! OAuth with Webex: integrations, their endpoints, and every grant.
 //!
-//! [`integration`] says who the program is and has the requests of the token endpoint;
-//! [`authorize`] is the browser's part; [`wire`] reads answers and [`error`] refusals.
+//! [`integration`] has the program's registration and the requests to the token endpoint;
+//! [`authorize`] is the browser's part; [`wire`] parses answers and [`error`] refusals.
 
 pub(crate) mod answer;
 pub(crate) mod authorize;

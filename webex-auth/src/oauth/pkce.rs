@@ -1,4 +1,4 @@
-//! PKCE (RFC 7636): proof that who brings a code is who asked for it.
+//! PKCE (RFC 7636): proof that a code is used by the program that requested it.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
@@ -6,14 +6,14 @@ use sha2::{Digest, Sha256};
 
 use crate::random;
 
-/// How the challenge is made from the verifier.
+/// How the challenge is derived from the verifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PkceMethod {
-    /// The challenge is the verifier's SHA-256. What every current service takes.
+    /// The challenge is the verifier's SHA-256. Every current service accepts it.
     S256,
-    /// The challenge is the verifier. Only for the old Meetings service: it protects against a
-    /// guessed code, not against one who saw the link.
+    /// The challenge is the verifier itself. Only for the old Meetings service: it protects against
+    /// a guessed code, but not against someone who saw the link.
     Plain,
 }
 
@@ -30,10 +30,10 @@ impl PkceMethod {
 /// Characters of a verifier for S256. RFC 7636 allows 43 to 128; 86 carry 512 bits.
 const VERIFIER: usize = 86;
 
-/// Characters of a verifier for the Meetings service, which takes no more.
+/// Characters of a verifier for the Meetings service, which accepts no more.
 const PLAIN_VERIFIER: usize = 10;
 
-/// A verifier and how its challenge is made.
+/// A verifier and the method of its challenge.
 #[derive(Clone)]
 pub(crate) struct Pkce {
     verifier: SecretString,
@@ -71,7 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn s256_is_that_of_the_standard() {
+    fn s256_follows_the_standard() {
         // RFC 7636, appendix B.
         let verifier = SecretString::from("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");
         let pkce = Pkce { verifier, method: PkceMethod::S256 };

@@ -1,6 +1,6 @@
-//! Requests to token endpoints and their answers, read as leniently as the services are known to
-//! need: the token type may be missing or stand in front of the token, and no field but the token
-//! can make an answer useless. A code works once, so an answer that is thrown away costs a sign-in.
+//! Requests to token endpoints and their answers, parsed as leniently as the services require: the
+//! token type may be missing or written before the token, and only a bad token makes an answer
+//! useless. A code works once, so a discarded answer costs the user a new sign-in.
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +15,7 @@ use crate::{
     token_set::TokenSet,
 };
 
-/// Sends a request and gives the answer of a success.
+/// Sends a request and returns the answer of a success.
 pub(crate) async fn send(
     http: &dyn TokenHttp,
     request: TokenRequest,
@@ -34,7 +34,7 @@ pub(crate) async fn send(
     Err(error)
 }
 
-/// Refuses an address where others on the way could read the secrets.
+/// Refuses an address where others on the network path could read the secrets.
 pub(crate) fn check_private(url: &Url, plain_http: bool) -> Result<(), OAuthError> {
     let is_here = match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
@@ -48,7 +48,7 @@ pub(crate) fn check_private(url: &Url, plain_http: bool) -> Result<(), OAuthErro
     Err(OAuthError::PlainHttp(url.host_str().unwrap_or("no host").to_owned()))
 }
 
-/// Sends a token request and reads the token answer. `sent` is when the life began at the earliest.
+/// Sends a token request and reads the token answer. The lifetime counts from `sent` at the earliest.
 pub(crate) async fn obtain(
     http: &dyn TokenHttp,
     request: TokenRequest,
@@ -85,7 +85,7 @@ pub(crate) fn token_set(fields: &Fields<'_>, issued: SystemTime) -> Result<Token
     Ok(set)
 }
 
-/// The one field without which an answer is useless.
+/// The only field that an answer must have.
 pub(crate) fn access_token(fields: &Fields<'_>, names: &[&str]) -> Result<AccessToken, OAuthError> {
     let token = names.iter().find_map(|name| fields.secret(name));
     let token = token.ok_or(OAuthError::BadAnswer("the token is missing"))?;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn takes_what_services_are_known_to_send_instead() {
+    fn reads_the_known_deviations_of_services() {
         let only = set(r#"{"access_token":"Bearer abc"}"#).unwrap();
         assert_eq!(only.access_token().expose(), "abc");
         assert_eq!(life(&only), None);
@@ -157,7 +157,7 @@ mod tests {
         }
     }
 
-    /// Any JSON of a few levels.
+    /// Any JSON with a few levels.
     fn odd() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(Value::Null),
@@ -197,7 +197,7 @@ mod tests {
             if name != "scope" {
                 prop_assert_eq!(read.granted(), whole.granted());
             }
-            // Null is absent.
+            // Null counts as absent.
             if value.is_null() {
                 answer.as_object_mut().unwrap().remove(name);
                 let without = set(&answer.to_string()).unwrap();
@@ -207,7 +207,7 @@ mod tests {
         }
 
         #[test]
-        fn an_odd_type_of_the_token_type_is_passed_over(value in odd()) {
+        fn an_odd_token_type_is_ignored(value in odd()) {
             let mut answer = documented();
             answer["token_type"] = value.clone();
             if !value.is_string() {

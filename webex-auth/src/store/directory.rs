@@ -1,12 +1,13 @@
 //! A store of files in one directory.
 //!
 //! A value is one file `{name}.secret`: a line with a version and the SHA-256 of the rest, then the
-//! value. It is written to a temporary file, flushed to the disk and renamed over the old one, so that
-//! a crash at any point leaves the old value or the new one. The lock is a file lock of the operating
-//! system on `.{name}.lock`, which goes away with the process that holds it. In file names a capital is
-//! `=` and the small letter, since some file systems do not tell them apart, and a colon is `=.`.
+//! value. It is written to a temporary file, flushed to the disk and renamed over the old one, so
+//! that a crash at any point leaves the old value or the new one. The lock is a file lock of the
+//! operating system on `.{name}.lock`, which ends with the process that holds it. In file names a
+//! capital letter becomes `=` and the small letter, since some file systems ignore case, and a
+//! colon becomes `=.`.
 //!
-//! Before anything is read or written, [`guard`](super::guard) looks who else could.
+//! Before anything is read or written, [`guard`](super::guard) checks who else has access.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -33,17 +34,16 @@ use crate::{
 };
 
 /// Keeps values in files that only the user can read (mode 0600 in a directory of mode 0700; on
-/// Windows, where the user's profile protects them, with the rights that the directory gives). A
-/// directory that others own or can write is [refused](StoreError::Unsafe), and no link in it is
-/// followed.
+/// Windows with the rights of the directory, which the user's profile protects). A directory that
+/// others own or can write is [refused](StoreError::Unsafe), and links in it are not followed.
 ///
 /// Processes of one machine can share it. A damaged file is reported, never used and never
-/// overwritten: a later [`save`](Store::save) moves it to `{name}.corrupt` first.
+/// overwritten: a later [`save`](Store::save) first moves it to `{name}.corrupt`.
 #[derive(Debug, Clone)]
 pub struct DirectoryStore(PathBuf);
 
 impl DirectoryStore {
-    /// A store in `directory`, which is made when the first value is saved.
+    /// A store in `directory`, which is created when the first value is saved.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self(directory.into())
     }
@@ -109,7 +109,7 @@ impl Store for DirectoryStore {
                 guard::open(guard::private().read(true).create(true), &files.lock())
             })
             .await?;
-            // Polled, not waited for in the kernel: a waiting thread could not be cancelled.
+            // Polled, because a thread that waits in the kernel could not be cancelled.
             let deadline = time::Instant::now() + timings::LOCK_WAIT;
             loop {
                 match file.try_lock() {
@@ -130,10 +130,10 @@ struct FileLock(#[allow(dead_code)] File);
 
 impl HeldLock for FileLock {}
 
-/// The first line is this, the checksum in hexadecimal and a line feed.
+/// Start of the first line; the checksum in hexadecimal and a line feed follow.
 const HEADER: &str = "webex-store 1 sha256=";
 
-/// The name of a value as file names have it.
+/// The name of a value in its file names.
 fn stem(name: &str) -> String {
     name.chars().fold(String::with_capacity(name.len() + 4), |mut stem, c| {
         match c {
@@ -198,7 +198,7 @@ impl Files {
         let temporary = format!(".{}.{}-{count}.tmp", self.stem, std::process::id());
         let temporary = self.directory.join(temporary);
         let written = (|| {
-            // A new file: nothing that is there, link or not, is opened.
+            // Creates a new file, so that no existing file or link is opened.
             let mut open = guard::private().create_new(true).open(&temporary)?;
             open.write_all(format!("{HEADER}{}\n", checksum(value)).as_bytes())?;
             open.write_all(value.as_bytes())?;
@@ -206,13 +206,13 @@ impl Files {
             fs::rename(&temporary, self.value())
         })();
         if written.is_err() {
-            let _ = fs::remove_file(&temporary); // the error that matters is the first
+            let _ = fs::remove_file(&temporary); // the first error is returned
         }
         written?;
         sync_directory(&self.directory)
     }
 
-    /// Removes what processes that were killed while writing have left: it holds secrets.
+    /// Removes files that killed writers have left, because they hold secrets.
     fn remove_leftovers(&self) {
         for entry in fs::read_dir(&self.directory).into_iter().flatten().flatten() {
             let ours = entry.file_name().to_str().is_some_and(|name| self.is_temporary(name));
@@ -223,7 +223,7 @@ impl Files {
         }
     }
 
-    /// Returns whether a file is a temporary one of this value. Other names may begin with this one.
+    /// Returns whether a file is a temporary file of this value. Other names may start with this one.
     fn is_temporary(&self, file: &str) -> bool {
         let numbers = file
             .strip_prefix('.')
@@ -241,14 +241,14 @@ fn is_missing(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
-/// No write takes as long.
+/// No write takes this long.
 const LEFTOVER: Duration = Duration::from_mins(1);
 
 fn checksum(value: &str) -> String {
     use std::fmt::Write as _;
 
     Sha256::digest(value).iter().fold(String::with_capacity(64), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}"); // a String takes everything
+        let _ = write!(text, "{byte:02x}"); // writing to a String cannot fail
         text
     })
 }

@@ -8,16 +8,16 @@ use thiserror::Error;
 #[derive(Debug, Clone, Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The name is not one.
+    /// The name is invalid.
     #[error("`{0}` is no name for a stored value: use letters, digits and . _ - @ +")]
     BadName(String),
-    /// What is stored was damaged. It is left where it is.
+    /// The stored value is damaged. It is left in place.
     #[error("the stored value in {} is damaged: remove it and sign in again", .0.display())]
     Corrupt(PathBuf),
-    /// What is stored is something else than expected.
+    /// The stored value is not what was expected.
     #[error("the stored value `{0}` is not of this program: remove it and sign in again")]
     Foreign(String),
-    /// Somebody else could read or change what is kept there, so it is not used.
+    /// Others could read or change the stored values, so the store is not used.
     #[error("{} is not safe: {}", .path.display(), .problem)]
     Unsafe {
         /// The directory or file.

@@ -1,8 +1,8 @@
 //! Checks that nobody else can read or change the files of a directory.
 //!
-//! On Unix a directory has to belong to the user of the process (or to root), and nobody else may
-//! write there: others could put files in, take them out, or lay links. Links are not followed all the
-//! same. On Windows the rights that the user's profile gives apply.
+//! On Unix a directory has to belong to the user of the process (or to root), and only that user
+//! may write to it: others could add files, remove them, or place links. Links are not followed in
+//! any case. On Windows the rights of the user's profile apply.
 
 use std::{
     fs::{DirBuilder, File, OpenOptions},
@@ -12,7 +12,7 @@ use std::{
 
 use crate::store::error::StoreError;
 
-/// Makes a directory for the user alone unless it is there, and checks it.
+/// Creates a directory for the user only, unless it exists, and checks it.
 pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
@@ -22,7 +22,7 @@ pub(super) fn make_directory(directory: &Path) -> Result<(), StoreError> {
     check_directory(directory).map(drop)
 }
 
-/// Checks a directory; gives whether it is there.
+/// Checks a directory. Returns whether it exists.
 pub(super) fn check_directory(directory: &Path) -> Result<bool, StoreError> {
     let metadata = match directory.metadata() {
         Ok(metadata) => metadata,
@@ -41,7 +41,7 @@ pub(super) fn check_directory(directory: &Path) -> Result<bool, StoreError> {
     Ok(metadata.is_dir())
 }
 
-/// What is wrong with the owner or the mode of a directory, and what to do.
+/// Describes a problem with the owner or mode of a directory, and what to do.
 #[cfg(unix)]
 fn problem(owner: u32, user: u32, mode: u32) -> Option<String> {
     if owner != user && owner != 0 {
@@ -53,7 +53,7 @@ fn problem(owner: u32, user: u32, mode: u32) -> Option<String> {
     (mode & 0o022 != 0).then(|| format!("others can write it (mode {mode:o}): `chmod go-w` it"))
 }
 
-/// Opens a file, but no link.
+/// Opens a file, but not a link.
 pub(super) fn open(options: &mut OpenOptions, path: &Path) -> Result<File, StoreError> {
     #[cfg(unix)]
     {
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_its_users_or_roots() {
+    fn a_directory_belongs_to_its_user_or_root() {
         assert_eq!(problem(1_000, 1_000, 0o40_700), None);
         assert_eq!(problem(0, 1_000, 0o40_755), None);
         for (owner, user) in [(1_001, 1_000), (1_000, 0)] {
@@ -140,7 +140,7 @@ mod tests {
         symlink(folder.path().join("made"), store.path().join(".ada.lock")).unwrap();
         is_unsafe(&store.lock("ada").await, "is a link");
         assert!(!folder.path().join("made").exists());
-        // Saving puts a file in the place of the link, and leaves its target alone.
+        // Saving replaces the link by a file, and does not touch its target.
         let before = fs::read(&elsewhere).unwrap();
         store.save("ada", SecretString::from("another")).await.unwrap();
         assert_eq!(fs::read(&elsewhere).unwrap(), before);

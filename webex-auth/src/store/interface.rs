@@ -1,4 +1,4 @@
-//! What a store is: named secrets, and a lock for each name.
+//! The interface of a store: named secrets, and a lock for each name.
 
 use std::{fmt, sync::Arc};
 
@@ -9,24 +9,24 @@ use crate::{http::BoxFuture, store::error::StoreError};
 /// A place for named secrets.
 ///
 /// A name is one to 100 ASCII letters, digits or `.`, `_`, `-`, `@`, `+`, and begins with a letter
-/// or digit. Names that differ, be it in case only, are different values. What the SDK keeps for a user
-/// has several such parts with `:` between them; a name that a program gives has one.
+/// or digit. Names that differ only in case are different. What the SDK saves for a user has names
+/// of several such parts joined by `:`; a name given by a program has one part.
 pub trait Store: fmt::Debug + Send + Sync {
-    /// Gives the value of `name`, or `None` when there is none.
+    /// Returns the value of `name`, or `None` when there is none.
     fn load<'a>(&'a self, name: &'a str)
     -> BoxFuture<'a, Result<Option<SecretString>, StoreError>>;
 
-    /// Sets the value of `name`. A reader, also after a crash, sees the old value or the new one.
+    /// Sets the value of `name`. A reader sees the old value or the new one, even after a crash.
     fn save<'a>(
         &'a self,
         name: &'a str,
         value: SecretString,
     ) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Forgets `name`. It is no error when there is no value.
+    /// Removes the value of `name`. A missing value is not an error.
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
 
-    /// Waits for the lock of `name` and takes it. Loading and saving do not need it; renewing does.
+    /// Waits for the lock of `name` and takes it. Renewing needs it; loading and saving do not.
     fn lock<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<StoreLock, StoreError>>;
 }
 
@@ -66,7 +66,7 @@ pub trait HeldLock: Send + Sync {
         true
     }
 
-    /// Gives the lock back and returns when others can take it. Default: by being dropped.
+    /// Releases the lock and returns when others can take it. Default: by being dropped.
     fn release(self: Box<Self>) -> BoxFuture<'static, ()> {
         drop(self);
         Box::pin(std::future::ready(()))
@@ -74,7 +74,7 @@ pub trait HeldLock: Send + Sync {
 }
 
 impl StoreLock {
-    /// Wraps what holds the lock; dropping it must release it.
+    /// Wraps a held lock; dropping it must release it.
     pub fn new(held: impl HeldLock + 'static) -> Self {
         Self(Box::new(held))
     }
@@ -84,7 +84,7 @@ impl StoreLock {
         self.0.is_held()
     }
 
-    /// Gives the lock back and returns when others can take it.
+    /// Releases the lock and returns when others can take it.
     pub async fn release(self) {
         self.0.release().await;
     }

@@ -1,7 +1,7 @@
 //! A store in the operating system's keyring.
 //!
 //! Keychain on macOS, Credential Manager on Windows, the Secret Service (GNOME Keyring, `KWallet`)
-//! elsewhere. Keyrings have no locks, so the lock is that of another store.
+//! elsewhere. Keyrings have no locks, so another store provides the lock.
 
 use std::{fmt, path::PathBuf, sync::Arc};
 
@@ -22,9 +22,9 @@ use crate::{
 
 /// Keeps values in the keyring of the signed-in user.
 ///
-/// The refresh lock holds within this process only, unless [`lock_in`](Self::lock_in) names a
-/// directory. Windows keeps no value of more than 2,560 bytes, which tokens in JWT form exceed: use a
-/// [`DirectoryStore`] there if yours are.
+/// The refresh lock works within this process only, unless [`lock_in`](Self::lock_in) sets a
+/// directory. Windows limits a value to 2,560 bytes, which tokens in JWT form exceed: use a
+/// [`DirectoryStore`] there if yours are JWTs.
 #[derive(Clone)]
 pub struct KeyringStore {
     keyring: Arc<CredentialStore>,
@@ -33,7 +33,7 @@ pub struct KeyringStore {
 }
 
 impl KeyringStore {
-    /// The operating system's keyring. `service` is the name of the application, under which a user
+    /// The operating system's keyring. `service` is the name of the application, by which a user
     /// finds its entries.
     ///
     /// # Errors
@@ -55,21 +55,21 @@ impl KeyringStore {
         Ok(Self::with_keyring(keyring, service))
     }
 
-    /// Any other keyring for which there is a `keyring-core` credential store.
+    /// Any other keyring with a `keyring-core` credential store.
     pub fn with_keyring(keyring: Arc<CredentialStore>, service: impl Into<String>) -> Self {
         Self { keyring, service: service.into(), locks: Arc::new(MemoryStore::new()) }
     }
 
-    /// Makes the refresh lock hold between the processes of this machine, by files in a directory.
-    /// Nothing secret is written there.
+    /// Makes the refresh lock work between the processes of this machine, by files in a directory.
+    /// No secret is written there.
     #[must_use]
     pub fn lock_in(mut self, directory: impl Into<PathBuf>) -> Self {
         self.locks = Arc::new(DirectoryStore::new(directory));
         self
     }
 
-    /// Does something with the entry of a name, away from the runtime's threads: a keyring may ask
-    /// its user for a password.
+    /// Runs `f` on the entry of a name, away from the runtime's threads: a keyring may ask its user
+    /// for a password.
     async fn with_entry<T: Send + 'static>(
         &self,
         name: &str,
@@ -83,7 +83,7 @@ impl KeyringStore {
             match done {
                 Ok(value) => Ok(Some(value)),
                 Err(Error::NoEntry) => Ok(None),
-                // These carry what is stored.
+                // These errors contain the stored value.
                 Err(Error::BadEncoding(_) | Error::BadDataFormat(..)) => {
                     Err(StoreError::Foreign(name))
                 }

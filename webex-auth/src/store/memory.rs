@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// Keeps values in memory. Clones share them, so that it can be handed to several users of a test
+/// Keeps values in memory. Clones share them, so that it can be passed to several users of a test
 /// or program.
 #[derive(Clone, Default)]
 pub struct MemoryStore(Arc<Inner>);

@@ -1,9 +1,9 @@
-//! Where secrets are kept between runs, and shared between processes.
+//! Stores: where secrets are kept between runs, and shared between processes.
 //!
-//! A [`Store`] keeps named texts: the tokens of a user, the address of a device. Stores that several
-//! processes use also have a lock, so that of `n` processes only one renews a token.
+//! A [`Store`] keeps named texts: the tokens of a user, the address of a device. Stores for several
+//! processes also have a lock, so that only one of the processes renews a token.
 //!
-//! * [`MemoryStore`]: for one process, gone with it.
+//! * [`MemoryStore`]: for one process, lost with it.
 //! * [`DirectoryStore`]: files that only the user can read; shared by the processes of one machine.
 //! * `KeyringStore` (feature `keyring`): the operating system's keyring.
 //! * `RedisStore` (feature `redis`): shared by many machines.

@@ -1,8 +1,8 @@
-//! The names of stored values, which are the same for every store.
+//! The names of stored values, with the same rules for every store.
 
 use crate::store::error::StoreError;
 
-/// Checks a name; every store calls it, so that what works with one works with all.
+/// Checks a name. Every store calls it, so that a name that works with one works with all.
 pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     if name.len() <= LONGEST && name.split(SEPARATOR).all(is_part) {
         Ok(())
@@ -11,8 +11,8 @@ pub(crate) fn check_name(name: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Checks a name that a user or program chooses: one part. What the SDK keeps beside it has names of
-/// several parts, so that the two cannot meet.
+/// Checks a name that a user or program chooses: one part. The SDK's own values have names of
+/// several parts, so that the two cannot collide.
 pub(crate) fn check_own_name(name: &str) -> Result<(), StoreError> {
     if name.contains(SEPARATOR) {
         Err(StoreError::BadName(name.to_owned()))
@@ -21,10 +21,10 @@ pub(crate) fn check_own_name(name: &str) -> Result<(), StoreError> {
     }
 }
 
-/// Between the parts of a name.
+/// Separates the parts of a name.
 pub(crate) const SEPARATOR: char = ':';
 
-/// Longest name, in bytes. File names hold 255, and capitals take two.
+/// Longest name, in bytes. File names have at most 255, and a capital takes two.
 const LONGEST: usize = 100;
 
 fn is_part(part: &str) -> bool {

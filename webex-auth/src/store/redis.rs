@@ -1,8 +1,8 @@
 //! A store in Redis, for workers on many machines that share an account.
 //!
-//! A value is a key `{prefix}:{name}`. The lock is a key `{prefix}:{name}#lock` with a random value and
-//! a lease, which its holder extends while it lives; it is released and extended only by who set it.
-//! No name holds a `#`, so no key is two things.
+//! A value is a key `{prefix}:{name}`. The lock is a key `{prefix}:{name}#lock` with a random value
+//! and a lease, which its holder extends; only the holder releases and extends it. Names cannot
+//! contain `#`, so the keys cannot collide.
 
 use std::{
     fmt,
@@ -33,10 +33,10 @@ use crate::{
     timings,
 };
 
-/// Keeps values in a Redis server (or one that speaks its protocol). Clones share the connection.
+/// Keeps values in a Redis server (or one with its protocol). Clones share the connection.
 ///
-/// Values are stored as they are: whoever may read the database may use the tokens. Give the workers
-/// a database user of their own, and TLS where the network is not private.
+/// Values are stored unencrypted: anyone who can read the database can use the tokens. Give the
+/// workers their own database user, and use TLS unless the network is private.
 #[derive(Clone)]
 pub struct RedisStore {
     connection: Connection,
@@ -45,32 +45,33 @@ pub struct RedisStore {
 }
 
 impl RedisStore {
-    /// A store at an address such as `redis://user:password@host:6379/0`. Connects when it is used.
-    /// Keys begin with `prefix` and a colon, which is added unless it is there.
+    /// A store at an address such as `redis://user:password@host:6379/0`. Connects on first use.
+    /// Keys begin with `prefix` and a colon, which is added if missing.
     ///
     /// # Errors
-    /// [`StoreError::Unavailable`] when the address cannot be understood.
+    /// [`StoreError::Unavailable`] when the address is invalid.
     pub fn new(address: &str, prefix: impl Into<String>) -> Result<Self, StoreError> {
         let client = Client::open(address).map_err(StoreError::unavailable)?;
         Ok(Self::with_client(client, prefix))
     }
 
-    /// A store by a client of the application's.
+    /// A store with the application's own client.
     pub fn with_client(client: Client, prefix: impl Into<String>) -> Self {
         let connection = Connection { client, open: Arc::default() };
         let mut prefix = prefix.into();
-        // Or the values of a prefix could be those of a shorter one.
+        // Otherwise one prefix could contain the values of another.
         if !prefix.is_empty() && !prefix.ends_with(':') {
             prefix.push(':');
         }
         Self { connection, prefix, lease: timings::LOCK_LEASE }
     }
 
-    /// Sets how long others wait for a holder of the lock that died. Default: 30 s, which is longer
-    /// than a request to the authorization server may take.
+    /// Sets how long others wait for a dead holder of the lock. Default: 30 s, which is longer than
+    /// a request to the authorization server may take.
     ///
-    /// Danger: with a lease shorter than the pauses of a machine (garbage collection, migration), two
-    /// processes may renew at once, and with rotating refresh tokens the user has to sign in again.
+    /// Danger: with a lease shorter than the pauses of a machine (garbage collection, migration),
+    /// two processes may renew at the same time, and with rotating refresh tokens the user then has
+    /// to sign in again.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -82,7 +83,7 @@ impl RedisStore {
         Ok(format!("{}{name}", self.prefix))
     }
 
-    /// Sets the lock if nobody has it.
+    /// Takes the lock if it is free.
     async fn try_lock(&self, key: &str, token: &SecretString) -> Result<bool, StoreError> {
         let mut set = cmd("SET");
         set.arg(key).arg(token.expose_secret()).arg("NX").arg("PX").arg(ms(self.lease));
@@ -124,7 +125,7 @@ impl Store for RedisStore {
             let token = random::text(32);
             let deadline = Instant::now() + timings::LOCK_WAIT;
             loop {
-                // Counted from before the request: the server's own count begins later.
+                // Counted from before the request, because the server's count starts later.
                 let asked = Instant::now();
                 if self.try_lock(&key, &token).await? {
                     let lease =
@@ -134,7 +135,7 @@ impl Store for RedisStore {
                 if Instant::now() >= deadline {
                     return Err(StoreError::LockTimeout);
                 }
-                // Spread, so that many waiters do not ask in step.
+                // Spread randomly, so that many waiters do not poll at the same time.
                 time::sleep(timings::LOCK_POLL.mul_f64(0.5 + fastrand::f64())).await;
             }
         })
@@ -151,7 +152,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// A connection that is opened when it is needed, and again after it broke.
+/// A connection that is opened on first use, and again after it broke.
 #[derive(Clone)]
 struct Connection {
     client: Client,
@@ -165,7 +166,7 @@ impl Connection {
         if let Err(error) = &result
             && (error.is_io_error() || error.is_connection_dropped() || error.is_timeout())
         {
-            *self.open.lock().await = None; // the next command connects anew
+            *self.open.lock().await = None; // the next command reconnects
         }
         result.map_err(StoreError::unavailable)
     }
@@ -184,7 +185,7 @@ impl Connection {
     }
 }
 
-/// The lock as it stands in the database.
+/// The lock in the database.
 struct Lease {
     connection: Connection,
     key: String,
@@ -193,7 +194,7 @@ struct Lease {
 }
 
 impl Lease {
-    /// Runs a script that acts on the key only if it is still ours; gives whether it was.
+    /// Runs a script that acts on the key only if it is still ours. Returns whether it was.
     async fn if_ours(&self, script: &str) -> Result<bool, StoreError> {
         let mut eval = cmd("EVAL");
         eval.arg(script).arg(1).arg(&self.key);

@@ -1,8 +1,8 @@
-//! The task that looks after the tokens of one user: it drives a [`Lifecycle`].
+//! The task of one user's tokens, which drives a [`Lifecycle`].
 //!
-//! Commands and the ends of jobs go into the machine; what it wants done becomes a job; what it
-//! allows to be used is published. A request that waits for a token is kept here as a reply to send;
-//! one that is dropped meanwhile changes nothing.
+//! Commands and the results of jobs are inputs of the machine; its actions become jobs; a usable
+//! token is published. A request that waits for a token is stored here as a pending reply; a
+//! dropped one changes nothing.
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -20,45 +20,45 @@ use crate::{
     token_error::TokenError,
     token_set::TokenSet,
     tokens::{
-        job::{End, Keeper, Task},
+        job::{End, Renewer, Task},
         shared::{Command, Hot, Reply, Shared, life},
     },
 };
 
 pub(super) struct Driver {
     machine: Lifecycle,
-    /// Here while no job runs: a job takes it along and brings it back.
-    keeper: Option<Keeper>,
+    /// Present while no job runs: a job owns it and returns it.
+    renewer: Option<Renewer>,
     /// The tokens that the machine knows of.
     set: Option<TokenSet>,
     clock: Arc<dyn Clock>,
     shared: Arc<Shared>,
     commands: mpsc::UnboundedReceiver<Box<Command>>,
     waiters: Vec<Reply<AccessToken>>,
-    /// Jobs that wait for the one under way.
+    /// Jobs that wait for the current one.
     tasks: Vec<Task>,
-    /// The machine wants a renewal.
+    /// Whether the machine wants a renewal.
     renew: bool,
-    /// It is time to try again to store what could not be stored.
+    /// Whether it is time to store unsaved tokens again.
     save: bool,
-    /// The state is published even if it is the same: there are other tokens.
+    /// Whether to publish the state even if it is the same, because the tokens are new.
     announce: bool,
 }
 
-type Job = BoxFuture<'static, (Keeper, End)>;
+type Job = BoxFuture<'static, (Renewer, End)>;
 
 impl Driver {
     pub(super) fn new(
         machine: Lifecycle,
-        keeper: Keeper,
+        renewer: Renewer,
         clock: Arc<dyn Clock>,
         shared: Arc<Shared>,
         commands: mpsc::UnboundedReceiver<Box<Command>>,
     ) -> Self {
-        let set = keeper.set().filter(|_| keeper.is_alone()).cloned();
+        let set = renewer.set().filter(|_| renewer.is_alone()).cloned();
         let mut driver = Self {
             machine,
-            keeper: Some(keeper),
+            renewer: Some(renewer),
             set,
             clock,
             shared,
@@ -73,10 +73,10 @@ impl Driver {
         driver
     }
 
-    /// Runs until all handles are gone and the last job is done.
+    /// Runs until all handles are dropped and the last job is done.
     pub(super) async fn run(mut self) {
         if self.set.is_none() {
-            // The stored tokens, or the first ones.
+            // Requests the stored tokens, or the first ones.
             let _ = self.machine.handle_demand(self.clock.now());
         }
         let mut job: Option<Job> = None;
@@ -92,9 +92,9 @@ impl Driver {
             let sleep = self.machine.poll_timeout(self.clock.now());
             tokio::select! {
                 biased;
-                (keeper, end) = until_done(&mut job) => {
+                (renewer, end) = until_done(&mut job) => {
                     job = None;
-                    self.keeper = Some(keeper);
+                    self.renewer = Some(renewer);
                     self.job_ended(end);
                 }
                 command = self.commands.recv(), if open => match command {
@@ -138,7 +138,7 @@ impl Driver {
             Answer::Wait => return self.waiters.push(reply),
             Answer::Use => self.set.as_ref().map(|set| set.access_token().clone()),
             Answer::Later { .. } => {
-                let _ = reply.send(Err(self.no_token())); // nobody may be waiting any more
+                let _ = reply.send(Err(self.no_token())); // the caller may be gone
                 return;
             }
             Answer::Final | Answer::Ended => None,
@@ -166,8 +166,8 @@ impl Driver {
     }
 
     fn next_job(&mut self) -> Option<Job> {
-        let save =
-            std::mem::take(&mut self.save) && self.keeper.as_ref().is_some_and(Keeper::is_unsaved);
+        let save = std::mem::take(&mut self.save)
+            && self.renewer.as_ref().is_some_and(Renewer::is_unsaved);
         let task = if !self.tasks.is_empty() {
             self.tasks.remove(0)
         } else if std::mem::take(&mut self.renew) {
@@ -177,9 +177,9 @@ impl Driver {
         } else {
             return None;
         };
-        let keeper = self.keeper.take()?;
+        let renewer = self.renewer.take()?;
         let now = self.clock.now().wall;
-        Some(Box::pin(keeper.run(task, now)))
+        Some(Box::pin(renewer.run(task, now)))
     }
 
     fn job_ended(&mut self, end: End) {
@@ -191,7 +191,7 @@ impl Driver {
                 self.machine.handle_outcome(now, Outcome::Renewed(life));
             }
             End::Supplied(set, reply, result) => {
-                // A renewal that was asked for before would renew the old tokens.
+                // An earlier request for a renewal was about the old tokens.
                 self.renew = false;
                 let life = life(&set, self.source());
                 self.set = Some(set);
@@ -222,7 +222,7 @@ impl Driver {
     }
 
     fn source(&self) -> &crate::credentials::Source {
-        self.keeper.as_ref().expect("a job brings the keeper back").source()
+        self.renewer.as_ref().expect("a job brings the renewer back").source()
     }
 
     fn publish(&mut self) {
@@ -244,7 +244,7 @@ impl Driver {
         });
     }
 
-    /// The error for a request that gets no token, by the state.
+    /// The error of a request without a token, from the state.
     fn no_token(&self) -> TokenError {
         let error = match self.machine.state() {
             TokenState::ReauthRequired { reason } => match reason {
@@ -265,7 +265,7 @@ impl Driver {
     }
 }
 
-async fn until_done(job: &mut Option<Job>) -> (Keeper, End) {
+async fn until_done(job: &mut Option<Job>) -> (Renewer, End) {
     match job {
         Some(job) => job.await,
         None => pending().await,
@@ -279,7 +279,7 @@ async fn sleep_for(duration: Option<Duration>) {
     }
 }
 
-/// Whether two states need not be told apart.
+/// Whether two states are equal for subscribers.
 fn same(one: &TokenState, other: &TokenState) -> bool {
     match (one, other) {
         (TokenState::Valid { until: one }, TokenState::Valid { until: other }) => one == other,

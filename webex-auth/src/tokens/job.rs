@@ -1,7 +1,8 @@
-//! What the driver has done for it: one job at a time, with network and store.
+//! The driver's work with network and store: one job at a time.
 //!
-//! A renewal goes: stored tokens (another process may have renewed them) → lock → stored tokens again
-//! → authorization server → store → unlock. What came from the server is stored before it is used.
+//! The order of a renewal is: stored tokens (another process may have renewed them) → lock → stored
+//! tokens again → authorization server → store → unlock. New tokens are stored before they are
+//! used.
 
 use std::{
     sync::Arc,
@@ -33,15 +34,15 @@ use crate::{
 pub(super) enum Task {
     /// Get tokens other than `replacing`.
     Renew { replacing: Option<AccessToken> },
-    /// Store tokens that could not be stored before.
+    /// Store tokens that could not be stored earlier.
     Save,
-    /// Take over the tokens of a new sign-in.
+    /// Use the tokens of a new sign-in.
     Supply(Box<TokenSet>, Reply<()>),
     /// Revoke and erase.
     SignOut(Reply<()>),
 }
 
-/// How it ended.
+/// The result of a job.
 pub(super) enum End {
     Renewed(TokenSet),
     Unchanged,
@@ -52,22 +53,22 @@ pub(super) enum End {
     SignedOut(Reply<()>, Result<(), TokenError>),
 }
 
-/// What renews and keeps the tokens. A job owns it while it runs.
-pub(super) struct Keeper {
+/// Renews and stores the tokens. A job owns it while it runs.
+pub(super) struct Renewer {
     source: Source,
     http: Arc<dyn TokenHttp>,
     store: Option<(Arc<dyn Store>, String)>,
-    /// The latest tokens known here.
+    /// The latest known tokens.
     set: Option<TokenSet>,
-    /// A refresh token to begin with.
+    /// A refresh token to start with.
     refresh_token: Option<SecretString>,
-    /// This process has seen tokens in the store: when they are gone, someone signed out.
+    /// Whether this process has seen tokens in the store: if they are gone, someone has signed out.
     was_stored: bool,
-    /// `set` is later than what is stored.
+    /// Whether `set` is newer than the stored tokens.
     unsaved: bool,
 }
 
-impl Keeper {
+impl Renewer {
     pub(super) fn new(
         source: Source,
         http: Arc<dyn TokenHttp>,
@@ -135,7 +136,7 @@ impl Keeper {
     ) -> End {
         if self.unsaved {
             if let Err(error) = self.save().await {
-                return End::Failed(error.into()); // its refresh token must not be used before
+                return End::Failed(error.into()); // its refresh token must not be used before it is stored
             }
         } else {
             match self.load().await {
@@ -152,7 +153,7 @@ impl Keeper {
                         return End::Renewed(set);
                     }
                 }
-                // What this process knows is good; what is stored is put aside when it is replaced.
+                // The tokens of this process are good; the store moves the damaged value aside when it is replaced.
                 Err(error @ (StoreError::Corrupt(_) | StoreError::Foreign(_)))
                     if self.was_stored =>
                 {
@@ -167,7 +168,7 @@ impl Keeper {
         self.request(replacing, now, Some(lock)).await
     }
 
-    /// Asks the source for new tokens and keeps them.
+    /// Requests new tokens from the source and stores them.
     async fn request(
         &mut self,
         replacing: Option<&AccessToken>,
@@ -225,7 +226,7 @@ impl Keeper {
             ProviderError::OAuth(error) if error.is_configuration() => {
                 End::Ended(ReauthReason::Configuration(error))
             }
-            // Only a code of the protocol ends a sign-in. A provider's request has none.
+            // Only a code of the protocol ends a sign-in, and a provider's request has none.
             ProviderError::OAuth(error @ OAuthError::Refused(_))
                 if !matches!(self.source, Source::Provider(_)) =>
             {
@@ -233,7 +234,7 @@ impl Keeper {
             }
             ProviderError::OAuth(error) => {
                 if matches!(error, OAuthError::InvalidGrant(_)) {
-                    // No process can use it any more.
+                    // No process can use it any longer.
                     let _ = self.erase().await; // logged there
                 }
                 End::Ended(ReauthReason::Refused(error))
@@ -242,7 +243,7 @@ impl Keeper {
         }
     }
 
-    /// The server gave the old access token; a refresh token that came with it is kept.
+    /// The server returned the old access token; a new refresh token in the answer is kept.
     async fn unchanged(&mut self, set: TokenSet) -> End {
         if let Some(old) = &self.set
             && old.expose_refresh_token() != set.expose_refresh_token()
@@ -263,7 +264,7 @@ impl Keeper {
 
     async fn supply(&mut self, set: TokenSet, reply: Reply<()>) -> End {
         let lock = match &self.store {
-            // Under the lock, or a renewal of the old tokens in another process could win.
+            // Done under the lock, or another process' renewal of the old tokens could overwrite them.
             Some((store, name)) => match store.lock(name).await {
                 Ok(lock) => Some(lock),
                 Err(error) => {
@@ -322,8 +323,8 @@ impl Keeper {
         set.map(Some).map_err(|_| StoreError::Foreign(name.clone()))
     }
 
-    /// Makes `set` the latest, and stores it. What cannot be stored is used all the same: it is all
-    /// there is; but its refresh token is not, before it is stored.
+    /// Makes `set` the current one, and stores it. If it cannot be stored it is still used, because
+    /// there is no other; but its refresh token is not used before it is stored.
     async fn keep(&mut self, set: TokenSet) {
         if let Err(error) = self.try_keep(set).await {
             error!(%error, "the new tokens are in memory only");
@@ -366,7 +367,7 @@ impl Keeper {
 /// Pauses between attempts to store new tokens: short, since requests wait for them.
 const SAVE_AGAIN: [Duration; 2] = [Duration::from_millis(50), Duration::from_millis(250)];
 
-/// Whether a set found in the store is what is looked for.
+/// Whether a stored set can be used instead of a renewal.
 fn is_fresh(set: &TokenSet, replacing: Option<&AccessToken>, now: SystemTime) -> bool {
     replacing != Some(set.access_token()) && set.expires().is_none_or(|expires| now < expires)
 }

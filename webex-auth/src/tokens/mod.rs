@@ -1,4 +1,4 @@
-//! The tokens of one user, as requests take them.
+//! The tokens of one user, for requests.
 //!
 //! ```text
 //!  Tokens ──current()──► hot: the token, as long as it can be used        (a lock and a clock)
@@ -9,8 +9,8 @@
 //!    └─ one job at a time: store lock, stored tokens, authorization server, store
 //! ```
 //!
-//! The task is started with the first request that needs it, or at once when the tokens are made
-//! inside a runtime. It ends when the last handle is dropped, after the job under way.
+//! The task is started by the first request that needs it, or at once when the tokens are made
+//! inside a runtime. It ends when the last handle is dropped, after the current job.
 
 mod driver;
 mod job;
@@ -38,37 +38,36 @@ use crate::{
     token_set::TokenSet,
     tokens::{
         driver::Driver,
-        job::{Keeper, NoHttp},
+        job::{NoHttp, Renewer},
         shared::{Command, Reply, Shared, life},
     },
 };
 
-/// The tokens of one user: what requests take their token from.
+/// The tokens of one user, from which requests get their token.
 ///
-/// Clones share their state. Renewing goes on whatever happens to the tasks that wait for it.
+/// Clones share their state. A renewal goes on even if the tasks that wait for it are dropped.
 #[derive(Clone)]
 pub struct Tokens(Arc<Handle>);
 
 struct Handle {
     shared: Arc<Shared>,
-    /// Boxed, because the channel of an idle user has room for many of them.
+    /// Boxed, because the channel of an idle user reserves space for many commands.
     commands: mpsc::UnboundedSender<Box<Command>>,
     /// The driver, until it is started.
     waiting: Mutex<Option<Driver>>,
 }
 
 impl Tokens {
-    /// Makes the handle for credentials that need neither network nor store. Does no I/O.
+    /// Makes a handle for credentials that need neither network nor store. Does no I/O.
     ///
     /// # Errors
-    /// [`TokenError::Empty`] or [`TokenError::Malformed`] for a token that cannot be one;
-    /// [`TokenError::NotConfigured`] for credentials that need a
-    /// [`builder`](Self::builder).
+    /// [`TokenError::Empty`] or [`TokenError::Malformed`] for an invalid token;
+    /// [`TokenError::NotConfigured`] for credentials that need a [`builder`](Self::builder).
     pub fn new(credentials: Credentials) -> Result<Self, TokenError> {
         Self::builder(credentials).build()
     }
 
-    /// Begins a handle for any credentials.
+    /// Builds a handle for any credentials.
     ///
     /// ```no_run
     /// use std::sync::Arc;
@@ -86,10 +85,10 @@ impl Tokens {
         TokensBuilder { credentials, http: None, store: None, clock: None, seed: None }
     }
 
-    /// The token at hand, when it can be used without waiting.
+    /// Returns the current token, if it can be used without waiting.
     ///
-    /// At the state [`TokenState::ReauthRequired`] too there may be one: it lives until it expires,
-    /// so that what is registered with it can be given up.
+    /// In the state [`TokenState::ReauthRequired`] there may be one too: it is returned until it
+    /// expires, so that what is registered with it can be given up.
     ///
     /// This is the hot path of every request: it takes a lock, reads a clock and counts a reference.
     pub fn current(&self) -> Option<AccessToken> {
@@ -99,12 +98,12 @@ impl Tokens {
         usable.then(|| hot.token.clone())
     }
 
-    /// The token to use now; waits while one is being obtained.
+    /// Returns the token to use now; waits while one is being obtained.
     ///
     /// # Errors
-    /// [`TokenError::Rejected`] when none can be had any more, [`TokenError::Unavailable`] when none
-    /// can be had for now, [`TokenError::Configuration`] when the integration was refused and
-    /// [`TokenError::Store`] when the store of the tokens fails.
+    /// [`TokenError::Rejected`] when no token can be obtained any more, [`TokenError::Unavailable`]
+    /// when none can be obtained for now, [`TokenError::Configuration`] when the integration was
+    /// refused and [`TokenError::Store`] when the store of the tokens fails.
     pub async fn token(&self) -> Result<AccessToken, TokenError> {
         match self.current() {
             Some(token) => Ok(token),
@@ -112,9 +111,9 @@ impl Tokens {
         }
     }
 
-    /// Takes note that a server answered 401 to `refused`, and gives a token worth a second try.
+    /// Reports that a server answered 401 to `refused`, and returns a token for a second try.
     ///
-    /// When another task has replaced the token meanwhile, that one is given, and nothing is sent.
+    /// If another task has already replaced the token, returns that one without a request.
     ///
     /// # Errors
     /// [`TokenError::Rejected`] when there is none: the 401 is final. The others as
@@ -126,19 +125,20 @@ impl Tokens {
         }
     }
 
-    /// Gives new tokens, after a new sign-in: everything that uses this handle goes on with them.
+    /// Supplies the tokens of a new sign-in, which all users of this handle then use.
     ///
-    /// Waits for a renewal under way, and returns when they are stored and used. Whoever watches the
-    /// state ([`subscribe`](Self::subscribe)) is told, whatever it was before.
+    /// Waits for a renewal in progress, and returns when the tokens are stored and in use.
+    /// Subscribers of the state ([`subscribe`](Self::subscribe)) are notified, whatever it was
+    /// before.
     ///
     /// # Errors
-    /// [`TokenError::Store`] when they cannot be stored. They are used all the same.
+    /// [`TokenError::Store`] when they cannot be stored. They are used nevertheless.
     pub async fn supply(&self, tokens: TokenSet) -> Result<(), TokenError> {
         self.ask(|reply| Command::Supply(Box::new(tokens), reply)).await
     }
 
-    /// Signs out: the tokens are revoked where that is possible, erased from memory and store, and
-    /// not renewed any more.
+    /// Signs out: the tokens are revoked if possible, erased from memory and store, and no longer
+    /// renewed.
     ///
     /// # Errors
     /// [`TokenError::Store`] when the store cannot be used, [`TokenError::Unavailable`] when the
@@ -147,18 +147,18 @@ impl Tokens {
         self.ask(Command::SignOut).await
     }
 
-    /// Tells that the network may be back, so that a failed renewal is tried again soon.
+    /// Reports that the network may be back, so that a failed renewal is repeated soon.
     pub fn network_changed(&self) {
         self.start();
         let _ = self.0.commands.send(Box::new(Command::NetworkChanged)); // a stopped driver renews nothing
     }
 
-    /// How the tokens are doing.
+    /// The state of the tokens.
     pub fn state(&self) -> TokenState {
         self.0.shared.state.borrow().clone()
     }
 
-    /// Watches the state from now on.
+    /// Subscribes to changes of the state from now on.
     pub fn subscribe(&self) -> TokenStates {
         TokenStates(self.0.shared.state.subscribe())
     }
@@ -171,7 +171,7 @@ impl Tokens {
         answer.await.map_err(|_| TokenError::Stopped)?
     }
 
-    /// Starts the driver, if that was not done before and there is a runtime.
+    /// Starts the driver, if it has not been started and there is a runtime.
     fn start(&self) {
         if let Ok(runtime) = runtime::Handle::try_current()
             && let Some(driver) = self.0.waiting.lock().take()
@@ -189,20 +189,20 @@ impl fmt::Debug for Tokens {
 
 /// The changes of a [`TokenState`].
 ///
-/// A slow reader misses intermediate states, never the last one. After
-/// [`supply`](Tokens::supply) there is always a state to read, also when it is the same as before:
-/// what failed for want of a token can begin anew.
+/// A slow reader misses intermediate states, never the last one. After [`supply`](Tokens::supply)
+/// there is always a state to read, even if it is the same as before, so that what failed for lack
+/// of a token can start again.
 #[derive(Debug)]
 pub struct TokenStates(watch::Receiver<TokenState>);
 
 impl TokenStates {
-    /// Waits for a change and gives the new state; `None` when the tokens are gone.
+    /// Waits for a change and returns the new state; `None` when the tokens are dropped.
     pub async fn next(&mut self) -> Option<TokenState> {
         self.0.changed().await.ok()?;
         Some(self.0.borrow_and_update().clone())
     }
 
-    /// Waits until `wanted` holds, which may be at once; `None` when the tokens are gone.
+    /// Waits until `wanted` holds, possibly at once; `None` when the tokens are dropped.
     pub async fn wait_for(
         &mut self,
         wanted: impl FnMut(&TokenState) -> bool,
@@ -211,7 +211,7 @@ impl TokenStates {
     }
 }
 
-/// Makes [`Tokens`].
+/// Builds [`Tokens`].
 #[must_use = "build() makes the tokens"]
 pub struct TokensBuilder {
     credentials: Credentials,
@@ -222,14 +222,14 @@ pub struct TokensBuilder {
 }
 
 impl TokensBuilder {
-    /// Sets how the authorization server is reached. Credentials that can be renewed need it,
-    /// unless they are a provider that brings its own.
+    /// Sets the client for the authorization server. Renewable credentials need it, except for a
+    /// provider with its own client.
     pub fn http(mut self, http: Arc<dyn TokenHttp>) -> Self {
         self.http = Some(http);
         self
     }
 
-    /// Sets where the tokens are kept, and under which name. Default: in memory only.
+    /// Sets where the tokens are stored, and under which name. Default: in memory only.
     ///
     /// All processes that use the same store and name share the tokens, and one of them renews them.
     pub fn store(mut self, store: Arc<dyn Store>, name: impl Into<String>) -> Self {
@@ -243,19 +243,19 @@ impl TokensBuilder {
         self
     }
 
-    /// Sets what determines the jitter of renewals. Default: random. For tests.
+    /// Sets the seed for the jitter of renewals. Default: random. For tests.
     pub fn jitter_seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Makes the handle. Does no I/O; inside a tokio runtime it starts the task that renews the
-    /// tokens, outside the first request does.
+    /// Builds the handle. Does no I/O. Inside a tokio runtime it starts the task that renews the
+    /// tokens; otherwise the first request does.
     ///
     /// # Errors
-    /// [`TokenError::Empty`] or [`TokenError::Malformed`] for a token that cannot be one;
-    /// [`TokenError::NotConfigured`] when something is missing; [`TokenError::Store`] for a name that
-    /// is none.
+    /// [`TokenError::Empty`] or [`TokenError::Malformed`] for an invalid token;
+    /// [`TokenError::NotConfigured`] when something is missing; [`TokenError::Store`] for an
+    /// invalid name.
     pub fn build(self) -> Result<Tokens, TokenError> {
         let Credentials { source, seed } = self.credentials;
         let http = match (self.http, &source) {
@@ -263,7 +263,7 @@ impl TokensBuilder {
             (None, Source::Nothing | Source::Provider(_)) => Arc::new(NoHttp) as Arc<dyn TokenHttp>,
             (None, _) => return Err(TokenError::NotConfigured("an HTTP client")),
         };
-        // A ready-made token is the application's to keep.
+        // A ready-made token is stored by the application.
         let store = self.store.filter(|_| !matches!(source, Source::Nothing));
         if matches!((&seed, &source, &store), (Seed::Nothing, Source::Integration(_), None)) {
             return Err(TokenError::NotConfigured("a store"));
@@ -280,7 +280,7 @@ impl TokensBuilder {
 
         let clock = self.clock.clone().unwrap_or_else(|| Arc::new(SystemClock::new()));
         let seed = self.seed.unwrap_or_else(|| fastrand::u64(..));
-        // With a store, its tokens may be later than those given.
+        // A store may have later tokens than those given.
         let renewable = store.is_some() || refresh_token.is_some() || source.can_renew(false);
         let mut machine = Lifecycle::new(renewable, seed);
         if let (Some(set), None) = (&set, &store) {
@@ -294,8 +294,8 @@ impl TokensBuilder {
             state: watch::Sender::new(machine.state()),
             clock: self.clock,
         });
-        let keeper = Keeper::new(source, http, store, set, refresh_token);
-        let driver = Driver::new(machine, keeper, clock, Arc::clone(&shared), receiver);
+        let renewer = Renewer::new(source, http, store, set, refresh_token);
+        let driver = Driver::new(machine, renewer, clock, Arc::clone(&shared), receiver);
         let handle = Handle { shared, commands, waiting: Mutex::new(Some(driver)) };
         let tokens = Tokens(Arc::new(handle));
         if !idle {

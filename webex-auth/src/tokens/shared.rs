@@ -1,4 +1,4 @@
-//! What the handles and the driver have between them: commands one way, the token and its state the
+//! Shared by the handles and the driver: commands in one direction, the token and its state in the
 //! other.
 
 use std::{sync::Arc, time::SystemTime};
@@ -16,7 +16,7 @@ use crate::{
 
 pub(super) type Reply<T> = oneshot::Sender<Result<T, TokenError>>;
 
-/// What handles ask of the driver.
+/// Commands of the handles to the driver.
 pub(super) enum Command {
     Demand(Reply<AccessToken>),
     Refused(AccessToken, Reply<AccessToken>),
@@ -25,11 +25,11 @@ pub(super) enum Command {
     NetworkChanged,
 }
 
-/// What the driver publishes.
+/// The state that the driver publishes.
 pub(super) struct Shared {
     pub(super) hot: RwLock<Option<Hot>>,
     pub(super) state: watch::Sender<TokenState>,
-    /// Virtual time of tests; `None` for the clocks of the system.
+    /// Virtual time in tests; `None` means the clocks of the system.
     pub(super) clock: Option<Arc<dyn Clock>>,
 }
 
@@ -44,7 +44,7 @@ impl Shared {
     }
 }
 
-/// What the machine needs to know of a set.
+/// What the machine needs to know about a set.
 pub(super) fn life(set: &TokenSet, source: &Source) -> Life {
     Life {
         issued: set.issued(),

@@ -1,5 +1,5 @@
-//! What the tests of this crate share: a scripted authorization server in memory, virtual time, and
-//! secrets that the leak check knows.
+//! Shared by the tests of this crate: a scripted authorization server in memory, virtual time, and
+//! secrets that are registered with the leak check.
 
 #![allow(dead_code)] // each test program uses its part
 
@@ -25,7 +25,7 @@ use webex_tests::leak::LeakCheck;
 /// The tests' client secret. Registered with the leak check, as are all tokens.
 pub(crate) const SECRET: &str = "client-secret-of-tests";
 
-/// Starts the leak check with what every test has.
+/// Starts the leak check with the secrets of every test.
 pub(crate) fn leaks() -> LeakCheck {
     LeakCheck::install([SECRET])
 }
@@ -42,7 +42,7 @@ pub(crate) fn integration() -> Integration {
         .build()
 }
 
-/// The tokens number `n`, with a life.
+/// The tokens number `n`, with a lifetime.
 pub(crate) fn tokens(n: usize, life: Duration) -> TokenSet {
     let leaks = leaks();
     let [access, refresh] = [access(n), refresh(n)];
@@ -59,7 +59,7 @@ pub(crate) fn refresh(n: usize) -> String {
     format!("refresh-token-{n}")
 }
 
-/// The wire answer with the tokens number `n`.
+/// The answer with the tokens number `n`.
 pub(crate) fn granted(n: usize, life: Duration) -> TokenReply {
     tokens(n, life); // registers them
     let answer = json!({
@@ -70,15 +70,15 @@ pub(crate) fn granted(n: usize, life: Duration) -> TokenReply {
     TokenReply::new(200, answer.to_string())
 }
 
-/// The wire answer of a refusal.
+/// The answer of a refusal.
 pub(crate) fn refused(code: &str) -> TokenReply {
     TokenReply::new(400, json!({ "error": code }).to_string())
 }
 
-/// The usual life of a token.
+/// The usual lifetime of a token.
 pub(crate) const HOUR: Duration = Duration::from_hours(1);
 
-/// Tokens of number 0 with an hour to live, renewed by `script`.
+/// The tokens number 0 with a lifetime of an hour, renewed by `script`.
 pub(crate) fn start(script: &Arc<Script>) -> Tokens {
     with(script, Credentials::integration(integration(), tokens(0, HOUR)), None)
 }
@@ -100,7 +100,7 @@ pub(crate) async fn wait_for(
     tokens: &Tokens,
     wanted: impl FnMut(&TokenState) -> bool,
 ) -> TokenState {
-    // Virtual time: this is patience, not delay.
+    // Virtual time: this is a limit, not a delay.
     let state = timeout(1_000 * HOUR, tokens.subscribe().wait_for(wanted)).await;
     state.expect("the state is reached").expect("the tokens are alive")
 }
@@ -118,8 +118,8 @@ pub(crate) async fn stored(store: &MemoryStore) -> Option<TokenSet> {
     Some(TokenSet::from_json(json.expose_secret()).unwrap())
 }
 
-/// An authorization server in memory: each request takes the next answer of the script, and the last
-/// one is repeated. A closed gate holds requests back.
+/// An authorization server in memory: each request takes the next answer of the script, and the
+/// last one is repeated. A closed gate holds requests back.
 #[derive(Debug)]
 pub(crate) struct Script {
     answers: Mutex<VecDeque<Answer>>,
@@ -129,7 +129,7 @@ pub(crate) struct Script {
 
 type Answer = Result<(u16, String, Option<String>), ()>;
 
-/// A request that was made.
+/// A recorded request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) at: Instant,
@@ -172,13 +172,13 @@ impl Script {
         Arc::clone(self)
     }
 
-    /// Forgets the script, to begin another.
+    /// Clears the script, to start another.
     pub(crate) fn clear(self: &Arc<Self>) -> Arc<Self> {
         self.answers.lock().clear();
         Arc::clone(self)
     }
 
-    /// Holds requests back from now on.
+    /// Holds back requests from now on.
     pub(crate) fn close_gate(&self) {
         self.gate.forget_permits(Semaphore::MAX_PERMITS);
     }
@@ -226,7 +226,7 @@ impl TokenHttp for Script {
     }
 }
 
-/// The runtime's clock, which tests pause, as both clocks of a machine.
+/// The runtime's clock, which tests pause, used as both clocks of a machine.
 #[derive(Debug)]
 pub(crate) struct VirtualClock {
     start: Instant,
@@ -235,7 +235,7 @@ pub(crate) struct VirtualClock {
 }
 
 impl VirtualClock {
-    /// A clock that shows the true time of day now.
+    /// A clock that starts at the real time of day.
     pub(crate) fn new() -> Arc<Self> {
         let wall = SystemTime::now();
         Arc::new(Self { start: Instant::now(), wall, slept: Mutex::default() })

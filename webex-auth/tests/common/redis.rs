@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// A server, which ends with this value.
+/// A server, which ends when this value is dropped.
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
@@ -15,7 +15,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a server and waits until it takes connections.
+    /// Starts a server and waits until it accepts connections.
     pub(crate) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for _ in 0..20 {
@@ -33,7 +33,7 @@ impl Server {
             let is_ready = |line: &String| line.contains("Ready to accept connections");
             let mut lines = output.lines().map_while(Result::ok);
             if lines.any(|line| is_ready(&line)) {
-                // Reads on, so that the server never writes into a full or closed pipe.
+                // Keeps reading, so that the server never writes into a full or closed pipe.
                 std::thread::spawn(move || lines.for_each(drop));
                 return Self {
                     child,
@@ -41,14 +41,14 @@ impl Server {
                     _folder: folder,
                 };
             }
-            let _ = child.wait(); // another program took the port: try the next
+            let _ = child.wait(); // another program has taken the port: try the next
         }
         panic!("redis-server found no free port");
     }
 }
 
 impl Server {
-    /// Ends the server under its clients.
+    /// Stops the server while clients are connected.
     pub(crate) fn stop(&mut self) {
         let _ = self.child.kill(); // it may have ended
         let _ = self.child.wait();

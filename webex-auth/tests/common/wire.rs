@@ -1,5 +1,5 @@
-//! The sandbox's authorization server, and an HTTP client that notes what went over the wire and
-//! tells the leak check every secret in it.
+//! The sandbox's authorization server, and an HTTP client that records all requests and registers
+//! every secret in them with the leak check.
 
 #![allow(dead_code)] // each test program uses its part
 
@@ -58,10 +58,10 @@ impl Cloud {
             .endpoints(self.api())
     }
 
-    /// Opens a link as the user's browser does, and gives where it is redirected to.
+    /// Opens a link as the user's browser does, and returns the redirect.
     pub(crate) async fn open(&self, link: &Url) -> String {
         for (name, value) in link.query_pairs() {
-            // `plain` PKCE puts its verifier there.
+            // With `plain` PKCE it is the verifier.
             if matches!(&*name, "state" | "code_challenge") {
                 self.leaks.add(value);
             }
@@ -107,12 +107,12 @@ impl Cloud {
 pub(crate) fn client() -> reqwest::ClientBuilder {
     static PROVIDER: std::sync::Once = std::sync::Once::new();
     PROVIDER.call_once(|| {
-        let _ = rustls::crypto::ring::default_provider().install_default(); // the first one wins
+        let _ = rustls::crypto::ring::default_provider().install_default(); // another test may have installed it
     });
     reqwest::Client::builder()
 }
 
-/// What went over the wire.
+/// A recorded request and its answer.
 #[derive(Debug, Clone)]
 pub(crate) struct Exchange {
     pub(crate) path: String,
@@ -135,7 +135,7 @@ impl Exchange {
     }
 }
 
-/// An HTTP client that remembers.
+/// An HTTP client that records.
 pub(crate) struct Recorder {
     inner: ReqwestHttp,
     seen: Mutex<Vec<Exchange>>,
