@@ -53,35 +53,35 @@
 #endif
 
 /**
- * A time limit that never ends.
+ * No time limit.
  */
 #define WEBEX_FOREVER 4294967295
 
 /**
  * Flag of `webex_client_options`: accept any certificate, so that anyone on the network path can
- * read the token. For a sandbox on this machine; for any other host, and the Webex cloud, it is
- * refused.
+ * read the token. For a sandbox on this machine only; refused for any other host, and for the
+ * Webex cloud.
  */
 #define WEBEX_CLIENT_INSECURE 1
 
 /**
  * Flag of `webex_client_options`: allow `WEBEX_CLIENT_INSECURE`, and a `cloud_origin` without TLS,
- * also for hosts that are not this machine. Anyone on the network path can read the token then.
+ * also for hosts other than this machine. Anyone on the network path can then read the token.
  */
 #define WEBEX_CLIENT_INSECURE_ANYWHERE 2
 
 /**
- * Flag of `webex_client_options`: the FedRAMP cloud, in place of the commercial one; not together
+ * Flag of `webex_client_options`: the FedRAMP cloud instead of the commercial one; not together
  * with `cloud_origin`.
  */
 #define WEBEX_CLIENT_FEDRAMP 4
 
 /**
- * How a call or an operation ended. Zero is success.
+ * The result of a call or an operation. Zero is success.
  *
  * Numbers are never reused; later versions add some, so handle unknown ones as failures. Below 16
- * the program used this interface wrongly or the SDK is broken; from 16 on something happened that
- * the program can react to.
+ * the program used this interface wrongly or the SDK is broken; from 16 on the program can react
+ * to what happened.
  */
 WEBEX_ENUM(webex_status) {
     /**
@@ -89,25 +89,25 @@ WEBEX_ENUM(webex_status) {
      */
     WEBEX_STATUS_OK = 0,
     /**
-     * The handle is none, was freed, or is of another kind.
+     * The handle is invalid, was freed, or is of another kind.
      */
     WEBEX_STATUS_INVALID_HANDLE = 1,
     /**
      * An argument is NULL where it must not be, not UTF-8, out of range, or of a version that this
-     * library does not know.
+     * library does not support.
      */
     WEBEX_STATUS_INVALID_ARGUMENT = 2,
     /**
-     * The SDK failed inside. This is a bug; the object may be of no use any more.
+     * The SDK failed internally. This is a bug; the object may no longer be usable.
      */
     WEBEX_STATUS_PANIC = 3,
     /**
      * The operating system refused something the SDK needs, such as a thread; or the failure is of
-     * a kind that has no number yet. The message tells.
+     * a kind without a number in this version. See the message.
      */
     WEBEX_STATUS_INTERNAL = 4,
     /**
-     * The service does not accept the token, and no other can be had. Sign in again.
+     * The service does not accept the token, and there is no other. Sign in again.
      */
     WEBEX_STATUS_UNAUTHORIZED = 16,
     /**
@@ -115,11 +115,11 @@ WEBEX_ENUM(webex_status) {
      */
     WEBEX_STATUS_FORBIDDEN = 17,
     /**
-     * What was asked for does not exist (any more).
+     * The requested object does not exist, or no longer does.
      */
     WEBEX_STATUS_NOT_FOUND = 18,
     /**
-     * Too many requests. Wait; the JSON of the event has `retryAfterMs` where the service named a
+     * Too many requests. Wait; the JSON of the event has `retryAfterMs` if the service gave a
      * time.
      */
     WEBEX_STATUS_RATE_LIMITED = 19,
@@ -136,11 +136,11 @@ WEBEX_ENUM(webex_status) {
      */
     WEBEX_STATUS_SERVER = 22,
     /**
-     * The service refused the request as wrong.
+     * The service rejected the request.
      */
     WEBEX_STATUS_REJECTED = 23,
     /**
-     * The program withdrew the operation, or freed its object.
+     * The program cancelled the operation, or freed its object.
      */
     WEBEX_STATUS_CANCELLED = 24,
     /**
@@ -161,7 +161,7 @@ WEBEX_ENUM(webex_status) {
      */
     WEBEX_STATUS_EMBARGOED = 28,
     /**
-     * The service shows a certificate that is not trusted: a proxy that inspects TLS, most often.
+     * The certificate of the service is not trusted, usually because of a proxy that inspects TLS.
      * Trust its root with `ca_file` or `ca_pem`; retrying does not help.
      */
     WEBEX_STATUS_UNTRUSTED = 29,
@@ -175,7 +175,7 @@ WEBEX_ENUM(webex_status) {
      */
     WEBEX_STATUS_CLIENT_REFUSED = 31,
     /**
-     * The user has as many calling devices as allowed.
+     * The user has the maximum number of calling devices.
      */
     WEBEX_STATUS_DEVICE_LIMIT = 32,
     /**
@@ -185,20 +185,20 @@ WEBEX_ENUM(webex_status) {
 };
 
 /**
- * What happened. Later versions add numbers: ignore those that you do not know.
+ * The kind of an event. Later versions add numbers: ignore unknown ones.
  */
 WEBEX_ENUM(webex_event_kind) {
     /**
-     * An asynchronous call has ended; `request_id` tells which, `status` how. Never dropped.
+     * An asynchronous call has completed; `request_id` is its id, `status` its result. Never dropped.
      */
     WEBEX_EVENT_KIND_COMPLETED = 1,
     /**
      * Events were dropped because they were not read in time. JSON: `{"lost": number}`. Read the
-     * states anew.
+     * states again.
      */
     WEBEX_EVENT_KIND_LOST = 2,
     /**
-     * An event that has no number yet; its name tells.
+     * An event without a number in this version; see its name.
      */
     WEBEX_EVENT_KIND_OTHER = 3,
     /**
@@ -214,7 +214,7 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_MEETINGS_UNREGISTERED = 18,
     /**
-     * `network:disconnected`: the event socket is gone; it is being opened anew.
+     * `network:disconnected`: the event socket is gone; it is being reopened.
      */
     WEBEX_EVENT_KIND_NETWORK_DISCONNECTED = 19,
     /**
@@ -222,18 +222,19 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_NETWORK_CONNECTED = 20,
     /**
-     * `meetings:step`: a step of the registration has ended. JSON: `step`, its documented key,
-     * and `succeeded`; the registration does without the steps that can fail.
+     * `meetings:step`: a step of the registration has ended. JSON: `step`, its documented key, and
+     * `succeeded`; the registration succeeds without the optional steps.
      */
     WEBEX_EVENT_KIND_MEETINGS_STEP = 21,
     /**
-     * `meetings:failed`: device or event socket were refused, so that no events arrive. JSON: `kind`,
-     * `message`, `willRetry`, and where known `httpStatus`, `trackingId`, `retryAfterMs`.
+     * `meetings:failed`: the device or the event socket was refused, so that no events arrive.
+     * JSON: `kind`, `message`, `willRetry`, and if known `httpStatus`, `trackingId`,
+     * `retryAfterMs`.
      */
     WEBEX_EVENT_KIND_MEETINGS_FAILED = 22,
     /**
-     * `meetings:retrying`: several attempts to get device and event socket, or the service catalog,
-     * have failed, and they go on. JSON: as for `meetings:failed`.
+     * `meetings:retrying`: several attempts to get device and event socket, or the service
+     * catalog, have failed, and they go on. JSON: as for `meetings:failed`.
      */
     WEBEX_EVENT_KIND_MEETINGS_RETRYING = 23,
     /**
@@ -246,22 +247,21 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_LINE_REGISTERED = 33,
     /**
-     * `unregistered`: the line is not registered any more. JSON: `{"reason": "deleted" |
+     * `unregistered`: the line is no longer registered. JSON: `{"reason": "deleted" |
      * "already_gone" | "not_reachable" | "lost" | "superseded" | "down" | "moved" | "refused"}`,
-     * `willRetry`: whether the line registers again by itself, and `retryInMs` where it is known;
-     * `server` where one had the line, `error` as for the event `error` where there is one.
+     * `willRetry`: whether the line registers again by itself, and if known `retryInMs`; `server`
+     * if one had the line, `error` as for the event `error` if there is one.
      */
     WEBEX_EVENT_KIND_LINE_UNREGISTERED = 34,
     /**
-     * `error`: registration has ended without success, or was lost for good. JSON: `status`,
-     * `type` and `msg` as documented for line errors, `kind`, and `willRetry`: whether the line goes
-     * on by itself; where known `retryInMs`, `server`, `httpStatus`, `mobiusCode`, `trackingId`,
-     * `retryAfterMs`.
+     * `error`: registration has failed, or was lost for good. JSON: `status`, `type` and `msg` as
+     * documented for line errors, `kind`, and `willRetry`: whether the line goes on by itself; if
+     * known `retryInMs`, `server`, `httpStatus`, `mobiusCode`, `trackingId`, `retryAfterMs`.
      */
     WEBEX_EVENT_KIND_LINE_ERROR = 35,
     /**
-     * `reconnecting`: a keepalive was not answered. JSON: `missed` of `of` that may be, `server`,
-     * and `error` as for the event `error`.
+     * `reconnecting`: a keepalive was not answered. JSON: `missed`, and `of`, how many may be
+     * missed, `server`, and `error` as for the event `error`.
      */
     WEBEX_EVENT_KIND_LINE_RECONNECTING = 36,
     /**
@@ -269,16 +269,16 @@ WEBEX_ENUM(webex_event_kind) {
      */
     WEBEX_EVENT_KIND_LINE_RECONNECTED = 37,
     /**
-     * `server_failed`: one server did not take the line; the next one is tried. JSON: `server`,
+     * `server_failed`: one server did not accept the line; the next one is tried. JSON: `server`,
      * and `error` as for the event `error`.
      */
     WEBEX_EVENT_KIND_LINE_SERVER_FAILED = 38,
     /**
-     * `keepalive_missed`: as `reconnecting`, and also for the one that loses the registration.
+     * `keepalive_missed`: as `reconnecting`, and also for the keepalive that loses the registration.
      */
     WEBEX_EVENT_KIND_LINE_KEEPALIVE_MISSED = 39,
     /**
-     * `callingClient:error`: where the user is, or which servers that means, could not be learned.
+     * `callingClient:error`: the user's region, or its calling servers, could not be found out.
      * JSON: `message`, `type`, `status` and `context`, and as for the event `error` `kind`,
      * `httpStatus`, `trackingId`.
      */
@@ -313,7 +313,7 @@ WEBEX_ENUM(webex_source) {
 };
 
 /**
- * Where the Meetings device is. Later versions add numbers.
+ * The state of the Meetings device. Later versions add numbers.
  */
 WEBEX_ENUM(webex_meetings_phase) {
     /**
@@ -333,7 +333,7 @@ WEBEX_ENUM(webex_meetings_phase) {
      */
     WEBEX_MEETINGS_PHASE_UNREGISTERING = 3,
     /**
-     * In a state that has no number yet.
+     * A state without a number in this version.
      */
     WEBEX_MEETINGS_PHASE_OTHER = 4,
     /**
@@ -348,19 +348,19 @@ WEBEX_ENUM(webex_meetings_phase) {
 };
 
 /**
- * Where the registration of a line is. Later versions add numbers.
+ * The state of a line's registration. Later versions add numbers.
  */
 WEBEX_ENUM(webex_line_phase) {
     /**
-     * Not registered, and not meant to be.
+     * Not registered, and not wanted.
      */
     WEBEX_LINE_PHASE_IDLE = 0,
     /**
-     * A server is being asked.
+     * A request to a server is in flight.
      */
     WEBEX_LINE_PHASE_CONNECTING = 1,
     /**
-     * Waiting before servers are asked again.
+     * Waiting before servers are tried again.
      */
     WEBEX_LINE_PHASE_WAITING = 2,
     /**
@@ -376,7 +376,7 @@ WEBEX_ENUM(webex_line_phase) {
      */
     WEBEX_LINE_PHASE_FAILED = 5,
     /**
-     * In a state that has no number yet.
+     * A state without a number in this version.
      */
     WEBEX_LINE_PHASE_OTHER = 6,
 };
@@ -386,7 +386,7 @@ WEBEX_ENUM(webex_line_phase) {
  */
 WEBEX_ENUM(webex_line_activity) {
     /**
-     * Not registered; so is every line at first.
+     * Not registered; the initial status.
      */
     WEBEX_LINE_ACTIVITY_INACTIVE = 0,
     /**
@@ -414,8 +414,8 @@ WEBEX_ENUM(webex_calling_service) {
 };
 
 /**
- * What a client is made with. Set `struct_size`, and leave at zero what you do not need. The texts
- * are copied.
+ * Options of a client. Set `struct_size`, and leave at zero what you do not need. The texts are
+ * copied.
  */
 typedef struct webex_client_options {
     /**
@@ -438,12 +438,12 @@ typedef struct webex_client_options {
      */
     const char *WEBEX_NULLABLE cloud_origin;
     /**
-     * Path of a PEM file of root certificates to trust beside the operating system's, or NULL. Read
-     * once, by `webex_client_new`.
+     * Path of a PEM file of root certificates to trust in addition to the operating system's, or
+     * NULL. Read once, by `webex_client_new`.
      */
     const char *WEBEX_NULLABLE ca_file;
     /**
-     * Root certificates to trust, as PEM text, or NULL: for programs whose assets have no paths.
+     * Root certificates to trust, as PEM text, or NULL: for programs whose assets have no path.
      */
     const char *WEBEX_NULLABLE ca_pem;
     /**
@@ -458,11 +458,11 @@ typedef struct webex_client_options {
 typedef uint64_t webex_client;
 
 /**
- * An event. Everything in it is borrowed: copy what you keep.
+ * An event. Everything in it is borrowed: copy what you need later.
  *
- * Given to a callback it lives until the callback returns; `struct_size` is then the size of the
- * library's version of the struct: look at a field that a later version added only when it is
- * inside.
+ * An event passed to a callback lives until the callback returns. `struct_size` is then the size
+ * of the library's version of the struct: read a field of a later version only when it is within
+ * that size.
  */
 typedef struct webex_event {
     /**
@@ -470,19 +470,19 @@ typedef struct webex_event {
      */
     uint32_t struct_size;
     /**
-     * What happened: one of `webex_event_kind`.
+     * Its kind: one of `webex_event_kind`.
      */
     webex_event_kind kind;
     /**
-     * Where: one of `webex_source`.
+     * Its source: one of `webex_source`.
      */
     webex_source source;
     /**
-     * How it ended, for the events that end something; otherwise `WEBEX_STATUS_OK`.
+     * The result, for events that end something; otherwise `WEBEX_STATUS_OK`.
      */
     webex_status status;
     /**
-     * The asynchronous call that has ended; 0 for other events.
+     * The asynchronous call that has completed; 0 for other events.
      */
     uint64_t request_id;
     /**
@@ -494,17 +494,17 @@ typedef struct webex_event {
      */
     uint64_t object;
     /**
-     * The documented name of the event, such as `meetings:registered`; `completed` for the end of
-     * an asynchronous call. Never NULL.
+     * The documented name of the event, such as `meetings:registered`; `completed` for the
+     * completion of an asynchronous call. Never NULL.
      */
     const char *WEBEX_NONNULL name;
     /**
-     * What went wrong, in English, for a log; NULL unless `status` is a failure.
+     * The error message, in English, for a log; NULL unless `status` is a failure.
      */
     const char *WEBEX_NULLABLE message;
     /**
-     * The details: a JSON object, NUL-terminated UTF-8, `{}` when there are none. A failed call has
-     * `kind` and `message` in it, and where known `trackingId` and `retryAfterMs`. Never NULL.
+     * The details: a JSON object, NUL-terminated UTF-8, `{}` when there are none. A failed call
+     * has `kind` and `message` in it, and if known `trackingId` and `retryAfterMs`. Never NULL.
      */
     const char *WEBEX_NONNULL json;
     /**
@@ -514,15 +514,15 @@ typedef struct webex_event {
 } webex_event;
 
 /**
- * Gets the events of a client, one after the other. `event` is borrowed for the call. Any function
- * may be called from it, those that free the client or the subscription included. It runs on a
- * thread of the library, which it may block; an exception must not leave it.
+ * Gets the events of a client, one after the other. `event` is borrowed for the call. It may call
+ * any function, including those that free the client or the subscription. It runs on a thread of
+ * the library, which it may block. It must not throw an exception.
  */
 typedef void (*webex_event_callback)(const struct webex_event *WEBEX_NONNULL event,
                                      void *WEBEX_NULLABLE user_data);
 
 /**
- * Called once with the `user_data` of a subscription when no callback will get it any more.
+ * Called once with the `user_data` of a subscription, after its last callback.
  */
 typedef void (*webex_free_user_data)(void *WEBEX_NULLABLE user_data);
 
@@ -549,8 +549,8 @@ typedef struct webex_calling_options {
      */
     const char *WEBEX_NULLABLE service_domain;
     /**
-     * Region code, such as `US-EAST`, when it is known together with the country: saves asking for
-     * it. Otherwise NULL.
+     * Region code, such as `US-EAST`, if it is known together with the country: saves the request
+     * for it. Otherwise NULL.
      */
     const char *WEBEX_NULLABLE region;
     /**
@@ -574,37 +574,37 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * The version of the library, such as `0.1.0`. Compare it with `WEBEX_VERSION` to learn whether the
- * header is of the same version. Never NULL; lives as long as the library.
+ * The version of the library, such as `0.1.0`. Compare it with `WEBEX_VERSION` to check that the
+ * header has the same version. Never NULL; lives as long as the library.
  */
 const char *WEBEX_NONNULL webex_version(void);
 
 /**
- * The stable lower-case name of a status, such as `invalid_handle`; `unknown` for a number that is
- * none. Never NULL; the text lives as long as the library.
+ * The stable lower-case name of a status, such as `invalid_handle`; `unknown` for any other
+ * number. Never NULL; the text lives as long as the library.
  */
 const char *WEBEX_NONNULL webex_status_name(int32_t status);
 
 /**
- * The status of the last call on this thread that failed; 0 when none did. A call that succeeds
- * leaves it as it was.
+ * The status of the last failed call on this thread; 0 when none has failed. A successful call
+ * does not change it.
  */
 int32_t webex_last_error_status(void);
 
 /**
- * What went wrong in the last call on this thread that failed, in English, for a log; NULL when
- * none did. Holds no secret. Lives until the next call on this thread that fails.
+ * The message of the last failed call on this thread, in English, for a log; NULL when none has
+ * failed. Holds no secret. Lives until the next failed call on this thread.
  */
 const char *WEBEX_NULLABLE webex_last_error_message(void);
 
 /**
- * The tracking id to quote to Webex support about the last call on this thread that failed; NULL
- * when the failure has none. Lives until the next call on this thread that fails.
+ * The tracking id to quote to Webex support about the last failed call on this thread; NULL when
+ * it has none. Lives until the next failed call on this thread.
  */
 const char *WEBEX_NULLABLE webex_last_error_tracking_id(void);
 
 /**
- * Makes a client of one user, and gives its handle. Does no network I/O.
+ * Creates a client of one user, and returns its handle. Does no network I/O.
  *
  * Free it with `webex_client_free`.
  */
@@ -614,45 +614,45 @@ webex_status webex_client_new(const struct webex_client_options *WEBEX_NONNULL o
 /**
  * Frees a client and everything that belongs to it: calling objects, lines, subscriptions.
  *
- * Returns at once, with calls under way too: they are dropped, without an event. It may be called
- * from a callback. `free_user_data` tells when no callback will run any more. What is still
- * registered is given up in the background, as far as the process lives long enough for that; use
- * `webex_client_shutdown` before to be sure.
+ * Returns at once, even with calls in progress, which are dropped without an event. May be called
+ * from a callback. `free_user_data` reports when no more callbacks will run. What is still
+ * registered is given up in the background, if the process lives long enough; call
+ * `webex_client_shutdown` first to be sure.
  */
 webex_status webex_client_free(webex_client client);
 
 /**
- * Deregisters the lines, then the device, and waits for that for at most `timeout_ms`
- * milliseconds (`WEBEX_FOREVER`: without a limit). Calls under way are cancelled first.
+ * Deregisters the lines, then the device, and waits for at most `timeout_ms` milliseconds
+ * (`WEBEX_FOREVER`: without a limit). Calls in progress are cancelled first.
  *
- * The events of it are there to be read when it returns. `WEBEX_STATUS_TIMEOUT` when it takes longer;
- * it goes on in the background then. Any other failure is the first that was met; everything was
- * tried all the same. The client has to be freed afterwards in any case.
+ * Its events can be read when it returns. `WEBEX_STATUS_TIMEOUT` when it takes longer; it then
+ * goes on in the background. Any other failure is the first of them; the remaining steps were
+ * still tried. The client has to be freed afterwards in any case.
  */
 webex_status webex_client_shutdown(webex_client client,
                                    uint32_t timeout_ms);
 
 /**
  * Cancels an asynchronous call of this client. Its event follows, with `WEBEX_STATUS_CANCELLED`,
- * or with its result when it ends at the same moment.
+ * or with its result when it completes at the same moment.
  *
- * `WEBEX_STATUS_NOT_FOUND` when it has ended already.
+ * `WEBEX_STATUS_NOT_FOUND` when it has already completed.
  */
 webex_status webex_client_cancel(webex_client client,
                                  uint64_t request_id);
 
 /**
- * Calls `callback` with every event of the client: those of its Meetings device, its lines, and
- * the ends of its asynchronous calls.
+ * Calls `callback` with every event of the client: those of its Meetings device and lines, and the
+ * completions of its asynchronous calls.
  *
- * Callbacks of one client run one after the other, on a thread of the library. Events from before
- * the first subscription are delivered to it, so that nothing is missed.
+ * Callbacks of one client run one after the other, on a thread of the library. The first
+ * subscription also gets earlier events, so that none is missed.
  *
  * `free_user_data`, unless NULL, is called with `user_data` exactly once: after the last callback
  * has returned, or before this function returns when it fails. Use it to release what `user_data`
- * points to; nothing else tells that no callback is running.
+ * points to; it is the only sign that no callback is running.
  *
- * `subscription` gets the handle for `webex_unsubscribe`; it may be NULL: the subscription then
+ * `subscription` gets the handle for `webex_unsubscribe`. It may be NULL: the subscription then
  * ends with the client.
  */
 webex_status webex_client_subscribe(webex_client client,
@@ -662,61 +662,61 @@ webex_status webex_client_subscribe(webex_client client,
                                     webex_subscription *WEBEX_NULLABLE subscription);
 
 /**
- * Ends a subscription. Returns at once; a callback that is running on another thread ends by
- * itself, and `free_user_data` follows.
+ * Ends a subscription. Returns at once; a callback that is running on another thread completes,
+ * and `free_user_data` follows.
  */
 webex_status webex_unsubscribe(webex_subscription subscription);
 
 /**
  * Waits for the next event of a client, for at most `timeout_ms` milliseconds (0: not at all,
- * `WEBEX_FOREVER`: without a limit). For programs with a loop of their own; a client with a
- * subscription gives `WEBEX_STATUS_INVALID_STATE`.
+ * `WEBEX_FOREVER`: without a limit). For programs with their own loop; returns
+ * `WEBEX_STATUS_INVALID_STATE` for a client with a subscription.
  *
- * Set `struct_size` of `event` before; afterwards it says how much was written. The texts of the
- * event live until the next call of this function on this thread.
+ * Set `struct_size` of `event` before the call; afterwards it is the size written. The texts of
+ * the event live until the next call of this function on this thread.
  *
- * `WEBEX_STATUS_TIMEOUT` when there was none, `WEBEX_STATUS_CANCELLED` when the client was freed
- * meanwhile.
+ * `WEBEX_STATUS_TIMEOUT` when there was no event, `WEBEX_STATUS_CANCELLED` when the client was
+ * freed in the meantime.
  */
 webex_status webex_client_next_event(webex_client client,
                                      uint32_t timeout_ms,
                                      struct webex_event *WEBEX_NONNULL event);
 
 /**
- * Begins to wait until the device can be registered. The event `meetings:ready` tells, then the
- * end of the call.
+ * Begins to wait until the device can be registered. The event `meetings:ready` reports it,
+ * followed by the completion of the call.
  *
  * `request_id`, here and elsewhere, gets the id of the call, which its event will carry. It is
- * written before the event can be delivered. NULL when the program does not want it.
+ * written before the event can be delivered. It may be NULL.
  */
 webex_status webex_meetings_ready(webex_client client,
                                   uint64_t *WEBEX_NULLABLE request_id);
 
 /**
  * Begins to register the device: service catalog, device, event socket. The event
- * `meetings:registered` tells, then the end of the call. A device that is registered already is
- * left as it is, without the former event.
+ * `meetings:registered` reports it, followed by the completion of the call. A device that is
+ * already registered stays as it is, without that event.
  */
 webex_status webex_meetings_register(webex_client client,
                                      uint64_t *WEBEX_NULLABLE request_id);
 
 /**
- * Begins to unregister the device. The event `meetings:unregistered` tells, then the end of the
- * call. The device itself is deleted unless calling still needs it.
+ * Begins to unregister the device. The event `meetings:unregistered` reports it, followed by the
+ * completion of the call. The device itself is deleted unless calling still needs it.
  */
 webex_status webex_meetings_unregister(webex_client client,
                                        uint64_t *WEBEX_NULLABLE request_id);
 
 /**
- * Where the device is now.
+ * The current state of the device.
  */
 webex_status webex_meetings_state(webex_client client,
                                   webex_meetings_phase *WEBEX_NONNULL phase);
 
 /**
- * Makes a calling object of a client and begins to start it: brings up the user's device and finds
- * the calling servers. `calling` gets its handle at once; it has lines once the call has ended
- * well. `options` may be NULL.
+ * Creates a calling object of a client and begins to start it: brings up the user's device and
+ * finds the calling servers. `calling` gets its handle at once; it has lines once the call has
+ * completed successfully. `options` may be NULL.
  *
  * Free it with `webex_calling_free`, also when the start fails.
  */
@@ -726,15 +726,16 @@ webex_status webex_calling_new(webex_client client,
                                uint64_t *WEBEX_NULLABLE request_id);
 
 /**
- * Frees a calling object and its lines. Returns at once, also while it starts: the start is
- * cancelled then. Lines that are registered are given up in the background; use
- * `webex_calling_deregister` before to be sure.
+ * Frees a calling object and its lines. Returns at once, also while it starts; the start is then
+ * cancelled. Registered lines are given up in the background; call `webex_calling_deregister`
+ * first to be sure.
  */
 webex_status webex_calling_free(webex_calling calling);
 
 /**
  * Begins to deregister all lines, and then gives up the user's device unless Meetings still needs
- * it. The calling object is of no use afterwards: free it, and make a new one to register again.
+ * it. The calling object cannot be used afterwards: free it, and create a new one to register
+ * again.
  */
 webex_status webex_calling_deregister(webex_calling calling,
                                       uint64_t *WEBEX_NULLABLE request_id);
@@ -746,17 +747,17 @@ webex_status webex_calling_line_count(webex_calling calling,
                                       size_t *WEBEX_NONNULL count);
 
 /**
- * The handle of a line, by its place from 0. `WEBEX_STATUS_INVALID_STATE` before the calling object
- * has started, `WEBEX_STATUS_NOT_FOUND` when it has fewer lines.
+ * The handle of a line, by its index from 0. `WEBEX_STATUS_INVALID_STATE` before the calling
+ * object has started, `WEBEX_STATUS_NOT_FOUND` when it has fewer lines.
  */
 webex_status webex_calling_line(webex_calling calling,
                                 size_t index,
                                 webex_line *WEBEX_NONNULL line);
 
 /**
- * The handle of a line, by the `lineId` that its events and `webex_line_info` show.
- * `WEBEX_STATUS_INVALID_STATE` before the calling object has started, `WEBEX_STATUS_NOT_FOUND` when
- * it has no such line.
+ * The handle of a line, by the `lineId` in its events and in `webex_line_info`.
+ * `WEBEX_STATUS_INVALID_STATE` before the calling object has started, `WEBEX_STATUS_NOT_FOUND`
+ * when it has no such line.
  */
 webex_status webex_calling_line_by_id(webex_calling calling,
                                       const char *WEBEX_NONNULL line_id,
@@ -764,19 +765,19 @@ webex_status webex_calling_line_by_id(webex_calling calling,
 
 /**
  * Begins to register a line, and keeps it registered until `webex_line_deregister`. Returns at
- * once; the events `registered` and `error` tell. Does nothing when the line is registered or being
- * registered.
+ * once; the events `registered` and `error` report the outcome. Does nothing when the line is
+ * registered or being registered.
  */
 webex_status webex_line_register(webex_line line);
 
 /**
- * Begins to deregister a line, in whatever state it is: cancels what is under way and gives up what
- * exists. Returns at once; the event `unregistered` tells.
+ * Begins to deregister a line, whatever its state: cancels what is in progress and gives up what
+ * exists. Returns at once; the event `unregistered` reports the end.
  */
 webex_status webex_line_deregister(webex_line line);
 
 /**
- * Where the registration of a line is now, in finer terms than `webex_line_status`.
+ * The current state of a line's registration, in more detail than `webex_line_status`.
  */
 webex_status webex_line_state(webex_line line,
                               webex_line_phase *WEBEX_NONNULL phase);
@@ -795,7 +796,7 @@ webex_status webex_line_info(webex_line line,
                              char *WEBEX_NULLABLE *WEBEX_NONNULL json);
 
 /**
- * Frees a text that a function of this library gave to keep. NULL is allowed.
+ * Frees a text whose ownership a function of this library has passed on. NULL is allowed.
  */
 void webex_string_free(char *WEBEX_NULLABLE text);
 
