@@ -10,13 +10,13 @@ use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use webex_sandbox::Sandbox;
 use webex_sdk::{
-    auth::{DirectoryStore, pasted},
+    auth::{DirectoryStore, TokenSet, pasted},
     core::{Credentials, DeviceConfig, Endpoints, Transport, Webex, WebexBuilder},
 };
 
 use crate::{
     exit::Failure,
-    profile::{CloudChoice, Profile, StoreArguments},
+    profile::{self, CloudChoice, Profile, StoreArguments},
 };
 
 /// The environment variable with the token, unless it is in a file.
@@ -44,6 +44,15 @@ pub(crate) struct Cloud {
     pub(crate) sandbox: Option<Sandbox>,
 }
 
+/// A cloud, and who may be its user: for whoever has something to say also when nobody is.
+pub(crate) struct Place {
+    /// A client of the user; of nobody when there is none.
+    pub(crate) webex: Webex,
+    pub(crate) transport: Transport,
+    /// Why there is no user, or what is known of the sign-in.
+    pub(crate) user: Result<Option<TokenSet>, Failure>,
+}
+
 /// A token and its cloud.
 pub(crate) struct Access {
     token: SecretString,
@@ -58,6 +67,34 @@ impl CloudArguments {
         self.choice.cloud.clone().unwrap_or_else(|| "the Webex cloud".to_owned())
     }
 
+    /// The cloud that is meant, by the token given or as who is signed in. There is always one: with
+    /// nobody's token, if need be. `device` is what would be registered.
+    pub(crate) async fn place(self, device: DeviceConfig) -> Result<Place, Failure> {
+        let builder = Webex::builder().device(device);
+        if let Some(token) = token(self.token_file.as_deref())? {
+            let access = self.choice.access(token)?;
+            let webex = access.build(builder)?;
+            return Ok(Place { webex, transport: access.transport, user: Ok(None) });
+        }
+        let mut nobody = Failure::unauthorized("no token was given, and nobody is signed in");
+        if let (None, Some(store)) = (&self.choice.cloud, self.store.open_if_any()) {
+            match Profile::find(&store, self.choice.insecure()).await {
+                Ok(Some(profile)) => {
+                    let transport = profile.cloud.transport()?;
+                    let tokens = profile.tokens(&store, &transport)?;
+                    let webex = profile.build(builder, tokens, transport.clone())?;
+                    let known = profile::stored(&store).await;
+                    return Ok(Place { webex, transport, user: known.map(Some) });
+                }
+                Ok(None) => {}
+                Err(failure) => nobody = failure,
+            }
+        }
+        let access = self.choice.access(SecretString::from("nobody"))?;
+        let webex = access.build(builder)?;
+        Ok(Place { webex, transport: access.transport, user: Err(nobody) })
+    }
+
     /// Reads the token that the arguments name. `None` when neither cloud nor token is given.
     pub(crate) fn access(&self) -> Result<Option<Access>, Failure> {
         let Some(token) = token(self.token_file.as_deref())? else {
@@ -68,8 +105,15 @@ impl CloudArguments {
                 "--cloud needs an access token: --token-file FILE, or {TOKEN_VARIABLE} in the environment"
             )));
         };
-        let (endpoints, transport) = (self.choice.endpoints()?, self.choice.transport()?);
-        Ok(Some(Access { token, choice: self.choice.clone(), endpoints, transport }))
+        self.choice.access(token).map(Some)
+    }
+}
+
+impl CloudChoice {
+    /// This cloud, with a token.
+    fn access(&self, token: SecretString) -> Result<Access, Failure> {
+        let (endpoints, transport) = (self.endpoints()?, self.transport()?);
+        Ok(Access { token, choice: self.clone(), endpoints, transport })
     }
 }
 

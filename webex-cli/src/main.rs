@@ -1,24 +1,13 @@
-//! `webex`: registers a Meetings device and a Calling line from the command line, signs in, and runs
-//! the sandbox cloud.
-//!
-//! # Exit codes
-//! | code | meaning |
-//! |---|---|
-//! | 0 | done |
-//! | 1 | failed |
-//! | 2 | wrong usage |
-//! | 3 | not authorized: the token was refused |
-//! | 4 | the cloud cannot be reached |
-//! | 5 | the stored sign-in is damaged, or cannot be read or written |
-//! | 6 | the application was refused: its client id, secret, redirect URI or scopes |
-//! | 7 | the user has as many devices as allowed |
-//! | 8 | the certificate of the cloud is not trusted |
+//! `webex`: registers a Meetings device and a Calling line from the command line, signs in, says what
+//! is wrong, and runs the sandbox cloud.
 
 mod cloud;
 mod commands;
+mod doctor;
 mod exit;
 mod output;
 mod profile;
+mod redact;
 mod screen;
 mod signals;
 mod status;
@@ -32,18 +21,21 @@ use crate::exit::Failure;
 
 /// Registers Webex Meetings devices and Webex Calling lines.
 #[derive(Debug, Parser)]
-#[command(name = "webex", version, after_help = EXIT_CODES)]
+#[command(name = "webex", version, after_help = exit_codes())]
 struct Arguments {
-    /// What to log to standard error, such as `debug` or `webex_core=trace`. Never a secret.
-    #[arg(long, env = "WEBEX_LOG", default_value = "warn", global = true, value_name = "FILTER")]
-    log: String,
+    /// What to log to standard error, such as `debug` or `webex_core=trace`; never a secret
+    /// [default: `warn`; for `doctor`, which says it all, `off`]
+    #[arg(long, env = "WEBEX_LOG", global = true, value_name = "FILTER")]
+    log: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not authorized, \
-                          4 cloud unreachable, 5 stored sign-in damaged, 6 application refused, \
-                          7 device limit, 8 certificate not trusted";
+/// The table of exit codes, for the help.
+fn exit_codes() -> String {
+    let rows = exit::CODES.iter().map(|(code, meaning)| format!("\n  {code:>2}  {meaning}"));
+    rows.fold("Exit codes:".to_owned(), |table, row| table + &row)
+}
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -57,6 +49,8 @@ enum Command {
     Token(commands::token::Arguments),
     /// Sign out: revoke the tokens and erase them.
     Logout(commands::logout::Arguments),
+    /// Find out what is wrong, from the network to a registration; leaves nothing behind.
+    Doctor(doctor::Arguments),
     /// Run the scenarios of the test suite on a cloud, and write a report; for `cargo xtask live`.
     #[command(hide = true)]
     Live(commands::live::Arguments),
@@ -72,14 +66,17 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             eprintln!("webex: {failure}");
-            failure.code()
+            failure.exit_code()
         }
     }
 }
 
 fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
+    // What services say of their users is logged, and what `doctor` prints may be shown to anybody.
+    let quiet = if matches!(arguments.command, Command::Doctor(_)) { "off" } else { "warn" };
+    let filter = arguments.log.as_deref().unwrap_or(quiet);
     let filter: Targets =
-        arguments.log.parse().map_err(|error| Failure::usage(format!("--log: {error}")))?;
+        filter.parse().map_err(|error| Failure::usage(format!("--log: {error}")))?;
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_filter(filter);
     // `live` reports what the SDK logs.
     let recorder = commands::live::Recorder::default();
@@ -97,6 +94,7 @@ fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
             Command::Whoami(arguments) => commands::whoami::run(arguments).await,
             Command::Token(arguments) => commands::token::run(arguments).await,
             Command::Logout(arguments) => commands::logout::run(arguments).await,
+            Command::Doctor(arguments) => doctor::run(arguments).await,
             Command::Live(arguments) => commands::live::run(arguments, recorder).await,
             Command::Sandbox(arguments) => commands::sandbox::run(arguments).await,
         }

@@ -131,7 +131,7 @@ impl Status {
 }
 
 /// A server's name without the part that all of them share.
-fn short(server: &Url) -> String {
+pub(crate) fn short(server: &Url) -> String {
     let text = server.as_str();
     let text = text.split_once("://").map_or(text, |(_, rest)| rest);
     text.trim_end_matches("/api/v1/calling/web/").to_owned()

@@ -38,7 +38,7 @@ async fn a_refusal_is_reported_and_everything_else_still_tried() {
     sandbox.fail(Mobius::register()).with(403).body(json!({"errorCode": 102})).always();
     let (command, out) = live(&sandbox, &folder, &[]);
     let ended = tokio::task::spawn_blocking(|| command.end()).await.unwrap();
-    assert_eq!(ended.code(), 1, "{}", ended.stderr);
+    assert_eq!(ended.code(), 9, "{}", ended.stderr);
     assert!(ended.stderr.contains("report.json"), "{}", ended.stderr);
 
     let report = Report::read(&out);
@@ -65,7 +65,7 @@ async fn user_data_in_a_services_answer_is_not_repeated() {
     sandbox.fail(Wdm::register()).with(403).body(json!({"message": message})).always();
     let (command, out) = live(&sandbox, &folder, &[]);
     let ended = tokio::task::spawn_blocking(|| command.end()).await.unwrap();
-    assert_eq!(ended.code(), 1, "{}", ended.stderr);
+    assert_eq!(ended.code(), 9, "{}", ended.stderr);
 
     let report = Report::read(&out);
     assert_eq!(report.failed(), ["meetings", "calling", "both", "interrupted"]);

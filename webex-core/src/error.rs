@@ -21,7 +21,10 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use webex_auth::{ServerText, TokenError, retry_after};
 
-use crate::loose::{integer, text};
+use crate::{
+    http::proxy::ProxyError,
+    loose::{integer, text},
+};
 
 /// What kind of failure it was, for deciding what to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -147,6 +150,9 @@ pub enum HttpError {
         /// The proxy, as `host:port`.
         proxy: String,
     },
+    /// Not sent: the text that names the proxy for the service is not the URL of a proxy.
+    #[error(transparent)]
+    ProxyUnusable(#[from] ProxyError),
     /// Not sent: an identity service has asked to wait (HTTP 429).
     #[error("{host} asked to be left alone for another {} s", retry_after.as_secs_f32().ceil())]
     Paused {
@@ -220,7 +226,9 @@ impl HttpError {
             Self::Network { .. } | Self::Proxy { .. } => ErrorKind::Network,
             Self::NoNetwork { .. } => ErrorKind::NoNetwork,
             Self::Certificate { .. } => ErrorKind::Untrusted,
-            Self::ProxyAuthentication { .. } | Self::Request { .. } => ErrorKind::Configuration,
+            Self::ProxyAuthentication { .. } | Self::ProxyUnusable(_) | Self::Request { .. } => {
+                ErrorKind::Configuration
+            }
             Self::Paused { retry_after, .. } => {
                 ErrorKind::RateLimited { retry_after: Some(*retry_after) }
             }

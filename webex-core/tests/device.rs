@@ -248,7 +248,7 @@ async fn row_16_the_error_without_room_has_the_number_of_devices() {
     let webex = client(&sandbox);
     let lease = webex.link().acquire().await.unwrap();
     let error = lease.online().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::Forbidden);
+    assert_eq!(error.kind(), ErrorKind::DeviceLimit);
     assert!(error.to_string().contains(EXCESSIVE), "{error}");
     let LinkError::TooManyDevices { registered: 3, own: 2, .. } = error else {
         panic!("{error:?}");

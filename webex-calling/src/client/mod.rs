@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tracing::warn;
 use url::Url;
 use uuid::Uuid;
-use webex_core::{HttpError, Lease, Request, Subscription, Webex, events::Hub, join};
+use webex_core::{Lease, Request, Subscription, Webex, events::Hub, join};
 
 use self::user::UserRequest;
 use crate::{
@@ -203,7 +203,6 @@ impl CallingClient {
     /// [`CallingError::Devices`] when none answered, [`CallingError::Link`] when the user's device is
     /// not registered.
     pub async fn devices(&self) -> Result<Vec<MobiusDevice>, CallingError> {
-        let user = self.lease.device().await?.user_id.clone();
         let servers = self.discovery.servers();
         let mut asked: Vec<&Url> = Vec::new();
         for server in servers.all() {
@@ -211,7 +210,7 @@ impl CallingClient {
                 asked.push(server);
             }
         }
-        let answers = asked.into_iter().map(|server| self.devices_at(server, &user));
+        let answers = asked.into_iter().map(|server| self.devices_at(server));
         let (mut devices, mut failure, mut answered) = (Vec::<MobiusDevice>::new(), None, false);
         for answer in join_all(answers).await {
             match answer {
@@ -227,16 +226,24 @@ impl CallingClient {
             }
         }
         match failure {
-            Some(error) if !answered => Err(CallingError::Devices(error)),
+            Some(error) if !answered => Err(error),
             _ => Ok(devices),
         }
     }
 
-    async fn devices_at(&self, server: &Url, user: &str) -> Result<Vec<MobiusDevice>, HttpError> {
+    /// Returns the user's devices as one of the [`servers`](Self::servers) knows them. It registers
+    /// nothing, and so it also shows whether that server serves the user.
+    ///
+    /// # Errors
+    /// [`CallingError::Devices`] when the server does not list them, [`CallingError::Link`] when the
+    /// user's device is not registered.
+    pub async fn devices_at(&self, server: &Url) -> Result<Vec<MobiusDevice>, CallingError> {
+        let user = &self.lease.device().await?.user_id;
         let mut url = join(server, "devices");
         url.query_pairs_mut().append_pair("userid", user);
-        let list: DeviceList = self.webex.http().send(mobius(Request::get(url))).await?.json()?;
-        Ok(list.into_devices())
+        let answer = self.webex.http().send(mobius(Request::get(url))).await;
+        let list = answer.and_then(|answer| answer.json::<DeviceList>());
+        Ok(list.map_err(CallingError::Devices)?.into_devices())
     }
 
     /// Deregisters all lines, then the user's device, unless Meetings still needs it.

@@ -1,6 +1,7 @@
 //! `webex register`: a Meetings device and a Calling line until Ctrl-C.
 
 use std::{
+    fmt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -237,11 +238,11 @@ impl Endpoint {
     async fn leave(self, webex: &Webex) -> Result<(), Failure> {
         let mut outcome = Ok(());
         if let Some(calling) = &self.calling {
-            outcome = calling.deregister().await.map_err(|e| Failure::sdk(e.kind(), &e));
+            outcome = calling.deregister().await.map_err(|error| left_behind(&error));
         }
         if let Some(meetings) = &self.meetings {
             let unregistered = meetings.unregister().await;
-            outcome = outcome.and(unregistered.map_err(|e| Failure::sdk(e.kind(), &e)));
+            outcome = outcome.and(unregistered.map_err(|error| left_behind(&error)));
         }
         // The printers end after the last event once their objects are dropped.
         drop((self.calling, self.meetings));
@@ -250,6 +251,11 @@ impl Endpoint {
         }
         outcome.and(given_up(webex).await)
     }
+}
+
+/// A failure to give something up: whatever its kind, the cloud may have it for a while.
+fn left_behind(error: &dyn fmt::Display) -> Failure {
+    Failure::other(format!("the cloud did not confirm that everything is given up ({error})"))
 }
 
 /// Polling interval for the link, which reports its socket but not its end.

@@ -9,20 +9,46 @@ use std::process::Command;
 use webex_sandbox::Sandbox;
 use webex_tests::process::Process;
 
-/// Starts `webex` without the variables that it would read from this process' environment.
-pub(crate) fn webex<'a>(
+/// Variables that the command reads.
+const VARIABLES: [&str; 12] = [
+    "WEBEX_ACCESS_TOKEN",
+    "WEBEX_CLIENT_ID",
+    "WEBEX_CLIENT_SECRET",
+    "WEBEX_LOG",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// `webex`, to be started, without the variables that it would read from this process' environment.
+pub(crate) fn webex_command<'a>(
     arguments: impl IntoIterator<Item = &'a str>,
     token: Option<&str>,
-) -> Process {
+) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webex"));
-    command.args(arguments).env_remove("WEBEX_ACCESS_TOKEN").env_remove("WEBEX_LOG");
-    command.env_remove("WEBEX_CLIENT_ID").env_remove("WEBEX_CLIENT_SECRET");
+    command.args(arguments);
+    for name in VARIABLES {
+        command.env_remove(name);
+    }
     // The user who runs the tests may be signed in.
     command.env("WEBEX_STORE", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody-is-signed-in"));
     if let Some(token) = token {
         command.env("WEBEX_ACCESS_TOKEN", token);
     }
-    Process::start(&mut command)
+    command
+}
+
+/// Starts `webex`.
+pub(crate) fn webex<'a>(
+    arguments: impl IntoIterator<Item = &'a str>,
+    token: Option<&str>,
+) -> Process {
+    Process::start(&mut webex_command(arguments, token))
 }
 
 /// Starts `webex register --json` against a sandbox of this process.

@@ -1,11 +1,12 @@
 //! The HTTP client of one user: the steps of a request.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::SystemTime};
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, StatusCode,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT},
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, DATE, USER_AGENT},
 };
+use jiff::fmt::rfc2822;
 use parking_lot::RwLock;
 use tokio::{
     sync::watch,
@@ -23,6 +24,7 @@ use super::{
     remembered::StartHosts,
     request::{Auth, Request, credentials},
     response::{Redirects, Response},
+    timings::ATTEMPT_TIMEOUT,
     tracking::TrackingIds,
     transport::Transport,
 };
@@ -110,6 +112,29 @@ impl Http {
     /// [`HttpError::NotAllowed`], which names the address.
     pub fn check(&self, url: &Url) -> Result<(), HttpError> {
         self.0.allow.check(url).map(drop)
+    }
+
+    /// Returns the time by the clock of a host of the user's cloud: the `Date` of its answer, of any
+    /// status, to a request without a token. It is exact to one second plus the time of the answer.
+    /// `None` when the answer has no date.
+    ///
+    /// # Errors
+    /// [`HttpError`] when there is no answer, or the address is not one of the user's cloud.
+    pub async fn server_time(&self, url: &Url) -> Result<Option<SystemTime>, HttpError> {
+        let target = self.0.allow.check(url)?;
+        let transport = &self.0.transport;
+        transport.dialler().check(url)?;
+        let asking = transport.send(&target, Method::GET, HeaderMap::new(), None);
+        let answer = match timeout(ATTEMPT_TIMEOUT, asking).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => return Err(transport.failure(url, &error).await),
+            Err(_) => {
+                let host = url.host_str().unwrap_or_default().to_owned();
+                return Err(HttpError::Timeout { host, after: ATTEMPT_TIMEOUT });
+            }
+        };
+        let date = answer.headers().get(DATE).and_then(|date| date.to_str().ok());
+        Ok(date.and_then(|date| Some(rfc2822::parse(date).ok()?.timestamp().into())))
     }
 
     /// Dials the hosts that the last start used. Only the first call has an effect.
@@ -307,6 +332,7 @@ impl Http {
         token: Option<&AccessToken>,
         tracking_id: &HeaderValue,
     ) -> Result<Response, HttpError> {
+        self.0.transport.dialler().check(&request.url)?;
         let headers = self.headers(request, token, tracking_id);
         let (method, body) = (request.method.clone(), request.body.clone());
         let outcome = async {

@@ -103,7 +103,9 @@ impl Dialler {
     async fn open(&self, url: &Url) -> Result<Stream, DialError> {
         let target = Target::of(url).map_err(DialError::answered)?;
         let connecting = async {
-            let stream = match self.proxies.for_url(url) {
+            let proxy = self.proxies.for_url(url);
+            let proxy = proxy.map_err(|error| DialError::answered(error.clone().into()))?;
+            let stream = match proxy {
                 Some(proxy) => self.tunnel(proxy, &target).await?,
                 None => self.tcp(&target).await.map_err(|error| DialError {
                     answered: was_refused(&*error),
@@ -134,7 +136,10 @@ impl Dialler {
     /// The proxy's error on the way to `url`, if there is one. Requests a tunnel once more, because
     /// the HTTP library does not report the proxy's answer.
     pub(super) async fn proxy_failure(&self, url: &Url) -> Option<HttpError> {
-        let proxy = self.proxies.for_url(url)?;
+        let proxy = match self.proxies.for_url(url) {
+            Ok(proxy) => proxy?,
+            Err(error) => return Some(error.clone().into()),
+        };
         let target = Target::of(url).ok()?;
         let asking = Box::pin(self.tunnel(proxy, &target));
         match timeout(self.limit, asking).await {
@@ -143,10 +148,20 @@ impl Dialler {
         }
     }
 
+    /// The proxy for `url`, as `host:port`; `None` means a direct connection.
+    pub(super) fn proxy_of(&self, url: &Url) -> Result<Option<String>, HttpError> {
+        Ok(self.proxies.for_url(url).map_err(Clone::clone)?.map(Proxy::name))
+    }
+
+    /// Fails when `url` would be reached through a proxy whose URL cannot be used.
+    pub(super) fn check(&self, url: &Url) -> Result<(), HttpError> {
+        Ok(self.proxies.for_url(url).map(drop).map_err(Clone::clone)?)
+    }
+
     /// The error of a connection that took too long.
     pub(super) fn too_slow(&self, url: &Url) -> HttpError {
         let reason = format!("no connection within {} s", self.limit.as_secs_f32());
-        if let Some(proxy) = self.proxies.for_url(url) {
+        if let Ok(Some(proxy)) = self.proxies.for_url(url) {
             return HttpError::Proxy { proxy: proxy.name(), reason };
         }
         HttpError::Network { host: url.host_str().unwrap_or_default().to_owned(), reason }
@@ -154,7 +169,7 @@ impl Dialler {
 
     /// The error of a proxy for `url` that requires credentials.
     pub(super) fn unauthenticated(&self, url: &Url) -> Option<HttpError> {
-        let proxy = self.proxies.for_url(url)?.name();
+        let proxy = self.proxies.for_url(url).ok()??.name();
         Some(HttpError::ProxyAuthentication { proxy })
     }
 

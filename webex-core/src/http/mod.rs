@@ -27,7 +27,7 @@ mod failure;
 pub(crate) mod fuzzing;
 mod limits;
 mod policy;
-mod proxy;
+pub(crate) mod proxy;
 mod remembered;
 mod request;
 mod response;

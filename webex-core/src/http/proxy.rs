@@ -13,6 +13,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 use url::{Host, Url};
+use webex_auth::pasted::{self, PasteError};
 
 /// An HTTP proxy, for all hosts or all but some.
 ///
@@ -44,6 +45,9 @@ pub enum ProxyError {
     /// The text is not a URL with a host. It is not shown, because it may hold a password.
     #[error("{0} is not the URL of a proxy, such as http://proxy.example:3128")]
     Url(&'static str),
+    /// The same, with the first character that no URL has.
+    #[error("{0} is not the URL of a proxy, such as http://proxy.example:3128: {1}")]
+    Pasted(&'static str, PasteError),
     /// A proxy that does not speak HTTP.
     #[error("{0} names a proxy of the kind `{1}`; only http and https are supported")]
     Scheme(&'static str, String),
@@ -77,10 +81,14 @@ impl Proxy {
 
     /// `source` is where the text comes from.
     fn named(source: &'static str, text: &str) -> Result<Self, ProxyError> {
-        let text = text.trim();
+        let pasted = pasted::secret(text);
+        let text = pasted.unwrap_or(text.trim());
         let with_scheme =
             if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let mut url = Url::parse(&with_scheme).map_err(|_| ProxyError::Url(source))?;
+        let mut url = Url::parse(&with_scheme).map_err(|_| match pasted {
+            Err(error) => ProxyError::Pasted(source, error),
+            Ok(_) => ProxyError::Url(source),
+        })?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(ProxyError::Scheme(source, url.scheme().to_owned()));
         }
@@ -139,13 +147,14 @@ pub(super) enum ProxyChoice {
 }
 
 impl ProxyChoice {
-    pub(super) fn resolve(self) -> Result<Proxies, ProxyError> {
+    pub(super) fn resolve(self) -> Proxies {
         match self {
             Self::Environment => Proxies::from_variables(|name| std::env::var(name).ok()),
             Self::Given(proxy) => {
-                Ok(Proxies { secured: Some(proxy.clone()), plain: Some(proxy), loopback: true })
+                let proxy = Some(Named { proxy: Ok(proxy.clone()), except: proxy.except });
+                Proxies { secured: proxy.clone(), plain: proxy, loopback: true }
             }
-            Self::Direct => Ok(Proxies::default()),
+            Self::Direct => Proxies::default(),
         }
     }
 }
@@ -154,11 +163,20 @@ impl ProxyChoice {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Proxies {
     /// For `https` and `wss`.
-    secured: Option<Proxy>,
+    secured: Option<Named>,
     /// For `http` and `ws`.
-    plain: Option<Proxy>,
+    plain: Option<Named>,
     /// Whether loopback goes through the proxy too.
     loopback: bool,
+}
+
+/// A configured proxy. One whose URL cannot be used stops the requests that would go through it, and
+/// no others.
+#[derive(Debug, Clone)]
+struct Named {
+    proxy: Result<Proxy, ProxyError>,
+    /// Hosts that are reached directly.
+    except: Exceptions,
 }
 
 impl Proxies {
@@ -167,9 +185,7 @@ impl Proxies {
     ///
     /// Loopback is always reached directly: a proxy elsewhere has a loopback of its own, and a
     /// sandbox on this machine has to work whatever the environment says.
-    pub(super) fn from_variables(
-        variable: impl Fn(&str) -> Option<String>,
-    ) -> Result<Self, ProxyError> {
+    pub(super) fn from_variables(variable: impl Fn(&str) -> Option<String>) -> Self {
         let value = |name: &str| {
             let present = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
             present(&name.to_lowercase()).or_else(|| {
@@ -179,48 +195,48 @@ impl Proxies {
             })
         };
         let except = Exceptions::parse(&value("NO_PROXY").unwrap_or_default());
-        let proxy = |name: &'static str| -> Result<Option<Proxy>, ProxyError> {
-            let named = |name, text: String| {
-                Proxy::named(name, &text).map(|proxy| Proxy { except: except.clone(), ..proxy })
-            };
-            match (value(name), value("ALL_PROXY")) {
-                (Some(text), _) => named(name, text).map(Some),
-                (None, Some(text)) => named("ALL_PROXY", text).map(Some),
-                (None, None) => Ok(None),
-            }
+        let proxy = |name: &'static str| {
+            let by_name = value(name).map(|text| (name, text));
+            let (name, text) = by_name.or_else(|| Some(("ALL_PROXY", value("ALL_PROXY")?)))?;
+            Some(Named { proxy: Proxy::named(name, &text), except: except.clone() })
         };
-        Ok(Self { secured: proxy("HTTPS_PROXY")?, plain: proxy("HTTP_PROXY")?, loopback: false })
+        Self { secured: proxy("HTTPS_PROXY"), plain: proxy("HTTP_PROXY"), loopback: false }
     }
 
     /// The proxy for `url`; `None` means a direct connection.
-    pub(super) fn for_url(&self, url: &Url) -> Option<&Proxy> {
-        let proxy = match url.scheme() {
-            "https" | "wss" => self.secured.as_ref()?,
-            "http" | "ws" => self.plain.as_ref()?,
-            _ => return None,
+    ///
+    /// # Errors
+    /// Why the text that names the proxy for this URL cannot be used.
+    pub(super) fn for_url(&self, url: &Url) -> Result<Option<&Proxy>, &ProxyError> {
+        let named = match url.scheme() {
+            "https" | "wss" => &self.secured,
+            "http" | "ws" => &self.plain,
+            _ => &None,
         };
-        let host = url.host()?;
+        let (Some(named), Some(host)) = (named, url.host()) else { return Ok(None) };
         let direct = (!self.loopback && is_loopback(&host))
-            || proxy.except.contains(&host, url.port_or_known_default().unwrap_or_default());
-        (!direct).then_some(proxy)
+            || named.except.contains(&host, url.port_or_known_default().unwrap_or_default());
+        if direct { Ok(None) } else { named.proxy.as_ref().map(Some) }
     }
 
-    /// The rule in the form that the HTTP client needs.
+    /// The rule in the form that the HTTP client needs, which has no errors: callers check
+    /// [`for_url`](Self::for_url) before they send.
     pub(super) fn for_http(self: &Arc<Self>) -> Vec<reqwest::Proxy> {
         let rule = |scheme: &'static str, proxy: &Proxy| {
             let proxies = Arc::clone(self);
             let rule = reqwest::Proxy::custom(move |url| {
                 let own = (url.scheme() == scheme).then_some(url)?;
-                proxies.for_url(own).map(|proxy| proxy.url.clone())
+                proxies.for_url(own).ok()?.map(|proxy| proxy.url.clone())
             });
             match &proxy.authorization {
                 Some(authorization) => rule.custom_http_auth(authorization.clone()),
                 None => rule,
             }
         };
-        let secured = self.secured.iter().map(|proxy| rule("https", proxy));
-        let plain = self.plain.iter().map(|proxy| rule("http", proxy));
-        secured.chain(plain).collect()
+        let usable = |named: &'_ Option<Named>| named.as_ref()?.proxy.clone().ok();
+        let secured = usable(&self.secured).map(|proxy| rule("https", &proxy));
+        let plain = usable(&self.plain).map(|proxy| rule("http", &proxy));
+        secured.into_iter().chain(plain).collect()
     }
 }
 
@@ -304,19 +320,19 @@ fn entry(text: &str) -> (Hosts, Option<u16>) {
 mod tests {
     use super::*;
 
-    fn rule(variables: &[(&str, &str)]) -> Result<Proxies, ProxyError> {
+    fn rule(variables: &[(&str, &str)]) -> Proxies {
         let find = |name: &str| variables.iter().find(|(known, _)| *known == name);
         Proxies::from_variables(|name| find(name).map(|(_, value)| (*value).to_owned()))
     }
 
     fn through(proxies: &Proxies, url: &str) -> Option<String> {
-        proxies.for_url(&Url::parse(url).unwrap()).map(Proxy::name)
+        proxies.for_url(&Url::parse(url).unwrap()).unwrap().map(Proxy::name)
     }
 
     #[test]
     fn the_environment_chooses_the_proxy() {
         let named = |name: &str| Some(name.to_owned());
-        let all = rule(&[("ALL_PROXY", "all.example:1080")]).unwrap();
+        let all = rule(&[("ALL_PROXY", "all.example:1080")]);
         for url in ["http://a.example", "https://a.example", "ws://a.example", "wss://a.example"] {
             assert_eq!(through(&all, url), named("all.example:1080"), "{url}");
         }
@@ -326,24 +342,24 @@ mod tests {
             ("HTTP_PROXY", "http://plain.example"),
             ("ALL_PROXY", ""),
         ];
-        let each = rule(&each).unwrap();
+        let each = rule(&each);
         assert_eq!(through(&each, "https://a.example"), named("lower.example:3128"));
         assert_eq!(through(&each, "wss://a.example"), named("lower.example:3128"));
         assert_eq!(through(&each, "http://a.example"), named("plain.example:80"));
-        assert_eq!(through(&rule(&[]).unwrap(), "https://a.example"), None);
+        assert_eq!(through(&rule(&[]), "https://a.example"), None);
     }
 
     #[test]
     fn a_request_header_does_not_set_a_proxy() {
         let cgi = [("REQUEST_METHOD", "GET"), ("HTTP_PROXY", "http://evil.example")];
-        assert_eq!(through(&rule(&cgi).unwrap(), "http://a.example"), None);
+        assert_eq!(through(&rule(&cgi), "http://a.example"), None);
     }
 
     #[test]
     fn no_proxy_takes_hosts_suffixes_networks_and_ports() {
         let list = "exact.example, .below.example,*.star.example ported.example:8443,\
                     10.0.0.0/8,192.0.2.7,2001:db8::/32,[2001:db9::1]:443,bad:entry:,::2";
-        let rule = rule(&[("HTTPS_PROXY", "p:1"), ("NO_PROXY", list)]).unwrap();
+        let rule = rule(&[("HTTPS_PROXY", "p:1"), ("NO_PROXY", list)]);
         for direct in [
             "https://exact.example",
             "https://www.EXACT.example",
@@ -374,7 +390,7 @@ mod tests {
 
     #[test]
     fn a_star_is_everything_addresses_included() {
-        let rule = rule(&[("ALL_PROXY", "p:1"), ("no_proxy", "*")]).unwrap();
+        let rule = rule(&[("ALL_PROXY", "p:1"), ("no_proxy", "*")]);
         for url in ["https://a.example", "https://192.0.2.1", "ws://[2001:db8::1]"] {
             assert_eq!(through(&rule, url), None, "{url}");
         }
@@ -382,9 +398,9 @@ mod tests {
 
     #[test]
     fn loopback_is_direct_unless_the_application_says_otherwise() {
-        let environment = rule(&[("ALL_PROXY", "p:1")]).unwrap();
-        let given = ProxyChoice::Given(Proxy::new("p:1").unwrap()).resolve().unwrap();
-        let direct = ProxyChoice::Direct.resolve().unwrap();
+        let environment = rule(&[("ALL_PROXY", "p:1")]);
+        let given = ProxyChoice::Given(Proxy::new("p:1").unwrap()).resolve();
+        let direct = ProxyChoice::Direct.resolve();
         for url in
             ["https://127.0.0.1:8443", "wss://[::1]", "http://LOCALHOST.", "ws://a.localhost"]
         {
@@ -415,7 +431,31 @@ mod tests {
         assert_eq!(refused("http://"), ProxyError::Url("the given text"));
         assert!(!refused("http://u:hidden@[").to_string().contains("hidden"));
         assert!(matches!(refused("socks5://p:1"), ProxyError::Scheme(_, kind) if kind == "socks5"));
-        let refused = rule(&[("ALL_PROXY", "socks5://p:1")]).unwrap_err();
-        assert!(refused.to_string().contains("ALL_PROXY"), "{refused}");
+    }
+
+    #[test]
+    fn what_is_pasted_around_a_proxy_is_dropped_or_named() {
+        for text in ["\u{feff}http://p:1\r\n", "'p:1'", "HTTPS_PROXY=\"http://p:1\"", " p:1 "] {
+            let rule = rule(&[("HTTPS_PROXY", text)]);
+            assert_eq!(through(&rule, "https://a.example").as_deref(), Some("p:1"), "{text:?}");
+        }
+        let refused = Proxy::new("http://my proxy:1").unwrap_err();
+        assert!(refused.to_string().contains("a space at character 10"), "{refused}");
+    }
+
+    #[test]
+    fn a_variable_that_names_no_proxy_stops_only_what_would_go_through_it() {
+        let bad = [("HTTPS_PROXY", "socks5://p:1"), ("NO_PROXY", "a.example")];
+        let bad = rule(&bad);
+        let stopped = bad.for_url(&Url::parse("wss://b.example").unwrap()).unwrap_err();
+        assert!(stopped.to_string().contains("HTTPS_PROXY"), "{stopped}");
+        for url in ["https://a.example", "http://b.example", "https://127.0.0.1", "ws://b.example"]
+        {
+            assert_eq!(through(&bad, url), None, "{url}");
+        }
+        let all = rule(&[("ALL_PROXY", "socks5://p:1"), ("http_proxy", "q:2")]);
+        assert_eq!(through(&all, "http://b.example").as_deref(), Some("q:2"));
+        let stopped = all.for_url(&Url::parse("https://b.example").unwrap()).unwrap_err();
+        assert!(stopped.to_string().contains("ALL_PROXY"), "{stopped}");
     }
 }

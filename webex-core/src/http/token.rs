@@ -24,6 +24,8 @@ type Outcome = Result<TokenReply, webex_auth::TokenTransportError>;
 impl TokenHttp for ProxiedTokens {
     fn send<'a>(&'a self, request: &'a TokenRequest) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
+            let way = self.dialler.check(request.url());
+            way.map_err(webex_auth::TokenTransportError::connection)?;
             match self.http.send(request).await {
                 Err(webex_auth::TokenTransportError::Connection(source)) => {
                     Err(match self.dialler.proxy_failure(request.url()).await {

@@ -21,7 +21,7 @@ use super::{
     allow::AllowedUrl,
     dial::Dialler,
     failure::failure,
-    proxy::{Proxy, ProxyChoice, ProxyError},
+    proxy::{Proxy, ProxyChoice},
     timings::{CONNECT_TIMEOUT, HTTP2_PROBE_INTERVAL, HTTP2_PROBE_TIMEOUT},
     tls::{RootError, Trust},
     token::ProxiedTokens,
@@ -51,9 +51,6 @@ pub enum TransportError {
     /// An extra root certificate cannot be used.
     #[error(transparent)]
     Root(#[from] RootError),
-    /// The proxy that the environment names cannot be used.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
     /// The HTTP client cannot be created.
     #[error("the HTTP client cannot be made: {0}")]
     Http(String),
@@ -98,6 +95,14 @@ impl Transport {
     /// ([`danger_accept_invalid_certs`](TransportBuilder::danger_accept_invalid_certs)).
     pub fn accepts_invalid_certs(&self) -> bool {
         self.0.accepts_invalid
+    }
+
+    /// Returns the proxy for an address, as `host:port`; `None` means a direct connection.
+    ///
+    /// # Errors
+    /// [`HttpError::ProxyUnusable`] when the text that names it is not the URL of a proxy.
+    pub fn proxy_of(&self, url: &Url) -> Result<Option<String>, HttpError> {
+        self.0.dialler.proxy_of(url)
     }
 
     /// Connects to the host of an address, sends nothing, and returns the issuer of its
@@ -159,7 +164,7 @@ impl Transport {
         let url = target.url();
         match url.scheme() {
             "wss" => self.0.dialler.dial_ahead(target),
-            "https" => {
+            "https" if self.0.dialler.check(url).is_ok() => {
                 let Some(ticket) = self.0.ahead.begin_shared(origin(url)) else { return };
                 let purpose = Purpose::Keep(Mutex::new(Some(ticket)));
                 // The request ends at the connector, see the documentation of `ahead`.
@@ -261,12 +266,11 @@ impl TransportBuilder {
     /// Builds the transport. Opens no connection.
     ///
     /// # Errors
-    /// [`TransportError`] when a root certificate or the environment's proxy cannot be used, or the
-    /// client cannot be created.
+    /// [`TransportError`] when a root certificate cannot be used, or the client cannot be created.
     pub fn build(self) -> Result<Transport, TransportError> {
         let accepts_invalid = self.trust.accept_invalid;
         let socket_tls = self.trust.client_config()?;
-        let proxies = Arc::new(self.proxy.resolve()?);
+        let proxies = Arc::new(self.proxy.resolve());
         let ahead = Ahead::default();
         let mut http_tls = socket_tls.clone();
         http_tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

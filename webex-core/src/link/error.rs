@@ -54,7 +54,8 @@ impl LinkError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Catalog(error) => error.kind(),
-            Self::Device { source, .. } | Self::TooManyDevices { source, .. } => source.kind(),
+            Self::Device { source, .. } => source.kind(),
+            Self::TooManyDevices { .. } => ErrorKind::DeviceLimit,
             Self::Refused(Stop::Unauthorized) => ErrorKind::Unauthorized,
             Self::Refused(Stop::NotEntitled | Stop::BadRequest) => ErrorKind::Forbidden,
             Self::Refused(Stop::Replaced) => ErrorKind::Cancelled,

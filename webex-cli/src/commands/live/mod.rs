@@ -9,7 +9,6 @@
 //! ```
 
 mod record;
-mod redact;
 mod report;
 mod run;
 mod scenarios;
@@ -24,7 +23,6 @@ use jiff::Timestamp;
 
 pub(crate) use self::record::Recorder;
 use self::{
-    redact::Redactor,
     report::{Report, Scenario as Played},
     run::{Failed, Run},
     scenarios::Scenario,
@@ -33,6 +31,7 @@ use crate::{
     cloud::{CloudArguments, TOKEN_VARIABLE},
     commands::register::seconds,
     exit::Failure,
+    redact::Redactor,
     signals::Signals,
 };
 

@@ -10,10 +10,8 @@ use std::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{
-    record::{Entry, seconds},
-    redact::Redactor,
-};
+use super::record::{Entry, seconds};
+use crate::redact::Redactor;
 
 /// Version of the report's format.
 const FORMAT: u32 = 1;

@@ -24,8 +24,8 @@ use webex_sdk::{
     meetings::MeetingsError,
 };
 
-use super::{record::Recorder, redact::Redactor, report::Leftovers};
-use crate::{cloud::Access, exit::Failure, output::Event};
+use super::{record::Recorder, report::Leftovers};
+use crate::{cloud::Access, exit::Failure, output::Event, redact::Redactor};
 
 /// Time limit of a step. The SDK's own limits are shorter; this one is a safety net.
 pub(super) const LIMIT: Duration = Duration::from_secs(120);

@@ -1,4 +1,5 @@
-//! Removes from a report whatever could identify a person or grant access.
+//! Removes from a report, of `webex live` or `webex doctor`, whatever could identify a person or grant
+//! access.
 //!
 //! It works in two ways: values that the run has [learned](Redactor::learn) are replaced wherever
 //! they occur, and anything that looks like an e-mail or SIP address, a phone number, an id or a
@@ -24,28 +25,28 @@ const OPAQUE: usize = 16;
 const PHONE: usize = 7;
 
 /// Replaces private values. See the [module documentation](self).
-pub(super) struct Redactor {
+pub(crate) struct Redactor {
     salt: [u8; 16],
     learned: BTreeSet<String>,
 }
 
 impl Redactor {
     /// A redactor with a new salt. `None` when the system has no randomness.
-    pub(super) fn new() -> Option<Self> {
+    pub(crate) fn new() -> Option<Self> {
         let mut salt = [0; 16];
         getrandom::fill(&mut salt).ok()?;
         Some(Self { salt, learned: BTreeSet::new() })
     }
 
     /// Remembers a private value.
-    pub(super) fn learn(&mut self, value: &str) {
+    pub(crate) fn learn(&mut self, value: &str) {
         if value.len() >= SHORTEST {
             self.learned.insert(value.to_owned());
         }
     }
 
     /// Redacts every string of a report, except the names of fields.
-    pub(super) fn value(&self, value: &mut Value) {
+    pub(crate) fn value(&self, value: &mut Value) {
         match value {
             Value::String(text) => *text = self.text(text),
             Value::Array(items) => items.iter_mut().for_each(|item| self.value(item)),
@@ -63,7 +64,7 @@ impl Redactor {
     }
 
     /// Redacts a text.
-    pub(super) fn text(&self, text: &str) -> String {
+    pub(crate) fn text(&self, text: &str) -> String {
         let text = self.without_learned(text);
         let mut clean = String::with_capacity(text.len());
         for part in text.split_inclusive(is_delimiter) {
@@ -86,7 +87,8 @@ impl Redactor {
         }
     }
 
-    fn without_learned(&self, text: &str) -> String {
+    /// Redacts the learned values only: for a text that has to stay as it is, such as a tracking id.
+    pub(crate) fn without_learned(&self, text: &str) -> String {
         // Longest first: one value may be part of another.
         let mut learned: Vec<_> = self.learned.iter().filter(|v| text.contains(*v)).collect();
         learned.sort_by_key(|value| std::cmp::Reverse(value.len()));
