@@ -288,6 +288,21 @@ WEBEX_ENUM(webex_event_kind) {
      * arrive after `registered`. JSON: the properties of the line.
      */
     WEBEX_EVENT_KIND_LINE_CHANGED = 41,
+    /**
+     * `callingClient:retrying`: several attempts to open the event socket have failed, and they go
+     * on. Lines stay registered, but their calls are not announced. JSON: `kind`, `message`,
+     * `willRetry`; where known `httpStatus`, `retryAfterMs`, `trackingId`.
+     */
+    WEBEX_EVENT_KIND_CALLING_RETRYING = 42,
+    /**
+     * `callingClient:failed`: the event socket was refused for good, and no events arrive. JSON: as
+     * for `callingClient:retrying`.
+     */
+    WEBEX_EVENT_KIND_CALLING_FAILED = 43,
+    /**
+     * `callingClient:connected`: events arrive again.
+     */
+    WEBEX_EVENT_KIND_CALLING_CONNECTED = 44,
 };
 
 /**
@@ -478,7 +493,8 @@ typedef struct webex_event {
      */
     webex_source source;
     /**
-     * The result, for events that end something; otherwise `WEBEX_STATUS_OK`.
+     * The result, for events that end something; the failure, for events that report one; otherwise
+     * `WEBEX_STATUS_OK`.
      */
     webex_status status;
     /**

@@ -51,7 +51,7 @@ pub(crate) struct Discovery {
     webex: Webex,
     /// The location from the configuration.
     fixed: Option<Location>,
-    events: Hub<CallingEvent>,
+    events: Arc<Hub<CallingEvent>>,
     known: Mutex<Known>,
     /// Held during discovery. Callers that wait for it share its result.
     running: tokio::sync::Mutex<()>,
@@ -72,12 +72,17 @@ struct Known {
 impl Discovery {
     pub(crate) fn new(webex: Webex, fixed: Option<Location>) -> Self {
         let (known, running) = (Mutex::default(), tokio::sync::Mutex::default());
-        Self { webex, fixed, events: Hub::default(), known, running }
+        Self { webex, fixed, events: Arc::default(), known, running }
     }
 
     /// Returns the servers of the last discovery.
     pub(crate) fn servers(&self) -> Arc<Servers> {
         Arc::clone(&self.known.lock().servers)
+    }
+
+    /// Returns where the events of the client are emitted.
+    pub(crate) fn events(&self) -> Arc<Hub<CallingEvent>> {
+        Arc::clone(&self.events)
     }
 
     pub(crate) fn subscribe(&self) -> Subscription<CallingEvent> {

@@ -294,6 +294,37 @@ async fn row_45_a_user_has_a_line_for_each_service() {
 }
 
 #[tokio::test]
+async fn a_client_that_cannot_hear_says_so() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let refused = sandbox.fail(Mercury::connect()).with(400).always();
+    let webex = client(&sandbox);
+    let config = CallingConfig::default;
+    let calling = CallingClient::new(&webex, config()).await.unwrap();
+    let line = calling.lines().remove(0);
+    let (mut events, mut client_events) = (line.subscribe(), calling.subscribe());
+    line.register();
+    assert_eq!(names(&mut events).await, ["connecting", "registered"]);
+    let CallingEvent::Retrying(error) = told(&mut client_events).await else { panic!() };
+    assert_eq!(error.kind(), ErrorKind::Rejected);
+    // Those who come later can read it, here or at a client that is made later.
+    assert!(matches!(calling.unavailable(), Some(CallingEvent::Retrying(_))));
+    let later = CallingClient::new(&webex, config()).await.unwrap();
+    assert!(matches!(later.unavailable(), Some(CallingEvent::Retrying(_))));
+    later.deregister().await.unwrap();
+    assert_eq!(line.state(), LineState::Registered);
+    refused.clear();
+    assert!(matches!(told(&mut client_events).await, CallingEvent::Connected));
+    assert!(calling.unavailable().is_none());
+    // What is refused for good is told as that.
+    assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4403, "not entitled"));
+    let CallingEvent::Failed(error) = told(&mut client_events).await else { panic!() };
+    assert_eq!((error.kind(), error.will_retry()), (ErrorKind::Forbidden, false));
+    assert!(matches!(calling.unavailable(), Some(CallingEvent::Failed(_))));
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
+}
+
+#[tokio::test]
 async fn row_45_clients_of_one_process_have_nothing_in_common() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut guest = CallingConfig::default();

@@ -160,6 +160,7 @@ impl Event for CallingEvent {
     fn detail(&self) -> String {
         match self {
             Self::Error(error) => error.to_string(),
+            Self::Retrying(error) | Self::Failed(error) => error.to_string(),
             Self::Lost(count) => format!("{count} events"),
             _ => String::new(),
         }

@@ -351,8 +351,9 @@ impl Calling {
         }
         let calling = self.handle;
         let events = client.subscribe();
-        // An error from the start, before anybody could subscribe.
-        let first = client.last_error().map(CallingEvent::Error);
+        // Events from the start, before anybody could subscribe; the last is delivered first.
+        let error = client.last_error().map(CallingEvent::Error);
+        let first = client.unavailable().into_iter().chain(error).collect();
         let (mut lines, mut listeners) =
             (Vec::new(), vec![Listener::Calling { calling, first, events }]);
         for line in client.lines() {

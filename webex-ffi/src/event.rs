@@ -12,7 +12,7 @@ use std::{
 use safer_ffi::{c_char, derive_ReprC};
 use serde_json::{Map, Value, json};
 use webex_sdk::{
-    calling::{CallingEvent, LineEvent, Unregistered},
+    calling::{CallingEvent, LineEvent},
     meetings::MeetingsEvent,
 };
 
@@ -83,6 +83,15 @@ pub enum EventKind {
     /// `changed`: a property of a registered line has changed, such as the phone number, which may
     /// arrive after `registered`. JSON: the properties of the line.
     LineChanged = 41,
+    /// `callingClient:retrying`: several attempts to open the event socket have failed, and they go
+    /// on. Lines stay registered, but their calls are not announced. JSON: `kind`, `message`,
+    /// `willRetry`; where known `httpStatus`, `retryAfterMs`, `trackingId`.
+    CallingRetrying = 42,
+    /// `callingClient:failed`: the event socket was refused for good, and no events arrive. JSON: as
+    /// for `callingClient:retrying`.
+    CallingFailed = 43,
+    /// `callingClient:connected`: events arrive again.
+    CallingConnected = 44,
 }
 
 /// Where an event comes from. Later versions add numbers.
@@ -115,7 +124,8 @@ pub struct Event {
     pub kind: EventKind,
     /// Its source: one of `webex_source`.
     pub source: Source,
-    /// The result, for events that end something; otherwise `WEBEX_STATUS_OK`.
+    /// The result, for events that end something; the failure, for events that report one; otherwise
+    /// `WEBEX_STATUS_OK`.
     pub status: Status,
     /// The asynchronous call that has completed; 0 for other events.
     pub request_id: u64,
@@ -201,7 +211,13 @@ impl Message {
     /// An event of the Meetings device.
     pub(crate) fn meetings(client: u64, event: &MeetingsEvent) -> Self {
         let kind = EventKind::of(Source::Meetings, event.name());
-        Self::new(kind, Source::Meetings, client, event.name(), event.to_json())
+        let message = Self::new(kind, Source::Meetings, client, event.name(), event.to_json());
+        match event {
+            MeetingsEvent::Failed(error) | MeetingsEvent::Retrying(error) => {
+                message.failed(&Failure::from(&**error))
+            }
+            _ => message,
+        }
     }
 
     /// An event of a calling object.
@@ -211,6 +227,9 @@ impl Message {
         let message = Self { object: calling, ..message };
         match event {
             CallingEvent::Error(error) => message.failed(&Failure::from(error)),
+            CallingEvent::Failed(error) | CallingEvent::Retrying(error) => {
+                message.failed(&Failure::from(error))
+            }
             _ => message,
         }
     }
@@ -218,15 +237,10 @@ impl Message {
     /// An event of a line.
     pub(crate) fn line(client: u64, line: u64, event: &LineEvent) -> Self {
         let failure = match event {
-            LineEvent::Error(error)
-            | LineEvent::ServerFailed { error, .. }
-            | LineEvent::Unregistered {
-                reason:
-                    Unregistered::NotReachable(error)
-                    | Unregistered::Superseded(error)
-                    | Unregistered::Down(error),
-                ..
-            } => Some(Failure::from(error)),
+            LineEvent::Error(error) | LineEvent::ServerFailed { error, .. } => {
+                Some(Failure::from(error))
+            }
+            LineEvent::Unregistered { reason, .. } => reason.error().map(Failure::from),
             _ => None,
         };
         let kind = EventKind::of(Source::Line, event.name());
@@ -278,7 +292,12 @@ impl EventKind {
                 ("network:disconnected", Self::NetworkDisconnected),
                 ("network:connected", Self::NetworkConnected),
             ],
-            Source::Calling => &[("callingClient:error", Self::CallingError)],
+            Source::Calling => &[
+                ("callingClient:error", Self::CallingError),
+                ("callingClient:retrying", Self::CallingRetrying),
+                ("callingClient:failed", Self::CallingFailed),
+                ("callingClient:connected", Self::CallingConnected),
+            ],
             Source::Line => &[
                 ("connecting", Self::LineConnecting),
                 ("registered", Self::LineRegistered),

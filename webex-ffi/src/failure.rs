@@ -8,9 +8,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 use webex_sdk::{
     calling::{CallingClientError, CallingError, LineError},
-    core::{
-        BuildError, CatalogError, ErrorKind, HttpError, InvalidOrigin, LinkError, TransportError,
-    },
+    core::{BuildError, ErrorKind, InvalidOrigin, LinkError, TransportError},
     meetings::MeetingsError,
 };
 
@@ -95,25 +93,25 @@ impl From<InvalidOrigin> for Failure {
 
 impl From<MeetingsError> for Failure {
     fn from(error: MeetingsError) -> Self {
-        let tracking_id = match &error {
-            MeetingsError::Catalog(error) => catalog_tracking_id(error),
-            MeetingsError::Link(error) => error.tracking_id(),
-            _ => None,
-        };
-        Self::sdk(error.kind(), &error, tracking_id)
+        Self::from(&error)
+    }
+}
+
+impl From<&MeetingsError> for Failure {
+    fn from(error: &MeetingsError) -> Self {
+        Self::sdk(error.kind(), error, error.tracking_id())
+    }
+}
+
+impl From<&LinkError> for Failure {
+    fn from(error: &LinkError) -> Self {
+        Self::sdk(error.kind(), error, error.tracking_id())
     }
 }
 
 impl From<CallingError> for Failure {
     fn from(error: CallingError) -> Self {
-        let tracking_id = match &error {
-            CallingError::Catalog(error) => catalog_tracking_id(error),
-            CallingError::Link(error) => LinkError::tracking_id(error),
-            CallingError::Discovery(error) => error.tracking_id(),
-            CallingError::Line(error) => error.tracking_id.as_deref(),
-            _ => None,
-        };
-        Self::sdk(error.kind(), &error, tracking_id)
+        Self::sdk(error.kind(), &error, error.tracking_id())
     }
 }
 
@@ -127,13 +125,6 @@ impl From<&LineError> for Failure {
 impl From<&CallingClientError> for Failure {
     fn from(error: &CallingClientError) -> Self {
         Self::sdk(error.error_kind(), error, error.tracking_id.as_deref())
-    }
-}
-
-fn catalog_tracking_id(error: &CatalogError) -> Option<&str> {
-    match error {
-        CatalogError::Fetch(error) => HttpError::tracking_id(error),
-        _ => None,
     }
 }
 

@@ -107,10 +107,11 @@ pub(crate) struct Pump {
     pub(crate) listeners: Vec<Listener>,
 }
 
-/// A stream of events that the pump passes on. `first` is an event from before the stream existed.
+/// A stream of events that the pump passes on. `first` has events from before the stream existed, the
+/// last of them first.
 pub(crate) enum Listener {
     Meetings(Subscription<MeetingsEvent>),
-    Calling { calling: u64, first: Option<CallingEvent>, events: Subscription<CallingEvent> },
+    Calling { calling: u64, first: Vec<CallingEvent>, events: Subscription<CallingEvent> },
     Line { calling: u64, line: u64, events: Subscription<LineEvent> },
 }
 
@@ -211,7 +212,7 @@ impl Listener {
         Some(match self {
             Self::Meetings(events) => Message::meetings(client, &events.try_next()?),
             Self::Calling { calling, first, events } => {
-                let event = first.take().or_else(|| events.try_next())?;
+                let event = first.pop().or_else(|| events.try_next())?;
                 Message::calling(client, *calling, &event)
             }
             Self::Line { line, events, .. } => Message::line(client, *line, &events.try_next()?),

@@ -21,7 +21,7 @@ use webex_ffi::{
     meetings::{MeetingsPhase, webex_meetings_register, webex_meetings_state},
     status::Status,
 };
-use webex_sandbox::{Mobius, Sandbox, U2c, Wdm};
+use webex_sandbox::{Mercury, Mobius, Sandbox, U2c, Wdm};
 
 /// Longest wait for anything that should happen at once; generous, because machines may be busy.
 const PATIENCE_MS: u32 = 30_000;
@@ -83,6 +83,35 @@ async fn a_failed_call_has_the_reason_and_the_wait() {
     assert_eq!(completed.json["message"].as_str(), completed.message.as_deref());
     assert!(completed.json["trackingId"].is_string(), "{}", completed.json);
     assert_eq!(client.meetings_phase(), MeetingsPhase::Unregistered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_cannot_hear_says_so() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let refused = sandbox.fail(Mercury::connect()).with(400).always();
+    let client = Client::of(&sandbox);
+    let line = client.line();
+    // SAFETY: takes no pointer.
+    assert_eq!(unsafe { webex_line_register(line) }, Status::Ok);
+    let retrying = client.next_of(EventKind::CallingRetrying);
+    assert_eq!((retrying.source, retrying.status), (Source::Calling, Status::Rejected));
+    assert!(retrying.message.unwrap().contains("HTTP status 400"));
+    assert_eq!(retrying.json["willRetry"], true);
+    refused.clear();
+    assert_eq!(client.next_of(EventKind::CallingConnected).status, Status::Ok);
+    client.register_meetings();
+    client.next_of(EventKind::MeetingsRegistered);
+    assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4403, "not entitled"));
+    let (mut calling, mut meetings) = (None, None);
+    while calling.is_none() || meetings.is_none() {
+        let event = client.any_within(PATIENCE_MS);
+        match event.kind {
+            EventKind::CallingFailed => calling = Some((event.status, event.message.is_some())),
+            EventKind::MeetingsFailed => meetings = Some((event.status, event.message.is_some())),
+            _ => {}
+        }
+    }
+    assert_eq!((calling, meetings), (Some((Status::Forbidden, true)), calling));
 }
 
 #[tokio::test(flavor = "multi_thread")]

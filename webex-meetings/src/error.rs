@@ -17,8 +17,13 @@ pub enum MeetingsError {
     #[error(transparent)]
     Link(#[from] LinkError),
     /// Registration was not complete in time; what it had created is given up.
-    #[error("the meetings device was not registered within {} s", .0.as_secs())]
-    Timeout(Duration),
+    #[error("the meetings device was not registered within {} s{}", after.as_secs(), because(last.as_deref()))]
+    Timeout {
+        /// How long it was tried.
+        after: Duration,
+        /// What went wrong last, if anything did but the time.
+        last: Option<Box<LinkError>>,
+    },
 }
 
 impl MeetingsError {
@@ -27,7 +32,16 @@ impl MeetingsError {
         match self {
             Self::Catalog(error) => error.kind(),
             Self::Link(error) => error.kind(),
-            Self::Timeout(_) => ErrorKind::Timeout,
+            Self::Timeout { .. } => ErrorKind::Timeout,
+        }
+    }
+
+    /// The tracking id to quote to Webex support, where a service gave one.
+    pub fn tracking_id(&self) -> Option<&str> {
+        match self {
+            Self::Catalog(error) => error.tracking_id(),
+            Self::Link(error) => error.tracking_id(),
+            Self::Timeout { last, .. } => last.as_ref()?.tracking_id(),
         }
     }
 
@@ -39,14 +53,20 @@ impl MeetingsError {
 
     /// Returns the details as a JSON object; the keys are in `docs/events.md`.
     pub fn to_json(&self) -> Map<String, Value> {
-        match self {
+        let mut details = match self {
             Self::Link(error) => error.to_json(),
-            Self::Catalog(_) | Self::Timeout(_) => Map::from_iter([
-                ("kind".to_owned(), self.kind().name().into()),
-                ("message".to_owned(), self.to_string().into()),
-            ]),
-        }
+            Self::Timeout { last: Some(error), .. } => error.to_json(),
+            Self::Catalog(error) => LinkError::from(error.clone()).to_json(),
+            Self::Timeout { last: None, .. } => Map::new(),
+        };
+        details.insert("kind".to_owned(), self.kind().name().into());
+        details.insert("message".to_owned(), self.to_string().into());
+        details
     }
+}
+
+fn because(last: Option<&LinkError>) -> String {
+    last.map_or_else(String::new, |error| format!(": {error}"))
 }
 
 /// Errors are equal when their messages are.

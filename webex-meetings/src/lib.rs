@@ -235,9 +235,11 @@ impl Inner {
             online?;
             Ok::<_, MeetingsError>(())
         };
-        let outcome = tokio::time::timeout(REGISTER_TIMEOUT, online)
-            .await
-            .unwrap_or(Err(MeetingsError::Timeout(REGISTER_TIMEOUT)));
+        let outcome = tokio::time::timeout(REGISTER_TIMEOUT, online).await;
+        let outcome = outcome.unwrap_or_else(|_| {
+            let last = self.webex.link().state().failure.map(Box::new);
+            Err(MeetingsError::Timeout { after: REGISTER_TIMEOUT, last })
+        });
         let registration = Registration { lease: Arc::clone(&lease), _attendant: attendant };
         match outcome {
             Ok(()) => {
@@ -291,6 +293,10 @@ impl Inner {
         let status = Arc::clone(&self.status);
         // Boxed, so that it can be dropped when done: the task itself lasts as long as the registration.
         let mut steps = Some(steps::run(self.webex.clone(), Arc::clone(&status)).boxed());
+        // Reported once, maybe before this registration: another product shares the link.
+        if let Some(error) = self.webex.link().state().trouble {
+            status.events.emit(&MeetingsEvent::Retrying(Arc::new(error.into())));
+        }
         TaskGuard(tokio::spawn(async move {
             let mut told = true;
             loop {

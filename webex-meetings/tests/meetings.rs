@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use webex_core::{Credentials, ErrorKind, LinkEvent, Phase, Subscription, Webex};
-use webex_meetings::{Meetings, MeetingsError, MeetingsEvent, MeetingsState};
+use webex_meetings::{Meetings, MeetingsError, MeetingsEvent, MeetingsState, REGISTER_TIMEOUT};
 use webex_sandbox::{Mercury, Sandbox, U2c, Wdm};
 use webex_tests::{
     user::{assert_empty, builder, client},
@@ -456,4 +456,32 @@ async fn a_socket_that_cannot_be_opened_is_reported_with_its_reason() {
     sandbox.clear_faults();
     registering.await.unwrap().unwrap();
     meetings.unregister().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_registration_that_ends_in_time_says_what_went_wrong_last() {
+    let (sandbox, webex, meetings) = start().await;
+    let mut link = webex.link().subscribe();
+    let refused = sandbox.fail(Mercury::connect()).with(400).always();
+    // The link is in trouble before the registration begins, which hears of it all the same.
+    let lease = webex.link().acquire().await.unwrap();
+    while !matches!(link.next().await, Some(LinkEvent::Retrying(_))) {}
+    let mut events = meetings.subscribe();
+    let registering = tokio::spawn({
+        let meetings = meetings.clone();
+        async move { meetings.register().await }
+    });
+    let retrying = next(&mut events).await;
+    assert!(matches!(retrying, MeetingsEvent::Retrying(_)), "{retrying:?}");
+    tokio::time::pause();
+    tokio::time::advance(REGISTER_TIMEOUT).await;
+    tokio::time::resume();
+    let error = registering.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    assert!(error.to_string().contains("HTTP status 400"), "{error}");
+    let json = error.to_json();
+    assert_eq!((&json["kind"], &json["httpStatus"]), (&"timeout".into(), &400.into()));
+    refused.clear();
+    lease.release("done").await.unwrap();
+    assert_empty(&sandbox);
 }

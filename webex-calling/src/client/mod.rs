@@ -6,6 +6,7 @@
 //!        └──── Line, Line, …  ◄────────────┘   each with a task and a registration of its own
 //! ```
 
+mod link_watch;
 mod user;
 
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use url::Url;
 use uuid::Uuid;
 use webex_core::{Lease, Request, Subscription, Webex, events::Hub, join};
 
-use self::user::UserRequest;
+use self::{link_watch::LinkWatch, user::UserRequest};
 use crate::{
     discovery::Discovery,
     line::{driver::Setup, failover_store::FailoverStore, handle::Line},
@@ -50,6 +51,7 @@ pub struct CallingClient {
     registration: RegistrationPolicy,
     unregistered_per_server: bool,
     user: UserRequest,
+    link: LinkWatch,
     /// The domain of the contact center, if the catalog has one.
     contact_center_domain: Option<String>,
     lines: Mutex<Vec<(ServiceData, Line)>>,
@@ -84,6 +86,7 @@ impl CallingClient {
         lease: Arc<Lease>,
     ) -> Result<Self, CallingError> {
         let discovery = Discovery::new(webex.clone(), config.location);
+        let link = LinkWatch::start(webex, discovery.events());
         let catalog = async {
             webex.ready().await?;
             // The token is good. Two requests are still to come, so the record is normally there
@@ -103,6 +106,7 @@ impl CallingClient {
             registration: config.registration,
             unregistered_per_server: config.unregistered_per_server,
             user,
+            link,
             contact_center_domain: catalog.contact_center_domain().map(str::to_owned),
             lines: Mutex::default(),
             lease,
@@ -182,10 +186,16 @@ impl CallingClient {
         self.discovery.rediscover().await
     }
 
-    /// Returns the events from now on: `callingClient:error`. An earlier error is in
-    /// [`last_error`](Self::last_error).
+    /// Returns the events from now on. Earlier ones are in [`last_error`](Self::last_error) and
+    /// [`unavailable`](Self::unavailable).
     pub fn subscribe(&self) -> Subscription<CallingEvent> {
         self.discovery.subscribe()
+    }
+
+    /// Returns [`CallingEvent::Retrying`] or [`CallingEvent::Failed`] while no events arrive, with the
+    /// reason. Lines stay registered, but their calls are not announced.
+    pub fn unavailable(&self) -> Option<CallingEvent> {
+        self.link.unavailable()
     }
 
     /// Returns the error of the last discovery, if there was one. The client may still work: it needs

@@ -57,6 +57,17 @@ impl CallingError {
             Self::Closed => ErrorKind::InvalidState,
         }
     }
+
+    /// Returns the tracking id to quote to Webex support, where a service gave one.
+    pub fn tracking_id(&self) -> Option<&str> {
+        match self {
+            Self::Catalog(error) => error.tracking_id(),
+            Self::Link(error) => error.tracking_id(),
+            Self::Discovery(error) | Self::Devices(error) => error.tracking_id(),
+            Self::Line(error) => error.tracking_id.as_deref(),
+            Self::Config(_) | Self::NoClusters | Self::Closed => None,
+        }
+    }
 }
 
 /// An event of a calling client. Lines have events of their own.
@@ -66,18 +77,35 @@ pub enum CallingEvent {
     /// `callingClient:error`: region discovery or Mobius discovery failed. The client goes on with
     /// what it knows.
     Error(CallingClientError),
+    /// `callingClient:retrying`: several attempts to open the event socket have failed, the last for
+    /// this reason, and they go on. Lines stay registered, but their calls are not announced.
+    Retrying(LinkError),
+    /// `callingClient:failed`: the event socket was refused for good, and no events arrive. Where a
+    /// token is missing, it is opened again with a new one.
+    Failed(LinkError),
+    /// `callingClient:connected`: events arrive again.
+    Connected,
     /// `events:lost`: this reader was too slow, and this many events were dropped.
     Lost(u64),
 }
 
 impl CallingEvent {
     /// The names of all events.
-    pub const NAMES: [&'static str; 2] = ["callingClient:error", "events:lost"];
+    pub const NAMES: [&'static str; 5] = [
+        "callingClient:error",
+        "callingClient:retrying",
+        "callingClient:failed",
+        "callingClient:connected",
+        "events:lost",
+    ];
 
     /// Returns the documented name.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Error(_) => "callingClient:error",
+            Self::Retrying(_) => "callingClient:retrying",
+            Self::Failed(_) => "callingClient:failed",
+            Self::Connected => "callingClient:connected",
             Self::Lost(_) => "events:lost",
         }
     }
@@ -87,9 +115,18 @@ impl CallingEvent {
     pub fn to_json(&self) -> Map<String, Value> {
         match self {
             Self::Error(error) => error.to_json(),
+            Self::Retrying(error) => with_retry(error, true),
+            Self::Failed(error) => with_retry(error, error.will_retry()),
+            Self::Connected => Map::new(),
             Self::Lost(count) => object(json!({ "lost": count })),
         }
     }
+}
+
+fn with_retry(error: &LinkError, will_retry: bool) -> Map<String, Value> {
+    let mut json = error.to_json();
+    json.insert("willRetry".to_owned(), will_retry.into());
+    json
 }
 
 impl Lossy for CallingEvent {
@@ -233,7 +270,17 @@ mod tests {
             "kind": "timeout",
         });
         assert_eq!((event.name(), event.to_json().into()), ("callingClient:error", expected));
-        assert_eq!(CallingEvent::NAMES, [event.name(), CallingEvent::Lost(1).name()]);
+        let link = LinkError::Closed;
+        let events = [
+            event,
+            CallingEvent::Retrying(link.clone()),
+            CallingEvent::Failed(link),
+            CallingEvent::Connected,
+            CallingEvent::Lost(1),
+        ];
+        assert_eq!(CallingEvent::NAMES, events.each_ref().map(CallingEvent::name));
+        let will_retry = events.map(|event| event.to_json().get("willRetry").cloned());
+        assert_eq!(will_retry, [None, Some(json!(true)), Some(json!(false)), None, None]);
         let none = CallingClientError::no_clusters().to_json();
         assert_eq!(
             (&none["kind"], &none["context"]),

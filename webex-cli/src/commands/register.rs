@@ -193,6 +193,9 @@ impl Endpoint {
             if let Some(error) = made.last_error() {
                 output.event(&CallingEvent::Error(error));
             }
+            if let Some(event) = made.unavailable() {
+                output.event(&event);
+            }
             let line = made.lines().remove(0);
             let mut events = line.subscribe();
             let printer = output.clone();

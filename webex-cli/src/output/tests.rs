@@ -18,7 +18,7 @@ use webex_sdk::{
     CallingClient, CallingConfig,
     calling::{Connecting, LineError, LineInfo, Unregistered},
     core::events::Lossy,
-    meetings::{Meetings, Step},
+    meetings::{Meetings, MeetingsError, Step},
 };
 use webex_tests::{user, wait};
 
@@ -68,6 +68,8 @@ async fn rust_command_c_and_documentation_have_one_event_table() {
     sandbox.fail(Wdm::register()).with(403).header("Retry-After", 1).once();
     let webex = user::client(&sandbox);
     let meetings_error = Arc::new(Meetings::new(&webex).register().await.unwrap_err());
+    let MeetingsError::Link(link_error) = &*meetings_error else { panic!("{meetings_error:?}") };
+    let link_error = link_error.clone();
     let mut meetings = vec![
         MeetingsEvent::Ready,
         MeetingsEvent::Registered,
@@ -82,7 +84,13 @@ async fn rust_command_c_and_documentation_have_one_event_table() {
     meetings.extend(Step::ALL.map(|step| MeetingsEvent::Step { step, succeeded: false }));
     compare(&meetings, &MeetingsEvent::NAMES, "## Meetings events (`MeetingsEvent`)");
 
-    let calling = [client_error, CallingEvent::lost(7)];
+    let calling = [
+        client_error,
+        CallingEvent::Retrying(link_error.clone()),
+        CallingEvent::Failed(link_error),
+        CallingEvent::Connected,
+        CallingEvent::lost(7),
+    ];
     compare(&calling, &CallingEvent::NAMES, "## Calling client events (`CallingEvent`)");
 }
 

@@ -26,4 +26,12 @@ impl CatalogError {
             Self::NoService(_) => ErrorKind::Forbidden,
         }
     }
+
+    /// The tracking id to quote to Webex support, where a service gave one.
+    pub fn tracking_id(&self) -> Option<&str> {
+        match self {
+            Self::Fetch(error) => error.tracking_id(),
+            Self::NoService(_) => None,
+        }
+    }
 }

@@ -66,6 +66,7 @@ pub(super) async fn run(
         suspending: Vec::new(),
         token: None,
         failure: None,
+        trouble: None,
         room: None,
         sleep: None,
     };
@@ -85,6 +86,8 @@ struct Driver {
     /// The token last sent on a socket, which a refusal refers to.
     token: Option<AccessToken>,
     failure: Option<LinkError>,
+    /// The error of the last [`LinkEvent::Retrying`], until the link is up or is not retried any more.
+    trouble: Option<LinkError>,
     /// The latest result of making room.
     room: Option<Room>,
     /// Set while the link is kept up.
@@ -139,7 +142,8 @@ impl Driver {
         match command {
             Command::Acquire(done) => {
                 self.holders += 1;
-                self.failure = None;
+                // What is being tried again fails for the reason that was told.
+                self.failure = self.trouble.clone();
                 self.core.http.begin();
                 self.core.services.expect("wdm");
                 self.core.services.expect_socket();
@@ -325,7 +329,7 @@ impl Driver {
                 Action::Socket(action) => self.socket_action(action),
                 Action::Change(change) => {
                     if change == Change::Online {
-                        self.failure = None;
+                        (self.failure, self.trouble) = (None, None);
                     }
                     // The state comes first, so that it matches when a subscriber gets the event.
                     self.publish();
@@ -339,6 +343,7 @@ impl Driver {
                             }
                             let Some(error) = self.failure.clone() else { continue };
                             info!(%error, "the link is not up, and is tried again");
+                            self.trouble = Some(error.clone());
                             self.publish();
                             LinkEvent::Retrying(error)
                         }
@@ -446,6 +451,7 @@ impl Driver {
 
     fn publish(&self) {
         let phase = self.machine.phase();
+        let trouble = self.trouble.as_ref().filter(|_| phase == Phase::Starting);
         let online = self.machine.socket() == mercury::Status::Online;
         let failure = match self.machine.stopped() {
             Some(stop) => Some(LinkError::Refused(stop)),
@@ -455,11 +461,13 @@ impl Driver {
             let same = state.phase == phase
                 && state.online == online
                 && state.device.as_ref() == self.machine.device()
+                && state.trouble.is_some() == trouble.is_some()
                 && state.failure.as_ref().map(LinkError::kind)
                     == failure.as_ref().map(LinkError::kind);
             if !same {
                 let device = self.machine.device().cloned();
-                *state = LinkState { phase, device, online, failure };
+                let trouble = trouble.cloned();
+                *state = LinkState { phase, device, online, failure, trouble };
             }
             !same
         });
@@ -468,6 +476,9 @@ impl Driver {
     /// Publishes the state, and answers callers that wait for a release.
     fn report(&mut self) {
         self.publish();
+        if self.machine.phase() != Phase::Starting {
+            self.trouble = None;
+        }
         if self.machine.is_quiet() {
             for done in self.suspending.drain(..) {
                 let _ = done.send(());

@@ -17,4 +17,7 @@ pub struct LinkState {
     pub online: bool,
     /// The latest failure of the current attempt.
     pub failure: Option<LinkError>,
+    /// The error of the last [`LinkEvent::Retrying`](super::event::LinkEvent::Retrying), while several
+    /// attempts have failed and they go on.
+    pub trouble: Option<LinkError>,
 }
