@@ -204,6 +204,22 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_table_has_each_sets_scopes() {
+        let document = include_str!("../docs/auth.md");
+        for (name, scopes) in [
+            ("`Scopes::calling()`", Scopes::calling()),
+            ("`Scopes::meetings()`", Scopes::meetings()),
+            ("`Scope::PEOPLE_READ`", [Scope::PEOPLE_READ].into()),
+            ("`Scope::GUEST_ISSUER_WRITE`", [Scope::GUEST_ISSUER_WRITE].into()),
+        ] {
+            let row = document.lines().find(|line| line.starts_with('|') && line.contains(name));
+            let cell = row.and_then(|row| row.split('|').nth(2)).expect(name);
+            let written: Scopes = cell.replace(['`', ','], " ").parse().unwrap();
+            assert_eq!(written, scopes, "{name}");
+        }
+    }
+
+    #[test]
     fn order_and_white_space_do_not_matter() {
         let one: Scopes = "b a\t c\n".parse().unwrap();
         assert_eq!(one, "c b a".parse().unwrap());

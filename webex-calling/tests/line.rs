@@ -7,7 +7,10 @@ use std::time::Duration;
 use webex_calling::{CallingClient, CallingConfig, CallingError, LineEvent, LineState, LineStatus};
 use webex_core::ErrorKind;
 use webex_sandbox::{Mobius, Region, Sandbox, Wdm};
-use webex_tests::{user::assert_empty, wait::next};
+use webex_tests::{
+    user::assert_empty,
+    wait::{PATIENCE, next},
+};
 
 use common::{calling, client, names};
 
@@ -132,6 +135,45 @@ async fn deregistering_while_registering_leaves_nothing() {
     let LineEvent::Error(error) = next(&mut events).await else { panic!() };
     assert_eq!(error.error_kind(), ErrorKind::InvalidState);
     assert_eq!(sandbox.requests().of(Mobius::register()).count(), 1);
+}
+
+#[tokio::test]
+async fn a_line_stays_registered_in_the_background_and_what_changes_wakes_who_waits() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox);
+    let calling = CallingClient::new(&webex, CallingConfig::default()).await.unwrap();
+    let mut line = calling.lines().remove(0);
+    let mut events = line.subscribe();
+    line.register();
+    // Each property of an active line came with a wake: nothing else is looked at here.
+    let seen = async {
+        while line.info().mobius_device_id.is_none() || line.info().extension.is_none() {
+            assert!(line.changed().await);
+        }
+    };
+    tokio::time::timeout(PATIENCE, seen).await.expect("in time");
+    while line.state() != LineState::Registered {
+        assert!(line.changed().await);
+    }
+
+    webex.suspend().await;
+    sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
+    assert_eq!((line.state(), sandbox.counts().lines), (LineState::Registered, 1));
+    webex.resumed();
+    sandbox.wait_for(|s| s.counts().sockets == 1).await.unwrap();
+    assert_eq!(line.state(), LineState::Registered);
+    assert_eq!(sandbox.requests().of(Mobius::register()).count(), 1);
+    assert!(std::iter::from_fn(|| events.try_next()).all(|event| event.name() != "unregistered"));
+
+    // Or given up before, by choice.
+    line.deregister();
+    while line.state() != LineState::Idle {
+        assert!(line.changed().await);
+    }
+    webex.suspend().await;
+    assert_eq!(sandbox.counts().lines, 0);
+    calling.deregister().await.unwrap();
+    assert_empty(&sandbox);
 }
 
 #[tokio::test]

@@ -97,6 +97,42 @@ async fn a_durable_device_is_used_again_by_the_next_start() {
 }
 
 #[tokio::test]
+async fn a_phones_device_has_its_type_and_identifier_and_is_refreshed_at_the_next_start() {
+    let presets = [
+        (DeviceConfig::ios("0e6f-1"), "TEAMS_SDK_IOS"),
+        (DeviceConfig::android("0e6f-1"), "TEAMS_SDK_ANDROID"),
+    ];
+    for (preset, device_type) in presets {
+        let sandbox = Sandbox::start().await.unwrap();
+        let store = store();
+        let start = || {
+            let builder = builder(&sandbox).state_store(Arc::clone(&store), "me");
+            builder.device(preset.clone()).build().unwrap()
+        };
+        let first = start();
+        first.link().acquire().await.unwrap().online().await.unwrap();
+        let body = sandbox.requests().of(Wdm::register()).last().unwrap().json();
+        assert_eq!(
+            (&body["deviceType"], &body["deviceIdentifier"]),
+            (&json!(device_type), &json!("0e6f-1"))
+        );
+        assert_eq!(body["ttl"], 180 * 24 * 60 * 60, "seconds");
+        drop(first);
+        sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
+
+        let second = start();
+        let lease = second.link().acquire().await.unwrap();
+        lease.online().await.unwrap();
+        let refreshed = |s: &Sandbox| s.requests().of(Wdm::refresh()).answered(200).count() == 1;
+        sandbox.wait_for(refreshed).await.unwrap();
+        let body = sandbox.requests().of(Wdm::refresh()).last().unwrap().json();
+        assert_eq!(body["deviceIdentifier"], "0e6f-1");
+        assert_eq!(sandbox.requests().of(Wdm::register()).count(), 1, "PUT, and no second POST");
+        lease.release("done").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn without_a_store_the_device_is_ephemeral_and_ends_with_the_client() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox);

@@ -10,11 +10,12 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use webex_sandbox::{Sandbox, Wdm};
+use webex_sandbox::{Mobius, Sandbox, Wdm};
 use webex_tests::process::Process;
 
 const REGISTER: &str = "examples/c/register.c";
 const CONTRACT: &str = "webex-ffi/tests/c/contract.c";
+const SAMPLES: &str = "webex-ffi/tests/c/samples.c";
 
 /// What [`CONTRACT`] checks, in its order.
 const CLAUSES: &[&str] = &[
@@ -62,6 +63,29 @@ async fn misuse_is_reported() {
 #[tokio::test(flavor = "multi_thread")]
 async fn misuse_does_no_harm() {
     keeps_the_contract(VALGRIND).await;
+}
+
+/// The samples of the Meetings page and of the Calling page, whose error example is a refused token.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_samples_of_the_documentation_run_as_written() {
+    let cloud = Cloud::start().await;
+    let refusal = cloud.sandbox.fail(Mobius::register()).with(401).once();
+    let ended = cloud.run(SAMPLES, &[], cloud.sandbox.token()).end();
+    assert!(ended.status.success(), "{ended:#?}");
+    assert_eq!(refusal.fired(), 1);
+    cloud.is_empty().await;
+
+    let of = |names: &[&str]| -> Vec<String> {
+        let told = ended.stdout.iter().filter_map(|line| line.split(' ').next());
+        told.filter(|name| names.contains(name)).map(str::to_owned).collect()
+    };
+    // The program of the Calling page has a Meetings object too, which is ready as well.
+    let meetings = of(&["meetings:ready", "meetings:registered", "meetings:unregistered"]);
+    assert_eq!(meetings[..3], ["meetings:ready", "meetings:registered", "meetings:unregistered"]);
+    let line = of(&["connecting", "error", "registered", "unregistered"]);
+    let page = ["connecting", "error", "connecting", "registered", "unregistered"];
+    // What comes after it is the end of the program: a shutdown tells that the line is gone already.
+    assert_eq!(line[..page.len()], page);
 }
 
 #[tokio::test(flavor = "multi_thread")]
