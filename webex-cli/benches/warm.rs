@@ -11,8 +11,8 @@ mod support;
 
 use std::{path::Path, process::ExitCode, thread, time::Duration, time::Instant};
 
-use common::{Cloud, Start};
-use support::webex;
+use common::Start;
+use support::{Cloud, webex};
 use webex_tests::process::Process;
 
 /// Sequential requests of a restart: the socket's upgrade, and its authorization.

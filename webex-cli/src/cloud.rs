@@ -81,7 +81,7 @@ impl CloudArguments {
             match Profile::find(&store, self.choice.insecure()).await {
                 Ok(Some(profile)) => {
                     let transport = profile.cloud.transport()?;
-                    let tokens = profile.tokens(&store, &transport)?;
+                    let tokens = profile.tokens(&store, &transport).await?;
                     let webex = profile.build(builder, tokens, transport.clone())?;
                     let known = profile::stored(&store).await;
                     return Ok(Place { webex, transport, user: known.map(Some) });
@@ -171,7 +171,7 @@ impl Cloud {
         let insecure = arguments.choice.insecure();
         let Some(profile) = Profile::find(&store, insecure).await? else { return Ok(None) };
         let transport = profile.cloud.transport()?;
-        let tokens = profile.tokens(&store, &transport)?;
+        let tokens = profile.tokens(&store, &transport).await?;
         Ok(Some(Self { webex: profile.build(builder, tokens, transport)?, sandbox: None }))
     }
 

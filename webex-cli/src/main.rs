@@ -41,6 +41,8 @@ fn exit_codes() -> String {
 enum Command {
     /// Register a Meetings device and a Calling line, and keep them until Ctrl-C.
     Register(commands::register::Arguments),
+    /// Show events of Webex services by name, until Ctrl-C.
+    Listen(commands::listen::Arguments),
     /// Sign in, and keep the tokens for other commands.
     Login(commands::login::Arguments),
     /// Show who is signed in.
@@ -90,6 +92,7 @@ fn run(arguments: Arguments, started: Instant) -> Result<(), Failure> {
     runtime.block_on(async {
         match arguments.command {
             Command::Register(arguments) => commands::register::run(arguments, started).await,
+            Command::Listen(arguments) => commands::listen::run(arguments, started).await,
             Command::Login(arguments) => commands::login::run(arguments).await,
             Command::Whoami(arguments) => commands::whoami::run(arguments).await,
             Command::Token(arguments) => commands::token::run(arguments).await,

@@ -1,10 +1,13 @@
 //! The output for the user: events with their time, as text or as JSON lines.
 
-use std::time::Instant;
+use std::{fmt::Write as _, time::Instant};
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use webex_sdk::{CallingEvent, LineEvent, MeetingsEvent};
+use webex_sdk::{
+    CallingEvent, LineEvent, MeetingsEvent,
+    core::{LinkEvent, ServerText},
+};
 
 use crate::screen::Screen;
 
@@ -105,7 +108,7 @@ impl Output {
             #[allow(clippy::cast_precision_loss)] // exact for 285 years
             let t_ms = elapsed.as_micros() as f64 / 1000.0;
             let line = JsonLine { t_ms, source, event, payload };
-            self.screen.print(&serde_json::to_string(&line).unwrap_or_default());
+            self.screen.print(&printable(&serde_json::to_string(&line).unwrap_or_default()));
         } else {
             let line =
                 format!("{:9.3} s  {source:<8}  {event:<21} {detail}", elapsed.as_secs_f64());
@@ -115,26 +118,61 @@ impl Output {
 }
 
 /// An event of the SDK: name and JSON for JSON output, a few words for text output.
-pub(crate) trait Event {
+pub(crate) trait Event: Detail {
     /// The object that the event belongs to.
     const SOURCE: &'static str;
 
     fn name(&self) -> &'static str;
     fn to_json(&self) -> Map<String, Value>;
+}
+
+/// The words of an event for text output.
+pub(crate) trait Detail {
     fn detail(&self) -> String;
 }
 
-impl Event for MeetingsEvent {
-    const SOURCE: &'static str = "meetings";
+/// The SDK's own name and JSON of an event type.
+macro_rules! events {
+    ($($event:ty: $source:literal;)*) => {
+        $(impl Event for $event {
+            const SOURCE: &'static str = $source;
 
-    fn name(&self) -> &'static str {
-        self.name()
+            fn name(&self) -> &'static str {
+                self.name()
+            }
+
+            fn to_json(&self) -> Map<String, Value> {
+                self.to_json()
+            }
+        })*
+    };
+}
+
+events! {
+    MeetingsEvent: "meetings";
+    CallingEvent: "calling";
+    LineEvent: "line";
+    LinkEvent: "link";
+}
+
+impl Detail for LinkEvent {
+    fn detail(&self) -> String {
+        match self {
+            Self::Event(event) => {
+                let text = format!("{} {}", event.event_type, event.data.get());
+                ServerText::new(&text).to_string()
+            }
+            Self::Failed(error) | Self::Retrying(error) => error.to_string(),
+            Self::SequenceGap { expected, actual } => {
+                format!("events were lost: number {actual} came in place of {expected}")
+            }
+            Self::Lost(count) => format!("{count} events"),
+            _ => String::new(),
+        }
     }
+}
 
-    fn to_json(&self) -> Map<String, Value> {
-        self.to_json()
-    }
-
+impl Detail for MeetingsEvent {
     fn detail(&self) -> String {
         match self {
             Self::Step { step, succeeded: true } => step.name().to_owned(),
@@ -146,17 +184,7 @@ impl Event for MeetingsEvent {
     }
 }
 
-impl Event for CallingEvent {
-    const SOURCE: &'static str = "calling";
-
-    fn name(&self) -> &'static str {
-        self.name()
-    }
-
-    fn to_json(&self) -> Map<String, Value> {
-        self.to_json()
-    }
-
+impl Detail for CallingEvent {
     fn detail(&self) -> String {
         match self {
             Self::Error(error) => error.to_string(),
@@ -167,17 +195,7 @@ impl Event for CallingEvent {
     }
 }
 
-impl Event for LineEvent {
-    const SOURCE: &'static str = "line";
-
-    fn name(&self) -> &'static str {
-        self.name()
-    }
-
-    fn to_json(&self) -> Map<String, Value> {
-        self.to_json()
-    }
-
+impl Detail for LineEvent {
     fn detail(&self) -> String {
         match self {
             Self::Registered(info) => {
@@ -209,6 +227,25 @@ impl Event for LineEvent {
             _ => String::new(),
         }
     }
+}
+
+/// The same JSON without a character that could control a terminal: what servers say is in it.
+pub(crate) fn printable(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    let mut units = [0; 2];
+    for c in json.chars() {
+        // Outside of strings JSON is visible ASCII, and spaces.
+        if matches!(c, ' '..='~' | '\n')
+            || ServerText::new(c.encode_utf8(&mut [0; 4])).as_str().starts_with(c)
+        {
+            text.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut units) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        }
+    }
+    text
 }
 
 fn payload(pairs: impl IntoIterator<Item = (&'static str, Value)>) -> Map<String, Value> {

@@ -8,12 +8,15 @@ use std::{env, fs, path::PathBuf, sync::Arc};
 use clap::Args;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
+use url::Url;
 use webex_sdk::{
     auth::{
-        Credentials, DirectoryStore, Integration, OAuthEndpoints, Store, StoreError, TokenError,
-        TokenSet, Tokens, pasted,
+        Credentials, DirectoryStore, Integration, OAuthEndpoints, Scopes, Store, StoreError,
+        TokenError, TokenSet, Tokens,
+        meetings_xml::{MeetingsIntegration, MeetingsScope, SiteName},
+        pasted,
     },
-    core::{Endpoints, ErrorKind, Insecurity, Transport, Webex, WebexBuilder},
+    core::{Endpoints, ErrorKind, Insecurity, Transport, Webex, WebexBuilder, join},
 };
 
 use crate::exit::Failure;
@@ -23,7 +26,7 @@ const PROFILE: &str = "profile";
 const TOKENS: &str = "tokens";
 
 /// Where sign-ins are stored.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct StoreArguments {
     /// Directory of the sign-in [default: `webex` in the user's directory for configuration]
     #[arg(long, env = "WEBEX_STORE", value_name = "DIRECTORY")]
@@ -49,7 +52,7 @@ impl StoreArguments {
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 pub(crate) struct CloudChoice {
     /// Cloud: `webex`, `fedramp`, or an origin such as `https://127.0.0.1:8443` [default: webex]
-    #[arg(long, value_name = "CLOUD")]
+    #[arg(long, value_name = "CLOUD", value_parser = pasted_text)]
     pub(crate) cloud: Option<String>,
     /// PEM file with a root certificate to trust beside the system's
     #[arg(long, value_name = "FILE", conflicts_with = "insecure")]
@@ -70,6 +73,11 @@ pub(crate) struct Insecure {
     /// network path can read the token
     #[arg(long)]
     insecure_anywhere: bool,
+}
+
+/// Reads a text of visible characters, without what is often pasted around one.
+pub(crate) fn pasted_text(text: &str) -> Result<String, String> {
+    pasted::secret(text).map(str::to_owned).map_err(|error| error.to_string())
 }
 
 impl CloudChoice {
@@ -113,6 +121,20 @@ impl CloudChoice {
         })
     }
 
+    /// Where Meetings integrations sign in; `None` means their default.
+    fn meetings(&self) -> Result<Option<(Url, Url)>, Failure> {
+        match self.cloud.as_deref() {
+            None | Some("webex") => Ok(None),
+            Some("fedramp") => Err(Failure::usage(
+                "--meetings-xml: its address in Webex for Government is not known",
+            )),
+            Some(_) => {
+                let base = self.endpoints()?.webexapis;
+                Ok(Some((join(&base, "oauth2/authorize"), join(&base, "oauth2/token"))))
+            }
+        }
+    }
+
     /// Connections with the configured trust. Prints a warning when others can read them.
     pub(crate) fn transport(&self) -> Result<Transport, Failure> {
         let mut builder = Transport::builder().danger_accept_invalid_certs(self.insecure.insecure);
@@ -143,33 +165,88 @@ impl CloudChoice {
     }
 }
 
-/// The integration, its cloud and its scopes.
+/// A sign-in: its application, cloud and tokens.
 pub(crate) struct Profile {
-    pub(crate) integration: Integration,
     pub(crate) cloud: CloudChoice,
+    client_id: String,
     secret: Option<SecretString>,
+    redirect_uri: Option<String>,
+    meetings: Option<MeetingsSite>,
 }
 
-/// The stored form.
+/// Marks a sign-in to a Webex Meetings site, for its XML API.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct MeetingsSite {
+    /// The site's name; `None` means the one that the service names.
+    pub(crate) site: Option<String>,
+}
+
+/// The form in the store.
 #[derive(Serialize, Deserialize)]
 struct StoredProfile {
     client_id: String,
     client_secret: Option<String>,
     redirect_uri: Option<String>,
     cloud: CloudChoice,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    meetings: Option<MeetingsSite>,
 }
 
 impl Profile {
-    /// A profile for an integration. `secret` is that of the integration.
+    /// A profile for an application with this client id and secret.
     pub(crate) fn new(
-        integration: Integration,
-        cloud: CloudChoice,
+        client_id: &str,
         secret: Option<SecretString>,
+        redirect_uri: Option<&str>,
+        cloud: CloudChoice,
     ) -> Self {
         // A later command may run in another directory.
         let absolute = |path: PathBuf| fs::canonicalize(&path).unwrap_or(path);
         let cloud = CloudChoice { ca: cloud.ca.map(absolute), ..cloud };
-        Self { integration, cloud, secret }
+        let redirect_uri = redirect_uri.map(str::to_owned);
+        Self { cloud, client_id: client_id.to_owned(), secret, redirect_uri, meetings: None }
+    }
+
+    /// The same, of a Meetings integration.
+    pub(crate) fn meetings(self, site: MeetingsSite) -> Self {
+        Self { meetings: Some(site), ..self }
+    }
+
+    /// The integration.
+    pub(crate) fn integration(&self, scopes: Scopes) -> Result<Integration, Failure> {
+        let endpoints = self.cloud.oauth()?;
+        let mut builder = Integration::builder(&self.client_id).scopes(scopes).endpoints(endpoints);
+        if let Some(secret) = &self.secret {
+            builder = builder.secret(secret.clone());
+        }
+        if let Some(uri) = &self.redirect_uri {
+            builder = builder.redirect_uri(uri);
+        }
+        Ok(builder.build())
+    }
+
+    /// The Meetings integration.
+    pub(crate) fn meetings_integration(
+        &self,
+        site: &MeetingsSite,
+        scopes: impl IntoIterator<Item = MeetingsScope>,
+    ) -> Result<MeetingsIntegration, Failure> {
+        let mut builder = MeetingsIntegration::builder(&self.client_id).scopes(scopes);
+        if let Some((authorize, token)) = self.cloud.meetings()? {
+            builder = builder.endpoints(authorize, token);
+        }
+        if let Some(site) = &site.site {
+            let site = site.parse::<SiteName>();
+            builder =
+                builder.site(site.map_err(|error| Failure::usage(format!("--site: {error}")))?);
+        }
+        if let Some(secret) = &self.secret {
+            builder = builder.secret(secret.clone());
+        }
+        if let Some(uri) = &self.redirect_uri {
+            builder = builder.redirect_uri(uri);
+        }
+        Ok(builder.build())
     }
 
     /// Stores the profile and its tokens.
@@ -179,10 +256,11 @@ impl Profile {
         tokens: &TokenSet,
     ) -> Result<(), Failure> {
         let kept = StoredProfile {
-            client_id: self.integration.client_id().to_owned(),
+            client_id: self.client_id.clone(),
             client_secret: self.secret.as_ref().map(|secret| secret.expose_secret().to_owned()),
-            redirect_uri: self.integration.redirect_uri().map(str::to_owned),
+            redirect_uri: self.redirect_uri.clone(),
             cloud: self.cloud.clone(),
+            meetings: self.meetings.clone(),
         };
         let json = serde_json::to_string(&kept).map_err(|e| Failure::other(e.to_string()))?;
         store.save(PROFILE, SecretString::from(json)).await.map_err(|error| failed(&error))?;
@@ -203,25 +281,29 @@ impl Profile {
         let Some(json) = json else { return Ok(None) };
         let kept: StoredProfile = serde_json::from_str(json.expose_secret())
             .map_err(|_| failed(&StoreError::Foreign(PROFILE.to_owned())))?;
-        let mut builder = Integration::builder(kept.client_id).endpoints(kept.cloud.oauth()?);
-        let secret = kept.client_secret.map(SecretString::from);
-        if let Some(secret) = &secret {
-            builder = builder.secret(secret.clone());
-        }
-        if let Some(uri) = kept.redirect_uri {
-            builder = builder.redirect_uri(uri);
-        }
-        let cloud = CloudChoice { insecure, ..kept.cloud };
-        Ok(Some(Self { integration: builder.build(), cloud, secret }))
+        Ok(Some(Self {
+            cloud: CloudChoice { insecure, ..kept.cloud },
+            client_id: kept.client_id,
+            secret: kept.client_secret.map(SecretString::from),
+            redirect_uri: kept.redirect_uri,
+            meetings: kept.meetings,
+        }))
     }
 
     /// The self-renewing tokens of the sign-in, over a transport.
-    pub(crate) fn tokens(
+    pub(crate) async fn tokens(
         &self,
         store: &Arc<DirectoryStore>,
         transport: &Transport,
     ) -> Result<Tokens, Failure> {
-        Tokens::builder(Credentials::stored(self.integration.clone()))
+        let credentials = match &self.meetings {
+            None => Credentials::stored(self.integration(Scopes::default())?),
+            Some(site) => {
+                let integration = self.meetings_integration(site, [])?;
+                Credentials::meetings_xml(integration, stored(store).await?)
+            }
+        };
+        Tokens::builder(credentials)
             .http(transport.token_http())
             .store(Arc::clone(store) as Arc<dyn Store>, TOKENS)
             .build()

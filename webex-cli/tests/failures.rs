@@ -5,21 +5,18 @@ mod support;
 use std::fs;
 
 use serde_json::json;
-use support::{ca_file, register, webex};
+use support::{Cloud, ca_file, register, webex, webex_command};
 use tempfile::TempDir;
 use webex_sandbox::{Mobius, OAuthClient, Sandbox, Wdm};
-use webex_tests::process::Ended;
+use webex_tests::{
+    process::{Ended, Process},
+    user::assert_empty,
+};
 
 #[track_caller]
 fn assert_failure(ended: &Ended, code: i32, says: &str) {
     assert_eq!(ended.code(), code, "{}", ended.stderr);
     assert!(ended.stderr.contains(says), "no `{says}` in: {}", ended.stderr);
-}
-
-#[track_caller]
-fn assert_empty(sandbox: &Sandbox) {
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -52,6 +49,65 @@ async fn characters_pasted_around_a_token_are_dropped_or_named() {
     assert_failure(&refused, 2, "character 4");
     assert!(!refused.stderr.contains("get a new access token"), "{}", refused.stderr);
     assert!(sandbox.requests().of(Wdm::register()).count() == 8, "nothing more was sent");
+}
+
+/// What is put around a text by editors, shells and chat programs.
+fn pasted(text: &str) -> [String; 4] {
+    let name = format!("SOME_NAME=\"{text}\"");
+    [format!("\u{feff}{text}\r\n"), format!(" '{text}' "), format!("\u{201c}{text}\u{201d}"), name]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_input_is_read_with_what_is_pasted_around_it() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let pem = fs::read_to_string(&ca).unwrap();
+    let (cloud, token) = (sandbox.origin().as_str(), sandbox.token());
+    // Listening ends at once, after every input has been read and used.
+    let listen = |cloud: &str, ca: &str| {
+        let mut process =
+            webex(["listen", "all", "--json", "--cloud", cloud, "--ca", ca], Some(token));
+        process.wait_for_event("link:online");
+        process.signal("INT");
+        assert_eq!(process.end().code(), 0, "{cloud:?}");
+    };
+    for cloud in pasted(cloud) {
+        listen(&cloud, &ca);
+    }
+    for pem in [format!("\u{feff}{pem}"), format!("note\n{pem}\nnote"), pem.replace('\n', "\\n")] {
+        fs::write(&ca, &pem).unwrap();
+        listen(cloud, &ca);
+    }
+    let secret = folder.path().join("secret");
+    let secret_path = secret.to_str().unwrap();
+    let login = |id: &str, secret: Option<&str>| {
+        let place = ["--cloud", cloud, "--ca", &ca, "--client-secret-file", secret_path];
+        let start = ["login", "--device", "--client-id", id].into_iter().chain(place);
+        let mut command = webex_command(start.take(if secret.is_some() { 8 } else { 10 }), None);
+        Process::start(command.envs(secret.map(|secret| ("WEBEX_CLIENT_SECRET", secret))))
+    };
+    for (id, pasted) in
+        pasted(OAuthClient::DEFAULT_ID).iter().zip(pasted(OAuthClient::DEFAULT_SECRET))
+    {
+        fs::write(&secret, &pasted).unwrap();
+        for mut process in [login(id, None), login(id, Some(&pasted))] {
+            let code = process.wait_for("a code", |line| line.contains("enter the code"));
+            sandbox.identity().deny_device(code.rsplit(' ').next().unwrap());
+            assert_failure(&process.end(), 3, "refused");
+        }
+    }
+    fs::write(&secret, "ab\ncd e").unwrap();
+    let id = OAuthClient::DEFAULT_ID;
+    for (ended, says) in [
+        (login(id, None).end(), "a line break at character 3"),
+        (login(id, Some("ab cd")).end(), "a space at character 3"),
+        (login("my app", None).end(), "a space at character 3"),
+        (webex(["listen", "all", "--cloud", "https://my cloud"], Some(token)).end(), "a space at"),
+    ] {
+        assert_failure(&ended, 2, says);
+        assert!(!ended.stderr.contains("get a new access token"), "{}", ended.stderr);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -195,11 +251,8 @@ fn a_readable_token_file_is_made_private() {
     fs::write(&file, "an older and much longer token than the one that follows it ".repeat(9))
         .unwrap();
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
-    let mut sandbox =
-        webex(["sandbox", "--listen", "127.0.0.1:0", "--token-out", file.to_str().unwrap()], None);
-    support::origin(&mut sandbox);
+    let cloud = Cloud::start(folder, &[]);
     assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_to_string(&file).unwrap().lines().count(), 1);
-    sandbox.signal("INT");
-    assert_eq!(sandbox.end().code(), 0);
+    cloud.end();
 }

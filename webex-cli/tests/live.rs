@@ -6,7 +6,7 @@ mod support;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
 use serde_json::{Value, json};
-use support::{origin, report::Report, webex};
+use support::{Cloud, report::Report, webex};
 use tempfile::TempDir;
 use webex_tests::leak::LeakCheck;
 
@@ -14,19 +14,14 @@ use webex_tests::leak::LeakCheck;
 fn passes_on_a_cloud_in_another_process_and_reports_nothing_private() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (ca, token, log) = (path("ca.pem"), path("token"), path("log.jsonl"));
-    let mut arguments = vec!["sandbox", "--listen", "127.0.0.1:0", "--keepalive-interval", "1"];
-    arguments.extend(["--ca-out", &ca, "--token-out", &token, "--request-log", &log]);
-    let mut sandbox = webex(arguments, None);
-    let origin = origin(&mut sandbox);
+    let log = path("log.jsonl");
     let out = path("report.json");
+    let cloud = Cloud::start(folder, &["--keepalive-interval", "1", "--request-log", &log]);
+    let (ca, token) = (cloud.path("ca.pem"), cloud.path("token"));
     let arguments =
-        ["live", "--cloud", &origin, "--ca", &ca, "--token-file", &token, "--out", &out];
+        ["live", "--cloud", &cloud.origin, "--ca", &ca, "--token-file", &token, "--out", &out];
     let ended = webex(arguments, None).end();
     assert_eq!(ended.code(), 0, "{} {:#?}", ended.stderr, ended.stdout);
-    sandbox.signal("INT");
-    assert_eq!(sandbox.end().code(), 0);
-
     let report = Report::read(&PathBuf::from(out));
     assert_eq!(report.json["passed"], true);
     assert_eq!(
@@ -50,7 +45,8 @@ fn passes_on_a_cloud_in_another_process_and_reports_nothing_private() {
     assert!(report.text.starts_with("webex-native, live run: passed\n"), "{}", report.text);
 
     // The cloud's log has the ids, and shows that all of them are gone.
-    let log = fs::read_to_string(log).unwrap();
+    let (log, token) = (fs::read_to_string(log).unwrap(), cloud.token());
+    cloud.end();
     let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |operation: &str| {
         let wanted = operation.split_once('.').unwrap();
@@ -72,8 +68,7 @@ fn passes_on_a_cloud_in_another_process_and_reports_nothing_private() {
         .map(str::to_owned)
         .collect();
     assert!(ids.len() >= 8, "{ids:?}");
-    let token = fs::read_to_string(token).unwrap();
-    let token = token.trim().split('_').map(str::to_owned).filter(|part| part.len() > 6);
+    let token = token.split('_').map(str::to_owned).filter(|part| part.len() > 6);
     let user = ["@sandbox.example", "+15550", "sip:ann"].map(str::to_owned);
     let leaks = LeakCheck::install(ids.into_iter().chain(token).chain(user));
     for form in report.forms() {

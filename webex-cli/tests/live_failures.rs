@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use support::{ca_file, report::Report, webex};
 use tempfile::TempDir;
 use webex_sandbox::{Mobius, Mutation, Sandbox, Wdm};
-use webex_tests::process::Process;
+use webex_tests::{process::Process, user::assert_empty};
 
 /// Asserts that both forms of a report have nothing about the user of a sandbox.
 fn assert_nothing_personal(report: &Report, user: &Value) {
@@ -49,8 +49,7 @@ async fn a_refusal_is_reported_and_everything_else_still_tried() {
     assert_eq!(report.events("calling", "line")[..2], ["connecting", "error"]);
     assert_eq!(report.json["left"]["verified"], true);
     assert_nothing_personal(&report, &json!(sandbox.user()));
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(&sandbox);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,8 +111,7 @@ async fn an_interrupted_run_cleans_up_and_reports() {
     assert_eq!(report.failed(), ["calling"]);
     assert!(report.text.contains("interrupted by the user"), "{}", report.text);
     assert_eq!(report.json["left"]["devices"], 0);
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(&sandbox);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,7 @@ use webex_sandbox::{Mobius, MobiusInstance, MobiusPolicy, OAuth, OAuthPolicy, Sa
 use webex_sdk::calling::timings::FAILOVER_AFTER;
 use webex_tests::{
     process::{Process, event},
+    user::assert_empty,
     wait::PATIENCE,
 };
 
@@ -53,8 +54,7 @@ fn registered_with(webex: &mut Process, instance: &str, patience: Duration) -> D
 }
 
 fn assert_nothing_left(sandbox: &Sandbox) {
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(sandbox);
 }
 
 async fn a_line_fails_over_to_a_backup_and_back() {

@@ -5,9 +5,7 @@
 
 mod support;
 
-use std::process::Command;
-
-use support::ca_file;
+use support::{ca_file, webex_command};
 use tempfile::TempDir;
 use webex_sandbox::Sandbox;
 use webex_tests::{anyhost::AnyHost, process::Process};
@@ -20,16 +18,10 @@ fn proxy(sandbox: &Sandbox) -> AnyHost {
     AnyHost::start(target, Some(AUTHORIZATION))
 }
 
-fn webex(sandbox: &Sandbox, ca: &str, variable: &str, proxy: &str) -> Process {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_webex"));
-    command.args(["register", "--json", "--ca", ca]);
-    command.env("WEBEX_ACCESS_TOKEN", sandbox.token()).env_remove("WEBEX_LOG");
-    command.env("WEBEX_STORE", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody-is-signed-in"));
-    for name in ["HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"] {
-        command.env_remove(name).env_remove(name.to_lowercase());
-    }
-    command.env(variable, proxy);
-    Process::start(&mut command)
+fn webex(sandbox: &Sandbox, more: &[&str], variable: &str, proxy: &str) -> Process {
+    let arguments = ["register", "--json"].into_iter().chain(more.iter().copied());
+    let mut command = webex_command(arguments, Some(sandbox.token()));
+    Process::start(command.env(variable, proxy))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +31,7 @@ async fn everything_goes_through_the_proxy_of_the_environment() {
     let ca = ca_file(&sandbox, &folder);
     let proxy = proxy(&sandbox);
     let url = format!("http://ann:pass-word@{}", proxy.address());
-    let mut webex = webex(&sandbox, &ca, "HTTPS_PROXY", &url);
+    let mut webex = webex(&sandbox, &["--ca", &ca], "HTTPS_PROXY", &url);
     webex.wait_for_event("registered");
     webex.wait_for_event("meetings:registered");
     webex.signal("INT");
@@ -58,10 +50,54 @@ async fn a_proxy_of_the_environment_that_refuses_is_named() {
     let ca = ca_file(&sandbox, &folder);
     let address = proxy(&sandbox).address();
     let url = format!("http://ann:other-word@{address}");
-    let ended = webex(&sandbox, &ca, "all_proxy", &url).end();
+    let ended = webex(&sandbox, &["--ca", &ca], "all_proxy", &url).end();
     assert_ne!(ended.status.code(), Some(0));
     let all = format!("{}\n{}", ended.stdout.join("\n"), ended.stderr);
     assert!(all.contains(&address), "{all}");
     assert!(!all.contains("other-word"), "{all}");
     assert!(sandbox.requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ready_made_token_is_used_at_webex_for_government() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let proxy = AnyHost::start(sandbox.origin().socket_addrs(|| None).unwrap()[0], None);
+    // The sandbox names commercial hosts, which do not belong to that cloud.
+    for service in ["wdm", "mercury"] {
+        assert!(sandbox.place(service, &format!("{service}.gov.ciscospark.com")));
+    }
+    let start = ["--ca", &ca, "--cloud", "fedramp", "--meetings"];
+    let mut webex = webex(&sandbox, &start, "HTTPS_PROXY", &proxy.address());
+    webex.wait_for_event("meetings:registered");
+    webex.signal("INT");
+    assert_eq!(webex.end().code(), 0);
+    let asked = proxy.asked();
+    assert!(asked.contains(&"u2c.gov.ciscospark.com:443".to_owned()), "{asked:?}");
+    assert!(!asked.contains(&"u2c.wbx2.com:443".to_owned()), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_would_not_be_used_stops_nothing() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let cloud = sandbox.origin().as_str();
+    // This cloud is on loopback: reached directly, whatever the environment says.
+    for (variable, value) in
+        [("HTTPS_PROXY", "socks5://p:1"), ("ALL_PROXY", "http://["), ("HTTP_PROXY", "x y")]
+    {
+        let start = ["--ca", &ca, "--cloud", cloud, "--meetings"];
+        let mut webex = webex(&sandbox, &start, variable, value);
+        webex.wait_for_event("meetings:registered");
+        webex.signal("INT");
+        assert_eq!(webex.end().code(), 0, "{variable}={value}");
+    }
+    let ended = webex(&sandbox, &["--ca", &ca], "HTTPS_PROXY", "my proxy:3128").end();
+    assert_eq!(ended.code(), 2, "{}", ended.stderr);
+    assert!(
+        ended.stderr.contains("HTTPS_PROXY") && ended.stderr.contains("a space at character 3")
+    );
+    assert!(!ended.stderr.contains("get a new access token"), "{}", ended.stderr);
 }

@@ -7,7 +7,10 @@ use std::{net::TcpListener, time::Duration};
 use support::{ca_file, register, webex};
 use tempfile::TempDir;
 use webex_sandbox::{Mobius, Sandbox, Wdm};
-use webex_tests::process::{Ended, event};
+use webex_tests::{
+    process::{Ended, event},
+    user::assert_empty,
+};
 
 fn assert_in_order(events: &[String], expected: &[&str]) {
     assert_eq!(events, expected);
@@ -65,8 +68,7 @@ async fn sigterm_and_the_end_of_duration_deregister_too() {
     assert_clean_success(&webex.end());
 
     assert_clean_success(&register(&sandbox, &ca, &["--for", "1.5"]).end());
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(&sandbox);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -90,8 +92,7 @@ async fn each_product_can_be_registered_alone() {
     assert_eq!(ended.code(), 0);
     assert_eq!(ended.events("meetings"), Vec::<String>::new());
     assert_in_order(&ended.events("line"), &["connecting", "registered", "unregistered"]);
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(&sandbox);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
@@ -107,8 +108,7 @@ async fn an_interrupted_registration_leaves_nothing() {
     let ended = webex.end();
     assert_eq!(ended.code(), 1, "{}", ended.stderr);
     assert!(ended.stderr.contains("before everything was registered"), "{}", ended.stderr);
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(&sandbox);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]

@@ -9,6 +9,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 use support::{ca_file, register};
 use tempfile::TempDir;
 use webex_sandbox::{Sandbox, Wdm};
+use webex_tests::user::assert_empty;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn a_killed_process_leaves_state_that_the_next_one_uses() {
@@ -42,6 +43,5 @@ async fn a_killed_process_leaves_state_that_the_next_one_uses() {
     assert_eq!((sandbox.lines().len(), &sandbox.lines()[0].device_id), (1, &line));
     next.signal("INT");
     assert_eq!(next.end().code(), 0);
-    let counts = sandbox.counts();
-    assert_eq!((counts.devices, counts.sockets, counts.lines), (0, 0, 0));
+    assert_empty(&sandbox);
 }

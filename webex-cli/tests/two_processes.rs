@@ -6,22 +6,8 @@ use std::fs;
 
 use jiff::Timestamp;
 use serde_json::Value;
-use support::{origin, webex};
+use support::{Cloud, webex};
 use tempfile::TempDir;
-use webex_sdk::core::{Auth, Credentials, Endpoints, Request, Transport};
-
-/// Asks the sandbox's control API.
-async fn control(origin: &str, ca: &[u8], path: &str) -> Value {
-    let transport = Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap();
-    let client = webex_sdk::core::Webex::builder()
-        .credentials(Credentials::access_token("not-sent"))
-        .endpoints(Endpoints::at(origin).unwrap())
-        .transport(transport)
-        .build()
-        .unwrap();
-    let url = format!("{}{path}", origin.trim_end_matches('/')).parse().unwrap();
-    client.http().send(Request::get(url).auth(Auth::None)).await.unwrap().json().unwrap()
-}
 
 fn time(value: &Value) -> Timestamp {
     value.as_str().expect("a time").parse().expect("RFC 3339")
@@ -31,28 +17,13 @@ fn time(value: &Value) -> Timestamp {
 async fn the_line_is_kept_alive_and_ended_in_order() {
     let folder = TempDir::new().unwrap();
     let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
-    let (ca, token, log) = (path("ca.pem"), path("token"), path("requests.jsonl"));
-    let mut sandbox = webex(
-        [
-            "sandbox",
-            "--listen",
-            "127.0.0.1:0",
-            "--ca-out",
-            &ca,
-            "--token-out",
-            &token,
-            "--request-log",
-            &log,
-            "--keepalive-interval",
-            "2",
-        ],
-        None,
-    );
-    let origin = origin(&mut sandbox);
+    let log = path("requests.jsonl");
+    let cloud = Cloud::start(folder, &["--request-log", &log, "--keepalive-interval", "2"]);
+    let (ca, token) = (cloud.path("ca.pem"), cloud.path("token"));
     let register = [
         "register",
         "--cloud",
-        &origin,
+        &cloud.origin,
         "--ca",
         &ca,
         "--token-file",
@@ -69,13 +40,10 @@ async fn the_line_is_kept_alive_and_ended_in_order() {
     );
     assert_eq!(ended.events("line"), ["connecting", "registered", "unregistered"]);
 
-    let ca = fs::read(&ca).unwrap();
-    let sockets = control(&origin, &ca, "/sandbox/sockets/closed").await;
-    let overview = control(&origin, &ca, "/sandbox/").await;
-    sandbox.signal("INT");
-    assert_eq!(sandbox.end().code(), 0);
-
+    let sockets = cloud.control("/sandbox/sockets/closed").await;
+    let overview = cloud.control("/sandbox/").await;
     let log = fs::read_to_string(&log).unwrap();
+    cloud.end();
     let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |service: &str, method: &str, suffix: &str| -> Vec<&Value> {
         log.iter()

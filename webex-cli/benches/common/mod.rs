@@ -4,7 +4,6 @@
 use std::{
     env,
     fmt::Write,
-    fs,
     process::ExitCode,
     thread,
     time::{Duration, Instant},
@@ -12,10 +11,9 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use webex_sdk::core::{Auth, Credentials, Endpoints, Request, Transport};
-use webex_tests::process::Process;
+use webex_sdk::core::{Auth, Request};
 
-use crate::support::{origin, webex};
+use crate::support::Cloud;
 
 /// Runs per latency.
 const RUNS: usize = 30;
@@ -52,7 +50,9 @@ impl Start {
         );
         let (mut timeline, mut all_met) = (None, true);
         for latency in LATENCIES_MS {
-            let cloud = Cloud::start(latency);
+            let added = latency.to_string();
+            let folder = TempDir::new().expect("a scratch folder");
+            let cloud = Cloud::start(folder, &["--latency", &added]);
             (self.prepare)(&cloud);
             let (mut outside, mut inside): (Vec<_>, Vec<_>) =
                 (0..runs).map(|_| (self.run)(&cloud)).unzip();
@@ -77,51 +77,15 @@ impl Start {
     }
 }
 
-/// A sandbox in another process.
-pub(crate) struct Cloud {
-    _process: Process,
-    folder: TempDir,
-    pub(crate) origin: String,
-}
-
+/// What the benches ask of a sandbox in another process.
 impl Cloud {
-    /// Starts it, with this latency in milliseconds added to each answer.
-    fn start(latency_ms: u32) -> Self {
-        let folder = TempDir::new().expect("a scratch folder");
-        let path = |name| folder.path().join(name).to_str().expect("a plain path").to_owned();
-        let (ca, token, latency) = (path("ca.pem"), path("token"), latency_ms.to_string());
-        let mut process = webex(
-            [
-                "sandbox",
-                "--listen",
-                "127.0.0.1:0",
-                "--ca-out",
-                &ca,
-                "--token-out",
-                &token,
-                "--latency",
-                &latency,
-            ],
-            None,
-        );
-        let origin = origin(&mut process);
-        Self { _process: process, folder, origin }
-    }
-
-    /// A file or folder that is removed with this sandbox.
-    pub(crate) fn path(&self, name: &str) -> String {
-        self.folder.path().join(name).to_str().expect("a plain path").to_owned()
-    }
-
     /// One TLS handshake and six small requests, in milliseconds: the best of five.
     fn probe_requests(&self) -> f64 {
-        let ca = fs::read(self.path("ca.pem")).expect("written by the sandbox");
-        let runtime =
-            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let runtime = runtime();
         let once = || {
             runtime.block_on(async {
                 let started = Instant::now();
-                let webex = client(&self.origin, &ca, "probe");
+                let webex = self.client("probe");
                 let region = webex.endpoints().region.clone();
                 for _ in 0..6 {
                     let request = Request::get(region.clone()).auth(Auth::None);
@@ -135,9 +99,7 @@ impl Cloud {
 
     /// The requests of the latest start, from the sandbox's log.
     fn timeline(&self) -> String {
-        let ca = fs::read(self.path("ca.pem")).expect("written by the sandbox");
-        let log = format!("{}/sandbox/requests", self.origin.trim_end_matches('/'));
-        let log: Value = runtime_get(&self.origin, &ca, &log);
+        let log = runtime().block_on(self.control("/sandbox/requests"));
         let all =
             log["requests"].as_array().or_else(|| log.as_array()).cloned().unwrap_or_default();
         // The last start begins with its catalog or region request.
@@ -165,25 +127,8 @@ impl Cloud {
     }
 }
 
-fn runtime_get(origin: &str, ca: &[u8], url: &str) -> Value {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
-        let request = Request::get(url.parse().expect("a URL")).auth(Auth::None);
-        let answer = client(origin, ca, "probe").http().send(request).await;
-        answer.and_then(|answer| answer.json()).expect("the sandbox's log")
-    })
-}
-
-fn client(origin: &str, ca: &[u8], token: &str) -> webex_sdk::core::Webex {
-    let transport =
-        Transport::builder().extra_roots_pem(ca).and_then(webex_sdk::core::TransportBuilder::build);
-    webex_sdk::core::Webex::builder()
-        .credentials(Credentials::access_token(token))
-        .endpoints(Endpoints::at(origin).expect("an origin"))
-        .transport(transport.expect("a transport"))
-        .build()
-        .expect("a client")
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
 
 /// How late a sleeping thread wakes at worst, in milliseconds, over a quarter of a second.

@@ -17,8 +17,10 @@ use url::Url;
 use webex_sandbox::{OAuthClient, Sandbox};
 use webex_sdk::{
     auth::{
-        Credentials, DevicePrompt, DeviceState, Integration, LoopbackListener, OAuthError, Scope,
-        Scopes, TokenHttp, TokenSet, Tokens, open_browser, pasted,
+        AuthorizationRequest, CodeGrant, Credentials, DevicePrompt, DeviceState, DirectoryStore,
+        Integration, LoopbackListener, OAuthError, Scope, Scopes, TokenHttp, TokenSet, Tokens,
+        meetings_xml::{MeetingsScope, SiteName},
+        open_browser, pasted,
     },
     core::{ErrorKind, Request, Transport},
 };
@@ -27,7 +29,7 @@ use crate::{
     cloud::read_secret,
     commands::whoami,
     exit::Failure,
-    profile::{CloudChoice, Profile, StoreArguments, no_token},
+    profile::{CloudChoice, MeetingsSite, Profile, StoreArguments, no_token, pasted_text},
     signals::Signals,
 };
 
@@ -39,14 +41,23 @@ pub(crate) struct Arguments {
     /// Show a code to enter on another device instead of opening a browser here
     #[arg(long)]
     device: bool,
+    /// Sign in to the XML API of a Webex Meetings site, with a Meetings integration
+    #[arg(long, requires = "client_id", conflicts_with = "device")]
+    meetings_xml: bool,
+    /// The Meetings site: its name, or any of its addresses [default: the one that signs in]
+    #[arg(long, value_name = "SITE", requires = "meetings_xml")]
+    site: Option<SiteName>,
+    /// The `state` of the link, which has to come back with the redirect [default: a random one]
+    #[arg(long, value_name = "STATE", requires = "client_id", conflicts_with = "device", value_parser = pasted_text)]
+    state: Option<String>,
     /// Client id of the integration [default: that of a sandbox]
-    #[arg(long, env = "WEBEX_CLIENT_ID", value_name = "ID")]
+    #[arg(long, env = "WEBEX_CLIENT_ID", value_name = "ID", value_parser = pasted_text)]
     client_id: Option<String>,
     /// File with the client secret [default: `WEBEX_CLIENT_SECRET`, or asked for]
     #[arg(long, value_name = "FILE", requires = "client_id")]
     client_secret_file: Option<PathBuf>,
     /// Redirect URI as registered; a port of this machine
-    #[arg(long, default_value = "http://127.0.0.1:8080/callback", value_name = "URI")]
+    #[arg(long, default_value = "http://127.0.0.1:8080/callback", value_name = "URI", value_parser = pasted_text)]
     redirect_uri: String,
     /// Scopes to ask for, separated by spaces [default: those of calling and meetings]
     #[arg(long, value_name = "SCOPES")]
@@ -70,63 +81,108 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 async fn sign_in(arguments: Arguments) -> Result<(), Failure> {
-    let scopes = match &arguments.scope {
-        Some(scopes) => {
-            scopes.parse().map_err(|error| Failure::usage(format!("--scope: {error}")))?
-        }
-        None => Scopes::calling() | Scopes::meetings() | [Scope::PEOPLE_READ],
-    };
     let Some(client_id) = arguments.client_id.clone() else {
+        let scopes = scopes(arguments.scope.as_deref())?;
         return to_sandbox(arguments, scopes).await;
     };
-    let store = arguments.store.open()?;
+    let store = arguments.store.clone().open()?;
     let secret = client_secret(arguments.client_secret_file.as_deref())?;
-    let mut builder = Integration::builder(client_id)
-        .redirect_uri(&arguments.redirect_uri)
-        .scopes(scopes)
-        .endpoints(arguments.cloud.oauth()?);
-    if let Some(secret) = &secret {
-        builder = builder.secret(secret.clone());
-    }
-    let integration = builder.build();
+    let uri = Some(&*arguments.redirect_uri);
+    let profile = Profile::new(&client_id, secret, uri, arguments.cloud.clone());
     let transport = arguments.cloud.transport()?;
     let http = transport.token_http();
+    if arguments.meetings_xml {
+        return to_meetings(arguments, profile, &*http, &store).await;
+    }
+    let integration = profile.integration(scopes(arguments.scope.as_deref())?)?;
     let tokens = if arguments.device {
         by_device(&integration, http, async |_| Ok(())).await?
     } else {
-        by_browser(&integration, &*http, &arguments.redirect_uri, arguments.no_browser).await?
+        let request = integration.authorization().map_err(|error| refused(&error))?;
+        let grant = by_browser(request, &arguments).await?;
+        integration.exchange(&*http, grant).await.map_err(|error| refused(&error))?
     };
     if let Err(missing) = tokens.require(integration.scopes()) {
         eprintln!("webex: {missing}");
     }
-    let profile = Profile::new(integration, arguments.cloud, secret);
     profile.save(&store, &tokens).await?;
     println!("Signed in. The tokens are in {}.", store.path().display());
     Ok(())
 }
 
+/// The scopes to ask for.
+fn scopes(text: Option<&str>) -> Result<Scopes, Failure> {
+    match text {
+        Some(text) => text.parse().map_err(|error| Failure::usage(format!("--scope: {error}"))),
+        None => Ok(Scopes::calling() | Scopes::meetings() | [Scope::PEOPLE_READ]),
+    }
+}
+
+/// Signs in to a Webex Meetings site.
+async fn to_meetings(
+    arguments: Arguments,
+    profile: Profile,
+    http: &dyn TokenHttp,
+    store: &DirectoryStore,
+) -> Result<(), Failure> {
+    let scopes = arguments.scope.as_deref().unwrap_or(MeetingsScope::AllRead.as_str());
+    let scopes = scopes.split_whitespace().map(meetings_scope);
+    let scopes = scopes.collect::<Result<Vec<_>, _>>()?;
+    let site = MeetingsSite { site: arguments.site.as_ref().map(ToString::to_string) };
+    let integration = profile.meetings_integration(&site, scopes)?;
+    let request = integration.authorization().map_err(|error| refused(&error))?;
+    let grant = by_browser(request, &arguments).await?;
+    let signed_in = integration.exchange(http, grant).await.map_err(|error| refused(&error))?;
+    let site = match site.site {
+        Some(site) => Some(site),
+        None => signed_in.site_name().map(|site| site.to_string()),
+    };
+    println!(
+        "Signed in to {} as {}. The tokens are in {}.",
+        site.as_deref().unwrap_or("Webex Meetings"),
+        signed_in.user_name().or(signed_in.email()).unwrap_or("a user without a name"),
+        store.path().display()
+    );
+    let profile = profile.meetings(MeetingsSite { site });
+    profile.save(store, signed_in.tokens()).await
+}
+
+fn meetings_scope(name: &str) -> Result<MeetingsScope, Failure> {
+    const ALL: [MeetingsScope; 5] = [
+        MeetingsScope::AllRead,
+        MeetingsScope::UserModify,
+        MeetingsScope::MeetingModify,
+        MeetingsScope::RecordingModify,
+        MeetingsScope::SettingModify,
+    ];
+    ALL.into_iter().find(|scope| scope.as_str() == name).ok_or_else(|| {
+        let known = ALL.map(MeetingsScope::as_str).join(", ");
+        Failure::usage(format!("--scope: a Meetings integration has {known}"))
+    })
+}
+
 /// Waits for the system browser's redirect.
 async fn by_browser(
-    integration: &Integration,
-    http: &dyn TokenHttp,
-    redirect_uri: &str,
-    only_print: bool,
-) -> Result<TokenSet, Failure> {
-    let (port, path) = loopback(redirect_uri)?;
+    mut request: AuthorizationRequest,
+    arguments: &Arguments,
+) -> Result<CodeGrant, Failure> {
+    let (port, path) = loopback(&arguments.redirect_uri)?;
     let listener = LoopbackListener::bind(port, path).await;
     let listener = listener.map_err(|error| Failure::other(error.to_string()))?;
-    let mut request = integration.authorization().map_err(|error| refused(&error))?;
     if port == 0 {
         request = request.redirect_uri(listener.redirect_uri());
     }
+    if let Some(state) = &arguments.state {
+        request = request.state(state.clone());
+    }
     let authorization = request.start();
     println!("Sign in with your browser:\n  {}", authorization.url());
-    if !only_print && let Err(error) = open_browser(authorization.url()) {
+    if !arguments.no_browser
+        && let Err(error) = open_browser(authorization.url())
+    {
         eprintln!("webex: no browser could be opened ({error}): open the link yourself");
     }
-    let grant = listener.wait(authorization).await;
-    let grant = grant.map_err(|error| refused(&error))?;
-    integration.exchange(http, grant).await.map_err(|error| refused(&error))
+    listener.wait(authorization).await.map_err(|error| refused(&error))
 }
 
 /// Shows a code and waits until it is entered. Calls `shown` once the code is shown.
@@ -166,10 +222,10 @@ async fn to_sandbox(arguments: Arguments, scopes: Scopes) -> Result<(), Failure>
     }
     let store = arguments.store.open()?;
     let (cloud, transport) = (arguments.cloud.clone(), arguments.cloud.transport()?);
-    let profile = sandbox_profile(cloud, scopes)?;
+    let (profile, integration) = sandbox_profile(cloud, scopes)?;
     let client = profile.client(anonymous()?, transport.clone())?;
     let http = transport.token_http();
-    let tokens = by_device(&profile.integration, http, async |prompt| {
+    let tokens = by_device(&integration, http, async |prompt| {
         // A sandbox has no page: opening the link is consent.
         if let (false, Some(link)) = (arguments.device, prompt.link_with_code()) {
             let opened = client.http().send(Request::get(link.clone()).unlisted()).await;
@@ -192,34 +248,31 @@ async fn to_own_sandbox(scopes: Scopes) -> Result<(), Failure> {
         .extra_roots_pem(sandbox.ca_pem().unwrap_or_default().as_bytes())
         .and_then(webex_sdk::core::TransportBuilder::build)
         .map_err(|error| failed(&error))?;
-    let profile = sandbox_profile(cloud, scopes)?;
-    let tokens = by_device(&profile.integration, transport.token_http(), async |prompt| {
+    let (profile, integration) = sandbox_profile(cloud, scopes)?;
+    let tokens = by_device(&integration, transport.token_http(), async |prompt| {
         sandbox.identity().approve_device(prompt.code(), sandbox.user());
         Ok(())
     });
-    let credentials = Credentials::integration(profile.integration.clone(), tokens.await?);
+    let credentials = Credentials::integration(integration.clone(), tokens.await?);
     let tokens = Tokens::builder(credentials).http(transport.token_http()).build();
     let tokens = tokens.map_err(|error| no_token(&error))?;
-    let person = whoami::person(&profile.client(tokens, transport)?).await?;
+    let user = whoami::user(&profile.client(tokens, transport)?).await?;
     println!(
         "No client id and no cloud given: signed in as {} to a sandbox inside this program, which \
          is gone now.\nTo keep one, run `webex sandbox`, and `webex login --cloud ORIGIN` with its \
          origin.",
-        person.name(),
+        whoami::name(&user),
     );
     sandbox.shutdown().await;
     Ok(())
 }
 
 /// The client that every sandbox has.
-fn sandbox_profile(cloud: CloudChoice, scopes: Scopes) -> Result<Profile, Failure> {
+fn sandbox_profile(cloud: CloudChoice, scopes: Scopes) -> Result<(Profile, Integration), Failure> {
     let secret = SecretString::from(OAuthClient::DEFAULT_SECRET);
-    let integration = Integration::builder(OAuthClient::DEFAULT_ID)
-        .secret(secret.clone())
-        .scopes(scopes)
-        .endpoints(cloud.oauth()?)
-        .build();
-    Ok(Profile::new(integration, cloud, Some(secret)))
+    let profile = Profile::new(OAuthClient::DEFAULT_ID, Some(secret), None, cloud);
+    let integration = profile.integration(scopes)?;
+    Ok((profile, integration))
 }
 
 /// Tokens for requests before sign-in.

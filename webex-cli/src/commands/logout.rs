@@ -19,7 +19,7 @@ pub(crate) struct Arguments {
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let store = arguments.store.open()?;
     let signed_in = Profile::load(&store, arguments.insecure).await?;
-    let tokens = signed_in.tokens(&store, &signed_in.cloud.transport()?)?;
+    let tokens = signed_in.tokens(&store, &signed_in.cloud.transport()?).await?;
     let revoked = tokens.sign_out().await;
     profile::forget(&store).await?;
     match revoked {

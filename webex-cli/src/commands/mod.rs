@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod listen;
 pub(crate) mod live;
 pub(crate) mod login;
 pub(crate) mod logout;

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Time limit of the shutdown. After it the program ends, and the cloud expires the rest.
-const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
+pub(crate) const SHUTDOWN_LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
@@ -151,7 +151,7 @@ pub(crate) async fn run(arguments: Arguments, started: Instant) -> Result<(), Fa
     outcome.and(left)
 }
 
-async fn ended(duration: Option<Duration>) {
+pub(crate) async fn ended(duration: Option<Duration>) {
     match duration {
         Some(duration) => tokio::time::sleep(duration).await,
         None => std::future::pending().await,
@@ -257,7 +257,7 @@ impl Endpoint {
 }
 
 /// A failure to give something up: whatever its kind, the cloud may have it for a while.
-fn left_behind(error: &dyn fmt::Display) -> Failure {
+pub(crate) fn left_behind(error: &dyn fmt::Display) -> Failure {
     Failure::other(format!("the cloud did not confirm that everything is given up ({error})"))
 }
 

@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     }
     let store = arguments.store.open()?;
     let signed_in = Profile::load(&store, arguments.insecure).await?;
-    let tokens = signed_in.tokens(&store, &signed_in.cloud.transport()?)?;
+    let tokens = signed_in.tokens(&store, &signed_in.cloud.transport()?).await?;
     let token = tokens.token().await.map_err(|error| profile::no_token(&error))?;
     if arguments.json {
         let set = profile::stored(&store).await?;

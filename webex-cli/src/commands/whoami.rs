@@ -1,14 +1,14 @@
 //! `webex whoami`: who is signed in, and for how long.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use clap::Args;
-use serde::Deserialize;
 use serde_json::json;
-use webex_sdk::core::{Request, Webex};
+use webex_sdk::core::{ServerText, User, Webex};
 
 use crate::{
     exit::Failure,
+    output::printable,
     profile::{self, Insecure, Profile, StoreArguments},
 };
 
@@ -23,53 +23,36 @@ pub(crate) struct Arguments {
     store: StoreArguments,
 }
 
-/// The user's record (`people/me`).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Person {
-    id: String,
-    display_name: Option<String>,
-    #[serde(default)]
-    emails: Vec<String>,
-    org_id: Option<String>,
-}
-
-impl Person {
-    /// The most readable name.
-    pub(crate) fn name(&self) -> &str {
-        self.display_name.as_deref().or(self.emails.first().map(String::as_str)).unwrap_or(&self.id)
-    }
-}
-
 /// Asks the cloud and shows the answer.
 pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
     let store = arguments.store.open()?;
     let signed_in = Profile::load(&store, arguments.insecure).await?;
     let transport = signed_in.cloud.transport()?;
-    let tokens = signed_in.tokens(&store, &transport)?;
+    let tokens = signed_in.tokens(&store, &transport).await?;
     let client = signed_in.client(tokens, transport)?;
-    let person = person(&client).await?;
+    let user = user(&client).await?;
     // Read after the request, which may have renewed the token.
     let set = profile::stored(&store).await?;
     let scopes = set.granted().map(ToString::to_string);
     let cloud = signed_in.cloud.cloud.as_deref().unwrap_or("webex");
     if arguments.json {
         let shown = json!({
-            "id": person.id,
-            "displayName": person.display_name,
-            "emails": person.emails,
-            "orgId": person.org_id,
+            "id": user.id,
+            "displayName": user.display_name,
+            "emails": user.emails,
+            "orgId": user.org_id,
             "cloud": cloud,
             "scope": scopes,
             "expiresAt": set.expires().map(timestamp),
         });
-        println!("{shown}");
+        println!("{}", printable(&shown.to_string()));
         return Ok(());
     }
-    println!("{}", person.name());
-    println!("  e-mail   {}", person.emails.join(", "));
-    println!("  id       {}", person.id);
-    println!("  org      {}", person.org_id.as_deref().unwrap_or("unknown"));
+    let shown = |text: Option<&str>| ServerText::new(text.unwrap_or("unknown"));
+    println!("{}", name(&user));
+    println!("  e-mail   {}", shown(Some(&user.emails.join(", "))));
+    println!("  id       {}", shown(user.id.as_deref()));
+    println!("  org      {}", shown(user.org_id.as_deref()));
     println!("  cloud    {cloud}");
     println!("  scopes   {}", scopes.as_deref().unwrap_or("unknown"));
     println!(
@@ -82,12 +65,16 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Failure> {
 }
 
 /// Fetches the user of a client's token.
-pub(crate) async fn person(client: &Webex) -> Result<Person, Failure> {
-    let mut url = client.endpoints().webexapis.clone();
-    url.set_path(&format!("{}/people/me", url.path().trim_end_matches('/')));
-    let answer = client.http().send(Request::get(url)).await;
-    let answer = answer.map_err(|error| Failure::sdk(error.kind(), &error))?;
-    answer.json().map_err(|error| Failure::sdk(error.kind(), &error))
+pub(crate) async fn user(client: &Webex) -> Result<Arc<User>, Failure> {
+    client.user().await.map_err(|error| Failure::sdk(error.kind(), &error))
+}
+
+/// The most readable name of a user.
+pub(crate) fn name(user: &User) -> ServerText {
+    let names = [user.display_name.as_ref(), user.emails.first(), user.id.as_ref()];
+    ServerText::new(
+        names.into_iter().flatten().next().map_or("a user without a name", String::as_str),
+    )
 }
 
 /// A point in time, readable for people and programs.

@@ -81,7 +81,9 @@ pub(crate) async fn run(arguments: Arguments, recorder: Recorder) -> Result<(), 
             let region = scenarios::region(&run).await;
             // A failure is recorded; the run goes on.
             let _ = run.step("who the user is, to leave it out", run.learn_user()).await;
-            (report.region, report.country) = (region.client_region, region.country_code);
+            let known = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+            report.region = known(&region.client_region);
+            report.country = known(&region.country_code);
         }
         run.settle().await;
         let failure = played.as_ref().err().map(|failed: &Failed| failed.message.clone());

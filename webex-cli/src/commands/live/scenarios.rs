@@ -1,10 +1,11 @@
 //! The scenarios: those that the official client has to pass on the sandbox, with our client.
 
-use serde::Deserialize;
+use std::sync::Arc;
+
 use tokio::time::sleep;
 use webex_sdk::{
     calling::{CallingClient, CallingConfig, CallingError, Line, LineEvent, LineInfo},
-    core::{Auth, Request, Subscription, Webex},
+    core::{Region, Subscription, Webex},
     meetings::Meetings,
 };
 
@@ -59,22 +60,9 @@ impl Scenario {
     }
 }
 
-/// The user's region according to Webex.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct Region {
-    pub(super) client_region: Option<String>,
-    pub(super) country_code: Option<String>,
-}
-
-/// Asks for the region. Only the report needs it, so a failure is ignored.
-pub(super) async fn region(run: &Run) -> Region {
-    let webex = run.observer();
-    let request = Request::get(webex.endpoints().region.clone())
-        .auth(Auth::None)
-        .without_header("spark-user-agent");
-    let answer = async { webex.http().send(request).await?.json() };
-    run.step("region", answer).await.unwrap_or_default()
+/// Asks for the region. Only the report needs it, so that a failure is none.
+pub(super) async fn region(run: &Run) -> Arc<Region> {
+    run.step("region", run.observer().region()).await.unwrap_or_default()
 }
 
 async fn cloud(run: &Run) -> Result<(), Failed> {
