@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 
 use crate::{
-    api, deny, features, house, interop, package, sbom, setup, style, unsafety,
+    api, deny, features, fuzz, house, interop, package, sbom, setup, style, unsafety,
     workspace::{self, Notes, Workspace},
 };
 
@@ -31,6 +31,7 @@ const STEPS: &[Step] = &[
     Step { name: "features", alone: "cargo xtask features", run: features },
     Step { name: "packages", alone: "cargo xtask package", run: package::run },
     Step { name: "tests", alone: "cargo test --workspace", run: tests },
+    Step { name: "fuzz targets", alone: "cargo xtask fuzz", run: fuzz::smoke },
     Step { name: "interop", alone: "cargo xtask interop", run: interop::run },
 ];
 

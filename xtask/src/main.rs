@@ -8,6 +8,7 @@ mod api;
 mod bench;
 mod circles;
 mod deny;
+mod dist;
 mod features;
 mod fuzz;
 mod gate;
@@ -106,6 +107,11 @@ const COMMANDS: &[Command] = &[
         run: |ws, args| no_arguments(args).and_then(|()| sbom::notices(ws)),
     },
     Command {
+        name: "dist",
+        help: "build what is handed out, with its components and licences, into target/dist",
+        run: dist::run,
+    },
+    Command {
         name: "package",
         help: "package every crate, and build a project outside from the packages",
         run: |ws, args| no_arguments(args).and_then(|()| package::run(ws)).map(drop),
@@ -127,7 +133,7 @@ const COMMANDS: &[Command] = &[
     },
     Command {
         name: "fuzz",
-        help: "run the fuzz targets for 5 s each: `fuzz [target] [--minutes N]`",
+        help: "run the fuzz targets for 3 s each: `fuzz [target] [--minutes N] [--jobs N] [--keep]`",
         run: fuzz::run,
     },
     Command {
@@ -150,7 +156,7 @@ const HELP_THEMSELVES: [&str; 2] = ["bench", "live"];
 
 fn main() -> ExitCode {
     match dispatch() {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("xtask: {error:#}");
             match error.downcast_ref::<workspace::Exit>() {
@@ -161,7 +167,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch() -> Result<()> {
+fn dispatch() -> Result<ExitCode> {
+    if env::var_os(fuzz::AS_COMPILER).is_some() {
+        return fuzz::compile();
+    }
+    command().map(|()| ExitCode::SUCCESS)
+}
+
+fn command() -> Result<()> {
     let mut parser = lexopt::Parser::from_args(env::args_os().skip(1));
     let name = match parser.next()? {
         None | Some(lexopt::Arg::Short('h') | lexopt::Arg::Long("help")) => {

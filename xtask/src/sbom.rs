@@ -80,6 +80,21 @@ pub(crate) fn notices(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
+/// The components of a list that [`sbom`] has written, each as name and version.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn listed(folder: &Path, package: &str) -> Result<BTreeSet<String>> {
+    let path = folder.join(format!("{package}.cdx.json"));
+    let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+    let bom: Value = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let components = workspace::array(&bom["components"]).map(|component| {
+        let text = |key: &str| component[key].as_str().unwrap_or_default();
+        format!("{} {}", text("name"), text("version"))
+    });
+    Ok(components.collect())
+}
+
 fn dist(workspace: &Workspace) -> Result<PathBuf> {
     let folder = workspace.target()?.join("dist");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;

@@ -1,4 +1,0 @@
-//! See `webex_core::fuzzing`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| webex_core::fuzzing::mercury_frame(data));

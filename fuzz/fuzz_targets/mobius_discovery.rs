@@ -1,4 +1,0 @@
-//! See `webex_calling::fuzzing`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| webex_calling::fuzzing::mobius_discovery(data));

@@ -1,4 +1,0 @@
-//! See `webex_auth::fuzzing`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| webex_auth::fuzzing::retry_after_header(data));
