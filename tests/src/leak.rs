@@ -25,6 +25,7 @@ use std::{
     },
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use parking_lot::{Mutex, RwLock};
 use tracing::{
     Event, Metadata, Subscriber,
@@ -73,8 +74,8 @@ impl LeakCheck {
         check
     }
 
-    /// Registers one more secret; it is looked for as it is, escaped as `Debug` does, and
-    /// percent-encoded as in a form.
+    /// Registers one more secret; it is looked for as it is, escaped as `Debug` does,
+    /// percent-encoded as in a form, and in base64.
     ///
     /// # Panics
     /// When `secret` is shorter than six bytes: it would be found everywhere.
@@ -87,6 +88,7 @@ impl LeakCheck {
         }
         secrets.insert(secret.escape_debug().to_string());
         secrets.insert(form_encoded(secret));
+        secrets.insert(base64(secret));
         secrets.insert(secret.to_owned());
     }
 
@@ -162,6 +164,11 @@ fn redacted(text: &str) -> Option<String> {
     let mut found = secrets.iter().filter(|secret| text.contains(secret.as_str())).peekable();
     found.peek()?;
     Some(found.fold(text.to_owned(), |text, secret| text.replace(secret, "<SECRET>")))
+}
+
+/// Base64 of a text, without padding: as it begins in whatever was encoded with it in front.
+pub fn base64(text: &str) -> String {
+    STANDARD_NO_PAD.encode(text)
 }
 
 /// `application/x-www-form-urlencoded` of one value.

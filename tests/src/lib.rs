@@ -11,6 +11,7 @@
 pub mod anyhost;
 pub mod cut;
 pub mod leak;
+pub mod mutate;
 pub mod process;
 pub mod relay;
 pub mod user;

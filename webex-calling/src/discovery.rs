@@ -284,6 +284,8 @@ fn push_new(list: &mut Vec<Url>, url: Option<Url>) {
 
 #[cfg(test)]
 mod tests {
+    use webex_tests::mutate::mutations;
+
     use super::*;
 
     fn texts(list: &[Url]) -> Vec<&str> {
@@ -327,6 +329,24 @@ mod tests {
             .unwrap();
             assert_eq!(texts(&servers.primary), ["https://c/api/v1/calling/web/"]);
             assert!(servers.backup.is_empty());
+        }
+    }
+
+    #[test]
+    fn one_odd_field_hides_no_other_server() {
+        let whole = serde_json::json!({
+            "primary": {"region": "r", "uris": ["https://p.webex.com"]},
+            "backup": {"region": "r", "uris": ["https://b.webex.com"]},
+        });
+        let cluster = Url::parse("https://cluster.webex.com/api/v1").unwrap();
+        for (path, mutated) in mutations(&whole) {
+            let answer: Answer = serde_json::from_value(mutated.clone()).unwrap();
+            let servers = lists(&answer, &cluster, |_| true).unwrap();
+            for group in ["/primary", "/backup"] {
+                let host = format!("https://{}.webex.com/", &group[1..2]);
+                let there = servers.all().any(|url| url.as_str().starts_with(&host));
+                assert!(path.starts_with(group) || there, "{mutated}");
+            }
         }
     }
 }

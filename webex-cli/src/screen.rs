@@ -17,6 +17,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
+use webex_sdk::core::ServerText;
 
 /// Moves to the start of the row and clears it.
 const ERASE: &str = "\r\x1b[2K";
@@ -88,7 +89,7 @@ impl Screen {
         let mut shared = self.shared.lock();
         let status = std::mem::take(&mut shared.status);
         let erase = if status.is_empty() { "" } else { ERASE };
-        shared.write(&format!("{erase}{text}\n{status}"));
+        shared.write(&format!("{erase}{}\n{status}", harmless(text)));
         shared.status = status;
     }
 
@@ -99,6 +100,7 @@ impl Screen {
         }
         let status = status.map_or_else(String::new, |(health, text)| {
             let (on, off) = if self.colours { (health.colour(), "\x1b[0m") } else { ("", "") };
+            let text = harmless(text);
             format!("{WRAP_OFF}{on}●{off} {text}{WRAP_ON}")
         });
         let mut shared = self.shared.lock();
@@ -107,6 +109,17 @@ impl Screen {
             shared.status = status;
         }
     }
+}
+
+/// The text without characters that control a terminal or change the text direction: names and
+/// numbers that servers send are printed, too.
+pub(crate) fn harmless(text: &str) -> String {
+    let shown = |c: char| match c {
+        ' ' | '\n' => c,
+        c if c.is_ascii_graphic() => c,
+        c => ServerText::new(c.encode_utf8(&mut [0; 4])).as_str().chars().next().unwrap_or(' '),
+    };
+    text.chars().map(shown).collect()
 }
 
 impl Shared {
@@ -139,6 +152,16 @@ mod tests {
         fn take(&self) -> String {
             String::from_utf8(std::mem::take(&mut *self.0.lock())).unwrap()
         }
+    }
+
+    #[test]
+    fn what_servers_send_controls_no_terminal() {
+        let page = Page::default();
+        let screen = Screen::new(Box::new(page.clone()), false, false);
+        screen.print("Zoë \u{1b}[2J\u{202e}\u{9b}x\ty {\"a\":1}");
+        let replaced = char::REPLACEMENT_CHARACTER;
+        let expected = format!("Zoë {replaced}[2J{replaced}{replaced}x y {{\"a\":1}}\n");
+        assert_eq!(page.take(), expected);
     }
 
     #[test]

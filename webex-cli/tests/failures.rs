@@ -9,6 +9,7 @@ use support::{Cloud, ca_file, register, webex, webex_command};
 use tempfile::TempDir;
 use webex_sandbox::{Mobius, OAuthClient, Sandbox, Wdm};
 use webex_tests::{
+    leak::base64,
     process::{Ended, Process},
     user::assert_empty,
 };
@@ -107,6 +108,33 @@ async fn every_input_is_read_with_what_is_pasted_around_it() {
     ] {
         assert_failure(&ended, 2, says);
         assert!(!ended.stderr.contains("get a new access token"), "{}", ended.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_server_quotes_is_not_shown() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let secret = sandbox.token().split('_').next().unwrap().to_owned();
+    // Without the code that is the message otherwise.
+    let quoted = || json!({"error": null});
+    sandbox.fail(Wdm::register()).with(403).body(quoted()).quote().times(2);
+    sandbox.fail(Mobius::register()).with(403).body(quoted()).quote().always();
+    let forms = [secret, base64(sandbox.token())];
+    let cloud = sandbox.origin().as_str();
+    for what in ["--meetings", "--calling"] {
+        for more in [&["--json"][..], &[]] {
+            let log = "webex_core=trace,webex_calling=trace";
+            let start = ["register", what, "--for", "1.5", "--log", log];
+            let start = start.into_iter().chain(["--cloud", cloud, "--ca", &ca]);
+            let ended = webex(start.chain(more.iter().copied()), Some(sandbox.token())).end();
+            let shown = format!("{} {}", ended.stdout.join("\n"), ended.stderr);
+            assert_ne!(ended.code(), 0, "{}", ended.stderr);
+            // The texts of Mobius are not shown at all.
+            assert_eq!(shown.contains("[redacted]"), what == "--meetings", "{shown}");
+            assert!(!forms.iter().any(|form| shown.contains(form)), "a secret is shown");
+        }
     }
 }
 

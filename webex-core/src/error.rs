@@ -16,14 +16,13 @@ use http::{
     HeaderMap, StatusCode,
     header::{DATE, RETRY_AFTER},
 };
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 use webex_auth::{ServerText, TokenError, retry_after};
 
 use crate::{
     http::proxy::ProxyError,
-    loose::{integer, text},
+    lenient::stream::{integer, members, text},
 };
 
 /// What kind of failure it was, for deciding what to do next.
@@ -308,7 +307,7 @@ impl ServiceError {
         secrets: &(impl Iterator<Item = &'a str> + Clone),
     ) -> Self {
         let clean = |text: &str| ServerText::without(text, secrets.clone());
-        let json = serde_json::from_slice::<ErrorBody<'_>>(&body).ok();
+        let json = std::str::from_utf8(&body).ok().and_then(ErrorBody::read);
         let tracking_id = json.as_ref().and_then(|json| text(json.tracking_id?));
         Self {
             host: host.to_owned(),
@@ -359,43 +358,38 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-/// The fields of an error that are read; all others are skipped. Messages are in the order of the
-/// reference client.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// The fields that may hold the message of an error, in the order of the reference client.
+const MESSAGES: [&str; 6] = ["error", "errorString", "response", "errorResponse", "message", "msg"];
+
+/// The fields of an error that are read; all others are skipped.
+#[derive(Default)]
 struct ErrorBody<'a> {
-    #[serde(borrow)]
-    error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error_string: Option<&'a RawValue>,
-    #[serde(borrow)]
-    response: Option<&'a RawValue>,
-    #[serde(borrow)]
-    error_response: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    msg: Option<&'a RawValue>,
-    #[serde(borrow)]
+    messages: [Option<&'a RawValue>; MESSAGES.len()],
     error_code: Option<&'a RawValue>,
-    #[serde(borrow)]
     tracking_id: Option<&'a RawValue>,
 }
 
 impl<'a> ErrorBody<'a> {
+    fn read(json: &'a str) -> Option<Self> {
+        let mut body = Self::default();
+        let read = members(json, |name, value| {
+            if let Some(at) = MESSAGES.iter().position(|known| *known == name) {
+                body.messages[at] = Some(value);
+            } else if name == "errorCode" {
+                body.error_code = Some(value);
+            } else if name == "trackingId" {
+                body.tracking_id = Some(value);
+            }
+            Ok(())
+        });
+        read.is_ok().then_some(body)
+    }
+
     /// The first message, searched up to this depth.
     fn message(&self, depth: usize) -> Option<Cow<'a, str>> {
-        let fields = [
-            self.error,
-            self.error_string,
-            self.response,
-            self.error_response,
-            self.message,
-            self.msg,
-        ];
-        fields.into_iter().flatten().find_map(|field| match text(field) {
+        self.messages.into_iter().flatten().find_map(|field| match text(field) {
             Some(text) => (!text.is_empty()).then_some(text),
-            None if depth > 0 => serde_json::from_str::<Self>(field.get()).ok()?.message(depth - 1),
+            None if depth > 0 => Self::read(field.get())?.message(depth - 1),
             None => None,
         })
     }

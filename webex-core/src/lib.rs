@@ -28,7 +28,6 @@ mod http;
 mod intern;
 pub mod lenient;
 pub mod link;
-mod loose;
 pub mod mercury;
 mod region;
 mod saved;

@@ -50,3 +50,24 @@ impl Region {
         http.send(request).await?.json()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use webex_tests::mutate::mutations;
+
+    use super::*;
+
+    #[test]
+    fn one_field_never_destroys_the_answer() {
+        let full = json!({
+            "clientAddress": "192.0.2.1", "clientRegion": "US-EAST", "countryCode": "US",
+            "regionCode": "US-EAST", "timezone": "America/New_York",
+        });
+        for (path, mutated) in mutations(&full) {
+            let region: Region = serde_json::from_value(mutated.clone()).unwrap();
+            assert!(path == "/countryCode" || region.country_code == "US", "{mutated}");
+            assert!(path == "/regionCode" || region.region_code == "US-EAST", "{mutated}");
+        }
+    }
+}

@@ -93,6 +93,9 @@ impl fmt::Debug for PhoneNumber {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use webex_tests::mutate::mutations;
+
     use super::*;
 
     fn user(json: &str) -> User {
@@ -125,6 +128,20 @@ mod tests {
                 (None, &None, &None),
                 "{none}"
             );
+        }
+    }
+
+    #[test]
+    fn one_field_never_destroys_the_record() {
+        let full = json!({
+            "id": "x", "type": "person", "extension": "5001", "emails": ["a@b"], "orgId": "o",
+            "displayName": "n", "phoneNumbers": [{"type": "work", "value": "+15550100"}],
+        });
+        for (path, mutated) in mutations(&full) {
+            let user = user(&mutated.to_string());
+            assert!(path == "/extension" || user.extension.as_deref() == Some("5001"), "{mutated}");
+            let number = user.work_number() == Some("+15550100");
+            assert!(path.starts_with("/phoneNumbers") || number, "{mutated}");
         }
     }
 }

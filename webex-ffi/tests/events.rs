@@ -22,6 +22,7 @@ use webex_ffi::{
     status::Status,
 };
 use webex_sandbox::{Mercury, Mobius, Sandbox, U2c, Wdm};
+use webex_tests::leak;
 
 /// Longest wait for anything that should happen at once; generous, because machines may be busy.
 const PATIENCE_MS: u32 = 30_000;
@@ -83,6 +84,31 @@ async fn a_failed_call_has_the_reason_and_the_wait() {
     assert_eq!(completed.json["message"].as_str(), completed.message.as_deref());
     assert!(completed.json["trackingId"].is_string(), "{}", completed.json);
     assert_eq!(client.meetings_phase(), MeetingsPhase::Unregistered);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_server_quotes_reaches_no_event() {
+    let sandbox = Sandbox::start().await.unwrap();
+    // Without the code that is the message otherwise.
+    let quoted = || json!({ "error": null });
+    sandbox.fail(Wdm::register()).with(403).body(quoted()).quote().once();
+    sandbox.fail(Mobius::register()).with(403).body(quoted()).quote().always();
+    let client = Client::of(&sandbox);
+    // `next` checks every event for the token.
+    client.register_meetings();
+    let refused = client.next_of(EventKind::Completed);
+    assert_eq!(refused.status, Status::Forbidden);
+    let line = client.line();
+    // SAFETY: takes no pointer.
+    assert_eq!(unsafe { webex_line_register(line) }, Status::Ok);
+    let failed = client.next_of(EventKind::LineServerFailed);
+    let said = refused.message.as_deref().unwrap();
+    assert!(said.contains("[redacted]"), "the service is quoted: {said}");
+    let base64 = leak::base64(sandbox.token());
+    for event in [refused, failed] {
+        let said = event.message.as_deref().unwrap();
+        assert!(!said.contains(&base64) && !event.json.to_string().contains(&base64));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

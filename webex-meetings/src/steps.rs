@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::debug;
 use url::Url;
-use webex_core::{HttpError, Request, Webex, join};
+use webex_core::{HttpError, Request, Webex, join, lenient};
 
 use crate::{progress::Step, status::Status};
 
@@ -50,32 +50,37 @@ fn report<T>(step: Step, outcome: Result<T, HttpError>) -> Option<T> {
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct Preferences {
+    #[serde(deserialize_with = "lenient::list")]
     sites: Vec<Site>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct Site {
+    #[serde(deserialize_with = "lenient::field")]
     site_url: String,
+    #[serde(deserialize_with = "lenient::field")]
     default: bool,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct ConversationUser {
+    #[serde(deserialize_with = "lenient::field")]
     user_preferences: UserPreferences,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 struct UserPreferences {
+    #[serde(deserialize_with = "lenient::field")]
     user_preferences_items: PreferenceItems,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct PreferenceItems {
-    #[serde(rename = "preferredWebExSite")]
+    #[serde(rename = "preferredWebExSite", deserialize_with = "lenient::field")]
     preferred_site: String,
 }
 
@@ -133,4 +138,34 @@ async fn get<T: serde::de::DeserializeOwned>(webex: &Webex, url: Url) -> Result<
 /// The address of a service that not every organization has.
 async fn service(webex: &Webex, name: &str) -> Option<Url> {
     webex.service_url(name).await.inspect_err(|error| debug!(%error, "tolerated")).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use webex_tests::mutate::mutations;
+
+    use super::*;
+
+    #[test]
+    fn one_odd_field_hides_no_other_site() {
+        let whole = json!({"sites": [
+            {"siteUrl": "a.webex.com", "default": false}, {"siteUrl": "b.webex.com", "default": true},
+        ]});
+        for (path, mutated) in mutations(&whole) {
+            let read: Preferences = serde_json::from_value(mutated.clone()).unwrap();
+            let other = read.sites.iter().any(|site| site.site_url == "b.webex.com");
+            assert!(!path.starts_with("/sites/0") || other, "{mutated}");
+        }
+        let user = json!({"userPreferences": {"userPreferencesItems": {
+            "preferredWebExSite": "a.webex.com", "other": 1,
+        }}, "id": "x"});
+        for (path, mutated) in mutations(&user) {
+            let read: ConversationUser = serde_json::from_value(mutated.clone()).unwrap();
+            let site = read.user_preferences.user_preferences_items.preferred_site;
+            assert!(!path.ends_with("other") || site == "a.webex.com", "{mutated}");
+        }
+        for (_, mutated) in mutations(&json!({"joinCookie": {"a": 1}, "clusters": {}})) {
+            assert!(serde_json::from_value::<Clusters>(mutated).is_ok());
+        }
+    }
 }

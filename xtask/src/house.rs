@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{circles, links, promises, rows, style, workspace::Workspace};
+use crate::{addresses, circles, links, promises, rows, style, workspace::Workspace};
 
 /// A file longer than this has more than one subject.
 const MAX_LINES: usize = 600;
@@ -39,6 +39,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let mut found = Vec::new();
     let mut tested = BTreeSet::new();
     let mut tests = BTreeSet::new();
+    let mut addressing = BTreeSet::new();
     for file in &files {
         let extension = file.extension().and_then(|extension| extension.to_str());
         let source = extension.is_some_and(|extension| SOURCE.contains(&extension));
@@ -56,6 +57,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             if !file.starts_with("xtask") {
                 tested.extend(rows::tested(&text));
                 tests.extend(promises::tests(&text));
+                if addresses::makes_addresses(file, &text) {
+                    addressing.insert(file.to_string_lossy().into_owned());
+                }
             }
         } else {
             found.extend(links::check(workspace.root(), file, &text));
@@ -67,6 +71,9 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let promised = fs::read_to_string(workspace.root().join(promises::DOCUMENT))
         .with_context(|| format!("cannot read {}", promises::DOCUMENT))?;
     found.extend(promises::check(&promised, &tests));
+    let listed = fs::read_to_string(workspace.root().join(addresses::DOCUMENT))
+        .with_context(|| format!("cannot read {}", addresses::DOCUMENT))?;
+    found.extend(addresses::check(&listed, &tests, &addressing));
     found.extend(circles::check(workspace)?);
     if !found.is_empty() {
         bail!("{} broken:\n  {}", count(found.len(), "house rule"), found.join("\n  "));

@@ -4,6 +4,7 @@
 //! otherwise have to remember; `test` strings them together into the gate. It depends on little,
 //! so that the first call on a fresh clone builds in seconds.
 
+mod addresses;
 mod api;
 mod bench;
 mod circles;

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 use webex_core::{
     ErrorKind, Http, HttpError, Lease, Link, LinkEvent, REQUEST_TIMEOUT, Request, Webex, join,
-    mercury::MercuryEvent,
+    lenient, mercury::MercuryEvent,
 };
 
 use super::{
@@ -166,25 +166,36 @@ impl HttpTransport {
 /// The events that report a dropped registration. On Mobius' websocket the name has no namespace.
 const REGISTRATION_DOWN: [&str; 2] = ["registration.down", "mobius.registration.down"];
 
+/// The fields that tell which registration was dropped.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Down {
+    #[serde(deserialize_with = "lenient::field")]
+    device_id: Option<String>,
+    #[serde(deserialize_with = "lenient::field")]
+    device: DownDevice,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct DownDevice {
+    #[serde(deserialize_with = "lenient::field")]
+    device_id: Option<String>,
+}
+
+impl Down {
+    fn names(self) -> Option<String> {
+        self.device_id.or(self.device.device_id)
+    }
+}
+
 /// Reads an event of the event socket; `None` for all that do not concern registrations.
 fn registration_down(event: &MercuryEvent) -> Option<MobiusEvent> {
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Down {
-        device_id: Option<String>,
-        device: Option<Device>,
-    }
-    #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase")]
-    struct Device {
-        device_id: Option<String>,
-    }
     if !REGISTRATION_DOWN.contains(&event.event_type.as_str()) {
         return None;
     }
     let down: Down = event.data_as().unwrap_or_default();
-    let device_id = down.device_id.or_else(|| down.device?.device_id);
-    Some(MobiusEvent::RegistrationDown { device_id })
+    Some(MobiusEvent::RegistrationDown { device_id: down.names() })
 }
 
 /// Adds the headers of a Mobius request.
@@ -200,6 +211,8 @@ pub(crate) fn calling_base(mobius: &Url) -> Url {
 
 #[cfg(test)]
 mod tests {
+    use webex_tests::mutate::mutations;
+
     use super::*;
 
     #[test]
@@ -208,6 +221,20 @@ mod tests {
             let base = calling_base(&Url::parse(base).unwrap());
             assert_eq!(base.as_str(), "https://m/api/v1/calling/web/");
             assert_eq!(join(&base, "device").as_str(), "https://m/api/v1/calling/web/device");
+        }
+    }
+
+    #[test]
+    fn an_odd_field_does_not_hide_which_line_is_down() {
+        let data = serde_json::json!({
+            "eventType": "mobius.registration.down", "deviceId": "d", "device": {"deviceId": "d"},
+        });
+        for (path, mutated) in mutations(&data) {
+            // Another id is another registration.
+            if path != "/eventType" && mutated["deviceId"] != "x" {
+                let down: Down = serde_json::from_value(mutated.clone()).unwrap();
+                assert_eq!(down.names().as_deref(), Some("d"), "{mutated}");
+            }
         }
     }
 }

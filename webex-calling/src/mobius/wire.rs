@@ -140,6 +140,7 @@ fn minutes<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Er
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use webex_tests::mutate::mutations;
 
     use super::*;
     use crate::model::config::ServiceData;
@@ -188,35 +189,6 @@ mod tests {
           }
         }
         "#);
-    }
-
-    /// The answer with one field after the other removed, and replaced by every other kind of value.
-    fn mutations(answer: &Value) -> Vec<(String, Value)> {
-        fn paths(value: &Value, path: &str, found: &mut Vec<String>) {
-            let Value::Object(fields) = value else { return };
-            for (name, field) in fields {
-                let path = format!("{path}/{name}");
-                paths(field, &path, found);
-                found.push(path);
-            }
-        }
-        let mut found = Vec::new();
-        paths(answer, "", &mut found);
-        let others = [json!(null), json!(7), json!(-1.5), json!("x"), json!([]), json!([7, null])];
-        let others = others.into_iter().chain([json!({}), json!(true), json!(1e300)]);
-        let others: Vec<_> = others.map(Some).chain([None]).collect();
-        let mutate = |path: &String, other: &Option<Value>| {
-            let mut mutated = answer.clone();
-            if let Some(other) = other {
-                *mutated.pointer_mut(path).unwrap() = other.clone();
-            } else {
-                let (parent, name) = path.rsplit_once('/').unwrap();
-                let parent = mutated.pointer_mut(parent).unwrap();
-                parent.as_object_mut().unwrap().remove(name);
-            }
-            (path.clone(), mutated)
-        };
-        found.iter().flat_map(|path| others.iter().map(move |other| mutate(path, other))).collect()
     }
 
     #[test]

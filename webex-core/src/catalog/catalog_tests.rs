@@ -11,7 +11,7 @@ use super::{Catalog, Hosts, model::SerializedCatalog, timings::FAILED_FOR, wire}
 use crate::{
     error::{ErrorKind, HttpError},
     http::HostPolicy,
-    loose::is_too_many,
+    lenient::stream::is_too_many,
 };
 
 const EXAMPLE: &str = r#"{

@@ -19,7 +19,7 @@ use super::{
     address::{authority, with_host},
     model::{Candidate, Catalog, HostList, MOBIUS, Service},
 };
-use crate::loose::{TooMany, integer, items_of, members, members_of, text, too_many};
+use crate::lenient::stream::{TooMany, integer, items_of, members, members_of, text, too_many};
 
 /// Limit of services in a catalog, over all clusters. The largest known has some hundreds.
 pub(super) const MOST_SERVICES: usize = 10_000;

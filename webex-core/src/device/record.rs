@@ -169,6 +169,8 @@ impl Eq for Rest {}
 
 #[cfg(test)]
 mod tests {
+    use webex_tests::mutate::mutations;
+
     use super::*;
 
     const ANSWER: &str = r#"{"url":"https://w/d/1","webSocketUrl":"wss://m/1","userId":"u",
@@ -249,6 +251,15 @@ mod tests {
                     assert_eq!(device.url.as_str(), "https://w/d/1", "{name}: {value}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn one_field_that_nobody_needs_destroys_no_record() {
+        for (path, mutated) in mutations(&serde_json::from_str(ANSWER).unwrap()) {
+            let read = Device::read(mutated.to_string().as_bytes(), None, true, None);
+            let needed = matches!(path.as_str(), "/url" | "/webSocketUrl");
+            assert_eq!(read.is_err(), needed, "{path}: {mutated}");
         }
     }
 }

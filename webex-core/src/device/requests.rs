@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::StatusCode;
 use serde::Deserialize;
 use tracing::debug;
 use url::Url;
@@ -63,7 +62,6 @@ impl Device {
             // Unchanged: an answer to the condition, or one without a body.
             Ok(response) if response.body().is_empty() => unchanged(),
             Ok(response) => Self::answered(http, &response, keep, Some(self)),
-            Err(error) if is_not_modified(&error) => unchanged(),
             Err(error) => Err(error),
         }
     }
@@ -116,10 +114,6 @@ const RECORD_LIMIT: usize = 1024 * 1024;
 #[derive(Deserialize)]
 struct Made {
     url: Url,
-}
-
-fn is_not_modified(error: &HttpError) -> bool {
-    error.service().is_some_and(|error| error.status == StatusCode::NOT_MODIFIED)
 }
 
 /// Whether the user was refused because of too many devices.

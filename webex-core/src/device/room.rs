@@ -125,6 +125,9 @@ impl Listed {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use webex_tests::mutate::mutations;
+
     use super::*;
 
     fn listed(number: u32, time: Option<&str>, ttl: Option<u64>) -> Listed {
@@ -174,5 +177,21 @@ mod tests {
         assert!(!other(|device| device.name = Some("browser".to_owned())));
         assert!(!other(|device| device.device_type = Some("DESKTOP".to_owned())));
         assert!(!other(|device| device.name = None));
+    }
+
+    #[test]
+    fn one_odd_device_hides_no_other() {
+        let device = json!({
+            "url": "https://w/1", "name": "n", "deviceType": "WEB",
+            "modificationTime": "2025-01-01T00:00:00Z", "ttl": 60,
+        });
+        for (path, mutated) in mutations(&device) {
+            let list = json!({"devices": [mutated.clone(), device.clone()]});
+            let list: List = serde_json::from_value(list).unwrap();
+            assert_eq!(list.devices.len(), if path == "/url" { 1 } else { 2 }, "{mutated}");
+        }
+        for none in [json!({}), json!({"devices": null}), json!({"devices": {"a": 1}})] {
+            assert!(serde_json::from_value::<List>(none).unwrap().devices.is_empty());
+        }
     }
 }

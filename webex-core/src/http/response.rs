@@ -17,7 +17,7 @@ use super::{
 use crate::{
     endpoints::with_authority,
     error::{HttpError, PAGE, ServiceError, is_page, retry_after},
-    loose::is_too_many,
+    lenient::{self, stream::is_too_many},
 };
 
 const CISCO_LOCATION: &str = "cisco-location";
@@ -149,16 +149,19 @@ impl Response {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct RedirectBody {
+    #[serde(default, deserialize_with = "lenient::field")]
     error_code: Option<i64>,
+    #[serde(default, deserialize_with = "lenient::field")]
     location: Option<String>,
+    #[serde(default, deserialize_with = "lenient::field")]
     code: Option<i64>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "lenient::field")]
     data: RedirectData,
 }
 
 #[derive(Default, Deserialize)]
 struct RedirectData {
-    #[serde(rename = "siteFullUrl")]
+    #[serde(default, rename = "siteFullUrl", deserialize_with = "lenient::field")]
     site: Option<String>,
 }
 
@@ -231,5 +234,41 @@ impl Redirects {
         let anonymous = by_body
             && response.url.path_segments().is_some_and(|mut path| path.any(|s| s == "preJoin"));
         Ok(Some(Redirect { target, anonymous }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use webex_tests::mutate::mutations;
+
+    use super::*;
+
+    #[test]
+    fn fields_beside_a_redirect_do_not_hide_it() {
+        let site = json!({"code": 404_100, "data": {"siteFullUrl": "a.webex.com"}, "errorCode": 7,
+            "location": "x"});
+        let locus = json!({"errorCode": LOCUS_REDIRECT, "location": "https://b.wbx2.com/",
+            "code": 7, "data": {"siteFullUrl": "x"}});
+        let site = {
+            let mut site = site;
+            site["code"] = SITE_REDIRECT.into();
+            site
+        };
+        for (whole, needed, target) in [
+            (site, ["/code", "/data"], "https://a.webex.com/x"),
+            (locus, ["/errorCode", "/location"], "https://b.wbx2.com/"),
+        ] {
+            for (path, mutated) in mutations(&whole) {
+                if needed.iter().any(|needed| path.starts_with(needed)) {
+                    continue;
+                }
+                let body = mutated.to_string().into();
+                let url = Url::parse("https://w.wbx2.com/x").unwrap();
+                let response = Response::new(url, StatusCode::NOT_FOUND, HeaderMap::new(), body);
+                let found = response.body_redirect().unwrap().map(String::from);
+                assert_eq!(found.as_deref(), Some(target), "{mutated}");
+            }
+        }
     }
 }

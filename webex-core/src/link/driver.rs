@@ -286,7 +286,7 @@ impl Driver {
             Completion::Socket(conn, SocketEvent::Closed(close)) => {
                 debug!(
                     code = close.code,
-                    reason = close.reason,
+                    reason = %close.shown(self.token.as_ref()),
                     why = close::why(&close),
                     "socket closed"
                 );

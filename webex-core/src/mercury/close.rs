@@ -4,8 +4,12 @@
 //! back-off, whatever the code. [`RULES`] lists every known code, whether or not it is an exception
 //! to that rule; a code that is not in it reconnects.
 
+use std::fmt;
+
+use webex_auth::{AccessToken, ServerText};
+
 /// How a socket ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Close {
     /// The close code; 1005 when the frame had none, 1006 when there was no frame.
     pub(crate) code: u16,
@@ -17,6 +21,19 @@ impl Close {
     /// A socket that ended without a close frame.
     pub(crate) fn abnormal() -> Self {
         Self { code: ABNORMAL, reason: String::new() }
+    }
+
+    /// The reason as it may be logged: a server can put anything into it, the token of the socket
+    /// included.
+    pub(crate) fn shown(&self, token: Option<&AccessToken>) -> ServerText {
+        ServerText::without(&self.reason, token.map(AccessToken::expose))
+    }
+}
+
+/// Shows no reason, because it may hold anything.
+impl fmt::Debug for Close {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Close").field("code", &self.code).finish_non_exhaustive()
     }
 }
 
@@ -173,5 +190,20 @@ pub(crate) fn upgrade_reaction(status: u16, repeated: bool) -> Reaction {
         429 => Reaction::SlowDown,
         // 5xx, a first 404, and unknown statuses. A `Retry-After` is followed with any of them.
         _ => Reaction::Reconnect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_shown_without_the_token_and_without_control_characters() {
+        let token = AccessToken::parse("secret-token-value_P0A1_org").unwrap();
+        let reason = format!("\u{1b}[2Jno {}\u{202e}\u{7}", token.expose());
+        let close = Close { code: 4401, reason };
+        let shown = close.shown(Some(&token)).to_string();
+        assert_eq!(shown.replace(char::REPLACEMENT_CHARACTER, ""), "[2Jno [redacted]");
+        assert_eq!(format!("{close:?}"), "Close { code: 4401, .. }");
     }
 }

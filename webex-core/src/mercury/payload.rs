@@ -89,3 +89,37 @@ pub struct MobiusEvent {
     #[serde(default, deserialize_with = "lenient::field")]
     pub correlation_id: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use webex_tests::mutate::mutations;
+
+    use super::*;
+
+    #[test]
+    fn one_field_never_destroys_a_payload() {
+        let status = json!({"localClusterServiceUrls": {
+            "mercuryApiServiceUrl": "https://a/", "mercuryConnectionServiceUrl": "wss://b/",
+        }});
+        for (_, mutated) in mutations(&status) {
+            assert!(serde_json::from_value::<RegistrationStatus>(mutated).is_ok());
+        }
+        for (_, mutated) in mutations(&json!({"timestamp": "1"})) {
+            assert!(serde_json::from_value::<CacheInvalidation>(mutated).is_ok());
+        }
+        for (path, mutated) in mutations(&json!({"activeClusters": {"wdm": "c", "u2c": "d"}})) {
+            let read: ActiveClusters = serde_json::from_value(mutated.clone()).unwrap();
+            let other = read.active_clusters.get("u2c").map(String::as_str);
+            assert!(path != "/activeClusters/wdm" || other == Some("d"), "{mutated}");
+        }
+        let call = json!({
+            "eventType": "mobius.call", "callId": "c", "callUrl": "https://m/c", "deviceId": "d",
+            "correlationId": "",
+        });
+        for (path, mutated) in mutations(&call) {
+            let read = serde_json::from_value::<MobiusEvent>(mutated.clone());
+            assert!(read.is_ok() || path == "/eventType", "{mutated}");
+        }
+    }
+}

@@ -4,11 +4,15 @@
 //! indispensable. With `#[serde(default, deserialize_with = "…")]` a field that is null or of a
 //! wrong kind counts as absent, and an unreadable entry of a list is left out.
 
+pub(crate) mod stream;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
 use tracing::debug;
+
+use self::stream::{items_of, members_of};
 
 /// Reads a field; `T::default()` when it is null or not a `T`.
 ///
@@ -33,13 +37,17 @@ where
     T: DeserializeOwned,
 {
     let text = Box::<RawValue>::deserialize(deserializer)?;
-    let entries: Vec<&RawValue> = serde_json::from_str(text.get()).unwrap_or_default();
-    let count = entries.len();
-    let read: Vec<T> = entries.into_iter().filter_map(read).collect();
-    if read.len() < count {
-        debug!(skipped = count - read.len(), of = count, "entries that are not understood");
-    }
-    Ok(read)
+    let (mut entries, mut skipped) = (Vec::new(), 0);
+    // The answer was limited in size; its entries are not counted.
+    let _ = items_of(&text, |entry| {
+        match read(entry) {
+            Some(entry) => entries.push(entry),
+            None => skipped += 1,
+        }
+        Ok(())
+    });
+    report(skipped, entries.len());
+    Ok(entries)
 }
 
 /// Reads the entries of an object whose values are a `T`; none when the field is not an object.
@@ -49,8 +57,22 @@ where
     T: DeserializeOwned,
 {
     let text = Box::<RawValue>::deserialize(deserializer)?;
-    let entries: BTreeMap<String, &RawValue> = serde_json::from_str(text.get()).unwrap_or_default();
-    Ok(entries.into_iter().filter_map(|(name, value)| Some((name, read(value)?))).collect())
+    let (mut entries, mut skipped) = (BTreeMap::new(), 0);
+    let _ = members_of(&text, |name, value| {
+        match read(value) {
+            Some(value) => drop(entries.insert(name.into_owned(), value)),
+            None => skipped += 1,
+        }
+        Ok(())
+    });
+    report(skipped, entries.len());
+    Ok(entries)
+}
+
+fn report(skipped: usize, read: usize) {
+    if skipped > 0 {
+        debug!(skipped, read, "entries that are not understood");
+    }
 }
 
 fn read<T: DeserializeOwned>(text: &RawValue) -> Option<T> {
