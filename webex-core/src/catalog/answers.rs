@@ -88,7 +88,14 @@ mod tests {
         assert!(Arc::ptr_eq(&catalog, &one.read(body).unwrap().0));
         let (less, _) = other.read(body).unwrap();
         assert!(catalog.service_url("wdm").is_ok() && less.service_url("wdm").is_err());
-        drop((catalog, less));
+        // Others that come and go leave this one where it is, and nothing of themselves.
+        let passing = br#"{"serviceLinks": {"wdm": "https://passing.example/wdm"}}"#;
+        drop(one.read(passing).unwrap());
+        let (last, _) =
+            one.read(br#"{"serviceLinks": {"wdm": "https://last.example/wdm"}}"#).unwrap();
+        assert!(is_known(&one));
+        assert!(!ANSWERS.known.lock().contains_key(&ANSWERS.key(one.cloud, passing)));
+        drop((catalog, less, last));
         assert!(!is_known(&one) && !is_known(&other));
         assert!(one.read(b"[]").is_err());
     }

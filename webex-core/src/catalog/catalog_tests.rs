@@ -7,7 +7,12 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::{Catalog, Hosts, model::SerializedCatalog, timings::FAILED_FOR, wire};
+use super::{
+    Catalog, Hosts,
+    model::SerializedCatalog,
+    timings::FAILED_FOR,
+    wire::{self, MOST_SERVICES},
+};
 use crate::{
     error::{ErrorKind, HttpError},
     http::HostPolicy,
@@ -467,4 +472,101 @@ fn a_large_catalog_is_read_in_linear_time_and_a_huge_one_is_refused() {
     assert!(wire::read(deep.as_bytes()).unwrap().0.service_url("a").is_ok());
     // A quadratic reader takes minutes; the limit leaves room for a busy machine.
     assert!(started.elapsed() < Duration::from_secs(60), "{:?}", started.elapsed());
+}
+
+#[test]
+fn the_largest_catalog_that_is_read_is_the_limit() {
+    for (count, is_read) in [(MOST_SERVICES, true), (MOST_SERVICES + 1, false)] {
+        let links: Vec<_> = (0..count).map(|n| format!(r#""s{n}":"https://h.example""#)).collect();
+        let text = format!(r#"{{"serviceLinks":{{{}}}}}"#, links.join(","));
+        assert_eq!(wire::read(text.as_bytes()).is_ok(), is_read, "{count}");
+    }
+}
+
+/// A hostmap with one service, whose host has this list.
+fn wdm(list: &str) -> Catalog {
+    let text = format!(
+        r#"{{"serviceLinks": {{"wdm": "https://a.example/w"}}, "hostCatalog": {{"a.example": [{list}]}}}}"#
+    );
+    serde_json::from_str(&text).unwrap()
+}
+
+#[test]
+fn a_service_is_at_the_hosts_that_name_it_wherever_they_stand_in_the_list() {
+    let catalog = wdm(r#"{"host": "b.example", "priority": 1, "id": "u:t:c:other"},
+           {"host": "c.example", "priority": 2, "id": "u:t:c:wdm"}"#);
+    assert_eq!(catalog.service_url("wdm").unwrap().host_str(), Some("c.example"));
+}
+
+#[test]
+fn a_host_without_a_priority_above_zero_is_not_used() {
+    let catalog = wdm(r#"{"host": "b.example", "priority": 0, "id": "u:t:c:wdm"},
+           {"host": "c.example", "priority": 2, "id": "u:t:c:wdm"}"#);
+    assert_eq!(catalog.service_url("wdm").unwrap().host_str(), Some("c.example"));
+}
+
+#[test]
+fn what_belongs_to_no_service_moves_among_the_hosts_of_the_first_one_listed() {
+    let hosts = hosts(wdm(r#"{"host": "a.example", "priority": 1, "id": "u:t:c:wdm"},
+           {"host": "b.example", "priority": 1, "id": "u:t:c:other"},
+           {"host": "c.example", "priority": 2, "id": "u:t:c:wdm"}"#));
+    let url = parsed("https://a.example/elsewhere");
+    hosts.mark_failed(&url);
+    assert_eq!(hosts.place(&url).as_str(), "https://c.example/elsewhere");
+}
+
+#[test]
+fn of_two_services_at_one_address_the_first_is_the_one() {
+    let text = r#"{"serviceLinks": {"one": "https://a.example/s", "two": "https://a.example/s"}}"#;
+    let catalog: Catalog = serde_json::from_str(text).unwrap();
+    assert_eq!(catalog.service_of(&parsed("https://a.example/s/1")), Some("one"));
+}
+
+#[test]
+fn a_cluster_that_is_not_active_is_not_used() {
+    let text = SECOND.replace(r#""priority": 0"#, r#""priority": 1"#);
+    let catalog: Catalog = serde_json::from_str(&text).unwrap();
+    assert!(catalog.service_url("never").is_err(), "nobody says that it is the one to use");
+}
+
+#[test]
+fn a_list_is_left_out_with_its_name_or_with_its_last_host() {
+    let text = r#"{"serviceLinks": {}, "hostCatalog": {
+        "good.example": [{"host": "other.example", "priority": 1, "id": "u:t:c:x"}],
+        "bad.example": [{"host": "good.example", "priority": 1, "id": "u:t:c:x"}],
+        "empty.example": [{"host": "bad.example", "priority": 1, "id": "u:t:c:x"}]}}"#;
+    let catalog: Catalog = serde_json::from_str(text).unwrap();
+    let rest = catalog.shared().restricted("https", |url| url.host_str() != Some("bad.example"));
+    let hosts = Hosts::default();
+    hosts.set_catalog(Arc::clone(&rest));
+    for (host, listed) in [
+        ("good.example", true),
+        ("other.example", true),
+        ("bad.example", false),
+        ("empty.example", false),
+    ] {
+        assert_eq!(rest.lists(host, 443), listed, "{host}");
+    }
+    let moved = hosts.place(&parsed("https://good.example/x"));
+    assert_eq!(moved.as_str(), "https://other.example/x");
+}
+
+#[test]
+fn the_domain_of_the_contact_center_is_a_name_and_not_an_address() {
+    let text = r#"{"serviceLinks": {"wcc-calling-rtms-domain": "https://rtms.example/",
+        "wdm": "https://a.example/w"}}"#;
+    let catalog: Catalog = serde_json::from_str(text).unwrap();
+    assert_eq!(catalog.contact_center_domain(), Some("rtms.example"));
+    let kept: SerializedCatalog =
+        serde_json::from_str(&serde_json::to_string(&catalog).unwrap()).unwrap();
+    let rest = catalog.shared().restricted("https", |url| url.host_str() == Some("a.example"));
+    assert!(rest.service_url("wcc-calling-rtms-domain").is_err());
+    assert_eq!(rest.contact_center_domain(), Some("rtms.example"));
+    // Also of one that was kept after that.
+    let text = serde_json::to_string(&*rest).unwrap();
+    let again: SerializedCatalog = serde_json::from_str(&text).unwrap();
+    for kept in [kept, again] {
+        assert_eq!(Catalog::from(kept).contact_center_domain(), Some("rtms.example"));
+    }
+    assert_eq!(example().contact_center_domain(), None);
 }

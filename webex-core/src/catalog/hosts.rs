@@ -164,3 +164,124 @@ impl HostPolicy for Hosts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::atomic::AtomicUsize, time::Duration};
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::error::ServiceError;
+
+    /// `wdm` is at two hosts, `other` at two others, and `alone` at one.
+    fn hosts() -> Hosts {
+        let text = r#"{"serviceLinks": {"wdm": "https://a.example/w", "other": "https://c.example/o",
+                "alone": "https://alone.example/x"},
+            "hostCatalog": {"a.example": [{"host": "a.example", "priority": 1, "id": "u:t:c:wdm"},
+                                          {"host": "b.example", "priority": 2, "id": "u:t:c:wdm"}],
+                            "c.example": [{"host": "c.example", "priority": 1, "id": "u:t:c:other"},
+                                          {"host": "d.example", "priority": 2, "id": "u:t:c:other"}]}}"#;
+        let hosts = Hosts::default();
+        hosts.set_catalog(Arc::new(serde_json::from_str(text).unwrap()));
+        hosts
+    }
+
+    fn url(text: &str) -> Url {
+        Url::parse(text).unwrap()
+    }
+
+    fn answered(host: &str, status: u16) -> HttpError {
+        HttpError::Status(Arc::new(ServiceError {
+            host: host.to_owned(),
+            status: status.try_into().unwrap(),
+            message: None,
+            error_code: None,
+            tracking_id: None,
+            retry_after: None,
+            body: Bytes::new(),
+        }))
+    }
+
+    /// How often hosts are said to keep failing.
+    fn said(hosts: &Hosts) -> Arc<AtomicUsize> {
+        let said = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&said);
+        hosts.when_failing(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+        });
+        said
+    }
+
+    #[test]
+    fn hosts_keep_failing_from_the_third_failure_on() {
+        let hosts = hosts();
+        let said = said(&hosts);
+        let service = url("https://a.example/w");
+        for failures in 1..=FAILURES + 1 {
+            hosts.observe(&service, Some(&answered("a.example", 503)));
+            let expected = failures.saturating_sub(FAILURES - 1) as usize;
+            assert_eq!(said.load(Ordering::Relaxed), expected, "{failures}");
+        }
+        // On another network, or with another catalog, they are counted anew.
+        hosts.forgive();
+        hosts.observe(&service, Some(&answered("a.example", 503)));
+        assert_eq!(said.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn an_answer_speaks_against_the_host_that_gave_it_if_there_are_others() {
+        for (service, by, status, moves) in [
+            ("https://a.example/w", "a.example", 500, true),
+            ("https://a.example/w", "a.example", 501, false),
+            ("https://a.example/w", "a.example", 404, false),
+            ("https://a.example/w", "behind-a-redirect.example", 503, false),
+        ] {
+            let hosts = hosts();
+            hosts.observe(&url(service), Some(&answered(by, status)));
+            assert_eq!(hosts.place(&url(service)) != url(service), moves, "{by} {status}");
+        }
+        let (hosts, alone) = (hosts(), url("https://alone.example/x"));
+        let said = said(&hosts);
+        for _ in 0..FAILURES * 2 {
+            hosts.observe(&alone, Some(&answered("alone.example", 503)));
+        }
+        assert_eq!(said.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_not_listed_does_not_fail() {
+        let hosts = hosts();
+        let said = said(&hosts);
+        for _ in 0..FAILURES {
+            hosts.mark_failed(&url("https://stranger.example/w"));
+        }
+        assert_eq!(said.load(Ordering::Relaxed), 0);
+        assert!(hosts.lists("a.example", 443) && !hosts.lists("stranger.example", 443));
+    }
+
+    #[test]
+    fn when_all_hosts_of_one_service_have_failed_those_of_another_stay_failed() {
+        let hosts = hosts();
+        for failed in ["https://a.example/w", "https://b.example/w", "https://c.example/o"] {
+            hosts.mark_failed(&url(failed));
+        }
+        assert_eq!(hosts.place(&url("https://a.example/w")).host_str(), Some("a.example"));
+        assert_eq!(hosts.place(&url("https://c.example/o")).host_str(), Some("d.example"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_is_noted_once_and_not_for_longer_than_it_counts() {
+        let hosts = hosts();
+        for _ in 0..5 {
+            hosts.mark_failed(&url("https://a.example/w"));
+        }
+        assert_eq!(hosts.failed.lock().len(), 1);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        hosts.mark_failed(&url("https://c.example/o"));
+        assert_eq!(hosts.failed.lock().len(), 2);
+        tokio::time::advance(FAILED_FOR - Duration::from_secs(1)).await;
+        hosts.mark_failed(&url("https://c.example/o"));
+        assert_eq!(hosts.failed.lock().len(), 1, "the first is over");
+    }
+}

@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn lists_that_allow_the_same_have_one_text() {
+        let text =
+            |endpoints: &Endpoints| list(endpoints, &[("a.example", 443)]).cloud().to_owned();
+        let production = text(&Endpoints::production());
+        assert_eq!(production, list(&Endpoints::production(), &[]).cloud());
+        assert_ne!(production, text(&Endpoints::fedramp()));
+        let origin = "https://added.example";
+        assert_ne!(production, text(&Endpoints::production().trusting(origin).unwrap()));
+    }
+
+    #[test]
     fn compares_domains_on_label_boundaries() {
         let list = list(&Endpoints::production(), &[]);
         for good in ["https://webex.com/x", "https://a.b.wbx2.com", "wss://mercury.WBX2.com./v1"] {

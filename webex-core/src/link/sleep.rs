@@ -74,6 +74,13 @@ mod tests {
     }
 
     #[test]
+    fn the_clocks_are_looked_at_again_after_an_interval() {
+        let start = Instant::now();
+        let watch = SleepWatch::new(start, SystemTime::UNIX_EPOCH);
+        assert_eq!(watch.due(), start + SLEEP_CHECK_INTERVAL);
+    }
+
+    #[test]
     fn a_stopped_program_shows_on_both_clocks() {
         assert_eq!(found(65, 65), Some(60));
         assert_eq!(found(10, 10), None, "a busy machine");

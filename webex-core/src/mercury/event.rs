@@ -241,7 +241,8 @@ mod tests {
             ),
             (r#"{"data.x.y.z":4}"#, r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":{"z":4}}}"#),
             (r#"{"data.list.0.n":5}"#, r#"{"eventType":"a.b","list":[{"n":5},2],"x":{"y":1}}"#),
-            // Paths that lead nowhere change nothing.
+            // What leads nowhere changes nothing, nor does one for the whole.
+            (r#"{"data":7}"#, data),
             (r#"{"data.list.9":5}"#, r#"{"eventType":"a.b","list":[{"n":1},2],"x":{"y":1}}"#),
             (
                 r#"{"data..x":5,"data.":6,"other":7}"#,
@@ -263,6 +264,25 @@ mod tests {
         );
         assert_eq!((event.id.as_deref(), event.event_type.as_str()), (Some("e"), "c.d"));
         assert_eq!((event.timestamp, event.tracking_id.as_deref()), (Some(2), Some("t")));
+    }
+
+    #[test]
+    fn a_small_payload_is_copied_and_a_large_one_is_a_part_of_its_frame() {
+        for (size, is_copied) in [(LARGEST_COPIED, true), (LARGEST_COPIED + 1, false)] {
+            let text = "x".repeat(size - r#"{"t":""}"#.len());
+            let event = event(&format!(r#"{{"data":{{"t":"{text}"}}}}"#));
+            assert_eq!(event.data.get().len(), size);
+            assert_eq!(matches!(event.data.0, Text::Own(_)), is_copied, "{size}");
+        }
+    }
+
+    #[test]
+    fn a_path_is_followed_to_a_limited_depth() {
+        for (segments, is_followed) in [(DEEPEST, true), (DEEPEST + 1, false)] {
+            let path = "data".to_owned() + &".a".repeat(segments - 1);
+            let found = overridden(&format!(r#"{{"{path}":7}}"#), r#"{"eventType":"a.b"}"#);
+            assert_eq!(found.contains(":7"), is_followed, "{segments}");
+        }
     }
 
     #[test]

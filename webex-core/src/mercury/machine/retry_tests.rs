@@ -424,3 +424,26 @@ fn trouble_is_reported_once_with_its_reason_until_it_is_online() {
     bench.status(conn, 403, None);
     assert_eq!(told(&mut bench), []);
 }
+
+#[test]
+fn a_pause_that_is_over_delays_nothing() {
+    for late in [0, 1] {
+        let (mut bench, conn) = Bench::opening(1);
+        bench.status(conn, 503, Some(5));
+        bench.machine.disconnect(bench.now, "bye");
+        bench.now += Duration::from_secs(5 + late);
+        bench.machine.connect(bench.now);
+        assert!(bench.is_opening(), "{late}");
+    }
+}
+
+#[test]
+fn a_token_opens_nothing_that_was_stopped_for_another_reason() {
+    let (mut bench, conn) = Bench::opening(1);
+    bench.status(conn, 403, None);
+    assert_eq!(bench.machine.status(), Status::Stopped(Stop::NotEntitled));
+    bench.actions();
+    bench.machine.handle_token_available(bench.now);
+    assert_eq!(bench.machine.status(), Status::Stopped(Stop::NotEntitled));
+    assert!(bench.actions().is_empty());
+}
