@@ -32,11 +32,13 @@ fn secs(seconds: u64) -> Duration {
 struct Bench {
     machine: Lifecycle,
     at: Duration,
+    sleeps: u32,
 }
 
 impl Bench {
     fn new(renewable: bool, life: Option<Duration>, seed: u64) -> Self {
-        let mut bench = Self { machine: Lifecycle::new(renewable, seed), at: Duration::ZERO };
+        let mut bench =
+            Self { machine: Lifecycle::new(renewable, seed), at: Duration::ZERO, sleeps: 0 };
         let life = bench.life(life, Duration::ZERO, renewable);
         bench.machine.handle_tokens(bench.now(), life);
         bench
@@ -70,6 +72,8 @@ impl Bench {
 
     /// Sleeps to the next deadline, as the driver does; says how long that took.
     fn sleep(&mut self) -> Duration {
+        self.sleeps += 1;
+        assert!(self.sleeps < 100_000, "it never rests");
         let wait = self.machine.poll_timeout(self.now()).expect("a deadline");
         self.pass(wait);
         wait
@@ -148,7 +152,7 @@ fn a_token_is_renewed_at_any_time_of_the_range_and_at_no_other() {
 #[test]
 fn the_age_of_a_token_counts() {
     let young = Bench::new(true, Some(HOUR), 7).sleep_until_renewal();
-    let mut bench = Bench { machine: Lifecycle::new(true, 7), at: Duration::ZERO };
+    let mut bench = Bench { machine: Lifecycle::new(true, 7), at: Duration::ZERO, sleeps: 0 };
     let life = bench.life(Some(HOUR), secs(600), true);
     bench.machine.handle_tokens(bench.now(), life);
     assert_eq!(bench.sleep_until_renewal(), young - secs(600));

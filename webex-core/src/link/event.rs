@@ -121,3 +121,166 @@ impl Lossy for LinkEvent {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        error::{HttpError, ServiceError},
+        mercury::{
+            close::Stop,
+            failure::SocketFailure,
+            frame::{FrameBody, ServerFrame},
+        },
+    };
+
+    /// What the device service answers, with all that an answer can tell.
+    fn refused(status: u16) -> LinkError {
+        let source = HttpError::Status(Arc::new(ServiceError {
+            host: "wdm.example".to_owned(),
+            status: status.try_into().unwrap(),
+            message: None,
+            error_code: None,
+            tracking_id: Some(webex_auth::ServerText::new("sdk_1")),
+            retry_after: Some(Duration::from_millis(1500)),
+            body: Bytes::new(),
+        }));
+        LinkError::Device { action: "registered", source }
+    }
+
+    fn event(text: &str) -> LinkEvent {
+        let FrameBody::Event(event) = ServerFrame::parse(text).unwrap().body else { panic!() };
+        LinkEvent::Event(event)
+    }
+
+    fn device() -> Arc<Device> {
+        let json = r#"{"url":"https://w/1","webSocketUrl":"wss://m/1","userId":"u"}"#;
+        Arc::new(serde_json::from_str(json).unwrap())
+    }
+
+    #[test]
+    fn every_event_has_its_name_and_its_details() {
+        let socket = |failure| LinkEvent::Retrying(LinkError::Socket(failure));
+        let of_socket = |kind: &str, message: &str| {
+            json!({"kind": kind, "willRetry": true,
+                "message": format!("the event socket cannot be opened: {message}")})
+        };
+        for (event, name, details) in [
+            (LinkEvent::Online, "link:online", json!({})),
+            (LinkEvent::Offline, "link:offline", json!({})),
+            (LinkEvent::TokenAvailable, "link:tokenAvailable", json!({})),
+            (LinkEvent::NetworkChanged, "link:networkChanged", json!({})),
+            (LinkEvent::Resumed, "link:resumed", json!({})),
+            (
+                LinkEvent::SequenceGap { expected: 3, actual: 5 },
+                "link:sequenceGap",
+                json!({"expected": 3, "actual": 5}),
+            ),
+            (
+                LinkEvent::DeviceReplaced(device()),
+                "link:deviceReplaced",
+                json!({"device": "https://w/1"}),
+            ),
+            (LinkEvent::lost(7), "events:lost", json!({"lost": 7})),
+            (
+                LinkEvent::Switchover(Switchover::Announced),
+                "link:switchover",
+                json!({"phase": "announced"}),
+            ),
+            (
+                LinkEvent::Switchover(Switchover::Complete),
+                "link:switchover",
+                json!({"phase": "complete"}),
+            ),
+            (
+                LinkEvent::Switchover(Switchover::Failed(Stop::NotEntitled)),
+                "link:switchover",
+                json!({"phase": "failed", "reason": "notEntitled"}),
+            ),
+            (
+                event(
+                    r#"{"id":"e","timestamp":9,"trackingId":"t","data":{"eventType":"a.b","n":1}}"#,
+                ),
+                "event",
+                json!({"id": "e", "eventType": "a.b", "timestamp": 9, "trackingId": "t",
+                    "data": {"eventType": "a.b", "n": 1}}),
+            ),
+            (
+                event(r#"{"data":{"eventType":"a.b"}}"#),
+                "event",
+                json!({"eventType": "a.b", "data": {"eventType": "a.b"}}),
+            ),
+            (
+                socket(SocketFailure::Status(503)),
+                "link:retrying",
+                json!({"kind": "server", "willRetry": true, "httpStatus": 503, "message":
+                    "the event socket cannot be opened: the upgrade was answered with HTTP status 503"}),
+            ),
+            (
+                socket(SocketFailure::Unanswered),
+                "link:retrying",
+                of_socket("timeout", "nobody answered in time"),
+            ),
+            (
+                socket(SocketFailure::Closed(1011)),
+                "link:retrying",
+                of_socket("protocol", "it was closed with code 1011"),
+            ),
+        ] {
+            assert_eq!(event.name(), name, "{event:?}");
+            let found = event.to_json();
+            assert_eq!(Value::Object(found), details, "{event:?}");
+        }
+    }
+
+    #[test]
+    fn a_failure_tells_what_the_service_said_and_whether_a_token_helps() {
+        for (status, kind, will_retry) in [(403, "forbidden", false), (401, "unauthorized", true)] {
+            let error = refused(status);
+            assert_eq!((error.will_retry(), error.tracking_id()), (will_retry, Some("sdk_1")));
+            let event = LinkEvent::Failed(error.clone());
+            assert_eq!(event.name(), "link:failed");
+            let details = json!({"kind": kind, "message": error.to_string(), "httpStatus": status,
+                "retryAfterMs": 1500, "trackingId": "sdk_1", "willRetry": will_retry});
+            assert_eq!(Value::Object(event.to_json()), details);
+        }
+        // A stop of the socket has no answer; its text says why.
+        for (stop, name, text) in [
+            (Stop::BadRequest, "badRequest", "credentials cannot be used"),
+            (Stop::NotEntitled, "notEntitled", "not entitled"),
+            (Stop::Replaced, "replaced", "took over"),
+            (Stop::Unauthorized, "unauthorized", "sign in again"),
+            (Stop::Untrusted, "untrusted", "may not receive"),
+        ] {
+            let error = LinkError::Refused(stop);
+            assert!(error.to_string().contains(text), "{error}");
+            assert_eq!(stop.name(), name);
+            assert_eq!((error.tracking_id(), error.will_retry()), (None, name == "unauthorized"));
+            assert!(!error.to_json().contains_key("httpStatus"));
+        }
+    }
+
+    #[test]
+    fn a_failure_of_the_socket_has_a_stable_name() {
+        for (failure, name) in [
+            (SocketFailure::Unanswered, "unanswered"),
+            (SocketFailure::Broken, "broken"),
+            (SocketFailure::Status(500), "status"),
+            (SocketFailure::NotAuthorized, "notAuthorized"),
+            (SocketFailure::Closed(1006), "closed"),
+        ] {
+            assert_eq!(failure.name(), name);
+        }
+    }
+
+    #[test]
+    fn only_the_payload_of_an_event_counts_for_the_memory_of_a_queue() {
+        let large = event(r#"{"id":"e","data":{"eventType":"a.b"}}"#);
+        assert_eq!(large.size(), r#"{"eventType":"a.b"}"#.len());
+        assert_eq!(LinkEvent::Online.size(), 0);
+    }
+}
