@@ -277,10 +277,7 @@ impl TokenHttp for ReqwestHttp {
                 .timeout(timings::REQUEST)
                 .header(http::header::ACCEPT, "application/json");
             if let Some(value) = request.authorization_header() {
-                let mut value =
-                    http::HeaderValue::from_str(value).map_err(TokenTransportError::connection)?;
-                value.set_sensitive(true);
-                builder = builder.header(http::header::AUTHORIZATION, value);
+                builder = builder.header(http::header::AUTHORIZATION, sensitive(value)?);
             }
             if let Some(kind) = request.content_type() {
                 builder = builder
@@ -293,6 +290,13 @@ impl TokenHttp for ReqwestHttp {
             read(response).await
         })
     }
+}
+
+/// A header's value that logs do not show.
+fn sensitive(value: &str) -> Result<http::HeaderValue, TokenTransportError> {
+    let mut value = http::HeaderValue::from_str(value).map_err(TokenTransportError::connection)?;
+    value.set_sensitive(true);
+    Ok(value)
 }
 
 async fn read(mut response: reqwest::Response) -> Result<TokenReply, TokenTransportError> {
@@ -366,6 +370,8 @@ mod tests {
             assert!(!text.contains(secret), "{text}");
         }
         assert!(text.contains("refresh_token"), "{text}");
+        let header = sensitive(request().authorization_header().unwrap()).unwrap();
+        assert!(header.is_sensitive() && !format!("{header:?}").contains("aWQ6"));
     }
 
     #[test]

@@ -3,17 +3,21 @@
 mod support;
 
 use std::{
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use support::trusting;
-use webex_auth::{MemoryStore, Store};
+use tokio::time::Instant;
+use webex_auth::{Clock, MemoryStore, Moment, ProviderError, Store, Tokens};
 use webex_core::{
-    CatalogError, CatalogFormat, CatalogSelector, Credentials, Endpoints, ErrorKind, Request,
-    Webex, WebexBuilder, WebexDomains,
+    CatalogError, CatalogFormat, CatalogSelector, Credentials, Endpoints, ErrorKind, LinkEvent,
+    Request, Webex, WebexBuilder, WebexDomains, link::timings::SLEEP_CHECK_INTERVAL,
 };
 use webex_sandbox::{CatalogHost, NewUser, Sandbox, U2c, Wdm};
 
@@ -245,6 +249,80 @@ async fn row_14_a_failed_host_is_replaced_by_the_next_and_comes_back_in_both_for
         asked().await;
         assert_eq!(asked().await, alias(&sandbox));
     }
+}
+
+/// A failed host was perhaps one that this network did not lead to.
+#[tokio::test]
+async fn a_failed_host_has_another_chance_on_another_network_and_after_a_sleep() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let own = sandbox.origin().authority().to_owned();
+    let hosts = vec![CatalogHost::new(DEAD, 5), CatalogHost::new(&own, 10)];
+    sandbox.u2c_policy(|policy| drop(policy.hosts.insert("conversation".to_owned(), hosts)));
+    let webex = client(&sandbox);
+    let place = async || webex.service_url("conversation").await.unwrap().authority().to_owned();
+    let fail = async || {
+        assert_eq!(place().await, DEAD);
+        let url = webex.service_url("conversation").await.unwrap();
+        assert!(webex.http().send(Request::get(url)).await.is_err());
+        assert_eq!(place().await, own);
+    };
+    fail().await;
+    webex.network_changed();
+    fail().await;
+    webex.resumed();
+    fail().await;
+    // Nobody tells of this sleep: much more time passes than anybody meant to wait.
+    let mut events = webex.link().subscribe();
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    tokio::time::pause();
+    tokio::time::advance(SLEEP_CHECK_INTERVAL * 6).await;
+    tokio::time::resume();
+    while !matches!(events.next().await, Some(LinkEvent::Resumed)) {}
+    assert_eq!(place().await, DEAD);
+    lease.release("done").await.unwrap();
+}
+
+/// tokio's clock, which a test pauses.
+#[derive(Debug)]
+struct Paused(Instant);
+
+impl Clock for Paused {
+    fn now(&self) -> Moment {
+        let monotonic = self.0.elapsed();
+        Moment { wall: UNIX_EPOCH + Duration::from_secs(1_700_000_000) + monotonic, monotonic }
+    }
+}
+
+/// An application's source of tokens that is not there for a while.
+#[tokio::test(start_paused = true)]
+async fn another_network_is_another_chance_for_a_token() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let counter = Arc::clone(&asked);
+    let credentials = Credentials::provider(move || {
+        counter.fetch_add(1, Ordering::Relaxed);
+        async { Err(ProviderError::temporary("no network")) }
+    });
+    let tokens = Tokens::builder(credentials).clock(Arc::new(Paused(Instant::now())));
+    let webex = Webex::builder().tokens(tokens.build().unwrap()).build().unwrap();
+    let next = async || {
+        let (begun, before) = (Instant::now(), asked.load(Ordering::Relaxed));
+        while asked.load(Ordering::Relaxed) == before {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        begun.elapsed()
+    };
+    let _ = webex.tokens().token().await;
+    // The pauses grow: half to all of 1, 2, 4, 8 s.
+    for _ in 0..3 {
+        next().await;
+    }
+    let before = asked.load(Ordering::Relaxed);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(asked.load(Ordering::Relaxed), before, "it would wait for longer");
+    webex.network_changed();
+    let waited = next().await;
+    assert!(waited <= Duration::from_millis(1_020), "{waited:?}");
 }
 
 #[tokio::test]

@@ -2,7 +2,10 @@
 
 mod support;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 use support::{builder, trusting};
@@ -393,4 +396,58 @@ async fn a_start_with_saved_state_requests_device_and_socket_in_parallel() {
     assert_eq!((count(Wdm::register()), count(U2c::postauth())), (0, 0));
     sandbox.clear_faults();
     drop((lease, webex));
+}
+
+#[tokio::test]
+async fn row_16_what_fails_after_room_was_made_is_told_as_it_is() {
+    let sandbox = Sandbox::start().await.unwrap();
+    for url in others(&sandbox, 4, "webex-native").await {
+        assert!(sandbox.age_device(id(&url), LONG_AGO));
+    }
+    sandbox.fail(Wdm::register()).with(409).body(json!({"message": EXCESSIVE})).once();
+    sandbox.fail(Wdm::register()).with(400).always();
+    let webex = client(&sandbox);
+    let lease = webex.link().acquire().await.unwrap();
+    let error = lease.online().await.unwrap_err();
+    assert!(matches!(error, LinkError::Device { .. }), "{error:?}");
+    assert!(!sandbox.requests().of(Wdm::unregister()).is_empty());
+}
+
+#[tokio::test]
+async fn a_kept_device_needs_no_catalog() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let store = store();
+    let first = kept(&sandbox, &store);
+    let lease = first.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    let device = lease.device().await.unwrap();
+    drop(lease);
+    first.shutdown().await.unwrap();
+    store.delete("me:catalog").await.unwrap();
+    let fault = sandbox.fail(U2c::postauth()).hang().always();
+    let second = kept(&sandbox, &store);
+    let lease = second.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    assert_eq!(lease.device().await.unwrap().url, device.url);
+    assert_eq!(fault.fired(), 0);
+    lease.release("done").await.unwrap();
+}
+
+/// The task of the link ends as soon as nothing is left to do; with a store, once that is written.
+#[tokio::test]
+async fn a_client_that_is_dropped_ends_at_once() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let store = store();
+    for webex in [client(&sandbox), kept(&sandbox, &store)] {
+        let lease = webex.link().acquire().await.unwrap();
+        lease.online().await.unwrap();
+        drop(lease);
+        webex.shutdown().await.unwrap();
+        let mut events = webex.link().subscribe();
+        let dropped = Instant::now();
+        drop(webex);
+        while events.next().await.is_some() {}
+        // It would wait for five seconds for what does not end.
+        assert!(dropped.elapsed() < Duration::from_secs(4), "{:?}", dropped.elapsed());
+    }
 }

@@ -212,7 +212,7 @@ impl Machine {
         let wait = retry_interval(attempt, &mut self.random).min(left);
         let busy = self.all_busy_for(now, &self.servers.primary);
         // All asked for a pause that is longer than the time left: do not wait.
-        let at_once = self.servers.primary.is_empty() || (busy > wait && busy > left);
+        let at_once = self.servers.primary.is_empty() || busy > left;
         if wait > FAILOVER_MIN_WAIT && !at_once {
             self.save(now, attempt + 1, false);
             let next = Next::Round(Round::Primary { attempt: attempt + 1 });

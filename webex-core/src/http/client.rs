@@ -379,11 +379,7 @@ impl Http {
             if let (false, Some(device)) = (identity, &*self.0.device_url.read()) {
                 headers.insert(DEVICE_URL, device.clone());
             }
-            // `AccessToken::parse` accepts only visible ASCII, which is valid in a header.
-            if let Ok(mut value) = HeaderValue::from_str(token.authorization()) {
-                value.set_sensitive(true);
-                headers.insert(AUTHORIZATION, value);
-            }
+            headers.extend(authorization(token).map(|value| (AUTHORIZATION, value)));
         }
         for (name, value) in &request.headers {
             match value {
@@ -392,5 +388,25 @@ impl Http {
             };
         }
         headers
+    }
+}
+
+/// The value of `Authorization`; marked as sensitive.
+fn authorization(token: &AccessToken) -> Option<HeaderValue> {
+    // AccessToken::parse admits visible ASCII only, which every header value may hold.
+    let mut value = HeaderValue::from_str(token.authorization()).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_token_is_marked_as_sensitive() {
+        let value = authorization(&AccessToken::parse("hidden-token").unwrap()).unwrap();
+        assert_eq!(value, "Bearer hidden-token");
+        assert!(value.is_sensitive() && !format!("{value:?}").contains("hidden"));
     }
 }

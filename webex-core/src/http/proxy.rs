@@ -419,6 +419,7 @@ mod tests {
         let password = SecretString::from("other-word");
         let other = proxy.clone().basic_auth("bob", &password);
         assert_ne!(other.authorization(), proxy.authorization());
+        assert!([&proxy, &other].iter().all(|it| it.authorization().unwrap().is_sensitive()));
         let shown = format!("{proxy:?} {other:?} {:?}", other.authorization());
         for secret in ["ss-word", "other-word", expected.as_str()] {
             assert!(!shown.contains(secret), "{shown}");

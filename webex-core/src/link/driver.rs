@@ -558,3 +558,45 @@ fn too_many(failure: LinkError, room: Room) -> LinkError {
         other => other,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::error::ServiceError;
+
+    #[test]
+    fn what_a_device_request_failed_for_is_told_apart() {
+        let failure = |source| failure_of(&LinkError::Device { action: "registered", source });
+        let answer = |status: u16, wait: Option<u64>| {
+            HttpError::Status(Arc::new(ServiceError {
+                host: "w".to_owned(),
+                status: status.try_into().unwrap(),
+                message: None,
+                error_code: None,
+                tracking_id: None,
+                retry_after: wait.map(Duration::from_secs),
+                body: Bytes::new(),
+            }))
+        };
+        for (status, expected) in [
+            (400, Failure::Refused),
+            (401, Failure::Unauthorized),
+            (403, Failure::Refused),
+            (404, Failure::NotFound),
+            (500, Failure::Other),
+            (503, Failure::Other),
+        ] {
+            assert_eq!(failure(answer(status, None)), expected, "{status}");
+        }
+        let wait = Failure::Wait(Duration::from_secs(7));
+        assert_eq!(failure(answer(503, Some(7))), wait);
+        assert_eq!(failure(answer(403, Some(7))), wait);
+        let not_allowed = HttpError::NotAllowed { address: "https://w".to_owned() };
+        assert_eq!(failure(not_allowed), Failure::Refused);
+        assert_eq!(failure_of(&LinkError::Closed), Failure::Other);
+    }
+}

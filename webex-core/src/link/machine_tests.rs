@@ -282,3 +282,75 @@ fn a_device_left_for_the_next_start_can_still_be_given_up() {
     machine.down(now, "again");
     assert!(machine.poll_action().is_none(), "nothing is left");
 }
+
+#[test]
+fn a_sleep_brings_the_refresh_of_the_device_forward() {
+    let now = Instant::now();
+    let ttl = Duration::from_secs(1800);
+    let mut machine = Machine::new(device::Machine::new(Some(ttl), 1), 1);
+    machine.suspend(now);
+    machine.up(now);
+    assert!(matches!(machine.poll_action(), Some(Action::Device(device::Action::Register))));
+    machine.handle_record(now, Ok(device()));
+    let due = machine.poll_timeout().expect("a refresh is due");
+    machine.handle_slept(now, Duration::from_secs(60));
+    assert_eq!(machine.poll_timeout(), Some(due - Duration::from_secs(60)));
+}
+
+#[test]
+fn a_remembered_device_whose_socket_works_is_proven() {
+    let now = Instant::now();
+    let mut machine = Machine::new(device::Machine::kept(1), 1);
+    machine.up(now);
+    assert!(machine.poll_action().is_some());
+    machine.handle_restored(now, Some(device()));
+    let Some(Action::Socket(socket::Action::Open(conn))) = machine.poll_action() else {
+        panic!("no socket")
+    };
+    assert!(machine.handle_opened(now, conn));
+    let other = r#"{"data":{"eventType":"a.b"}}"#;
+    machine.handle_frame(now, conn, ServerFrame::parse(other).unwrap());
+    assert!(machine.device().is_none(), "not authorized yet");
+    let frame = r#"{"data":{"eventType":"mercury.buffer_state"}}"#;
+    machine.handle_frame(now, conn, ServerFrame::parse(frame).unwrap());
+    assert_eq!(machine.device(), Some(&device()));
+}
+
+#[test]
+fn only_what_failed_for_want_of_a_token_waits_for_one() {
+    let now = Instant::now();
+    let failed = |failure| {
+        let mut machine = Machine::new(device::Machine::new(None, 1), 1);
+        machine.up(now);
+        assert!(!machine.wants_token());
+        assert!(machine.poll_action().is_some());
+        machine.handle_record(now, Err(failure));
+        assert_eq!(machine.phase(), Phase::Failed);
+        machine
+    };
+    assert!(failed(device::Failure::Unauthorized).wants_token());
+    assert!(!failed(device::Failure::Refused).wants_token());
+    for (code, wants_token) in [(4403, false), (4401, true)] {
+        let (mut machine, conn) = up(now);
+        assert!(!machine.wants_token());
+        machine.handle_closed(now, conn, &Close { code, reason: String::new() });
+        let mut at = now;
+        while machine.phase() != Phase::Failed {
+            match machine.poll_action() {
+                Some(Action::Socket(socket::Action::ReplaceToken)) => {
+                    machine.handle_token(at, false);
+                }
+                Some(Action::Socket(socket::Action::Open(conn))) => {
+                    let refused = OpenFailure::Status { status: 401, retry_after: None };
+                    machine.handle_open_failed(at, conn, &refused);
+                }
+                Some(_) => {}
+                None => {
+                    at = machine.poll_timeout().expect("a deadline");
+                    machine.handle_timeout(at);
+                }
+            }
+        }
+        assert_eq!(machine.wants_token(), wants_token, "{code}");
+    }
+}

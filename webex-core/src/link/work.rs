@@ -86,3 +86,37 @@ impl Work {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use crate::mercury::machine::{Machine, action::Action};
+
+    #[test]
+    fn dropping_one_attempt_leaves_the_others() {
+        let conns: Vec<_> = (0..2)
+            .map(|attempts| {
+                let mut machine = Machine::new(1);
+                for _ in 0..=attempts {
+                    machine.connect(std::time::Instant::now());
+                    machine.disconnect(std::time::Instant::now(), "again");
+                }
+                let opens = std::iter::from_fn(|| machine.poll_action());
+                let opens = opens.filter_map(|action| match action {
+                    Action::Open(conn) => Some(conn),
+                    _ => None,
+                });
+                opens.last().unwrap()
+            })
+            .collect();
+        let mut work = Work::default();
+        for conn in &conns {
+            work.dialing.push((*conn, Box::pin(pending())));
+        }
+        work.drop_conn(conns[0]);
+        let left: Vec<_> = work.dialing.iter().map(|(conn, _)| *conn).collect();
+        assert_eq!(left, conns[1..]);
+    }
+}
