@@ -206,13 +206,39 @@ async fn row_13_the_catalog_is_renewed_when_hosts_keep_failing() {
         }
     };
     tokio::time::timeout(Duration::from_secs(5), moved).await.unwrap();
-    // But not too often: the network may be what fails.
-    let dead = webex_core::join(&format!("https://{DEAD}").parse().unwrap(), "x");
-    for _ in 0..6 {
-        assert!(webex.http().send(Request::get(dead.clone())).await.is_err());
+}
+
+/// What fails may be the network, and then every request does.
+#[tokio::test]
+async fn row_13_hosts_that_go_on_failing_lead_to_one_request_in_five_minutes() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let webex = client(&sandbox);
+    let dead = CatalogHost::new(DEAD, 1);
+    sandbox.u2c_policy(|policy| drop(policy.hosts.insert("conversation".to_owned(), vec![dead])));
+    let url = webex.service_url("conversation").await.unwrap();
+    let fail = async || {
+        for _ in 0..6 {
+            assert!(webex.http().send(Request::get(url.clone())).await.is_err());
+        }
+    };
+    fail().await;
+    sandbox.wait_for(|s| fetched(s) == 2).await.unwrap();
+    for minutes in [0, 4] {
+        advance(Duration::from_secs(minutes * 60)).await;
+        fail().await;
+        webex.ready().await.unwrap();
+        assert_eq!(fetched(&sandbox), 2, "{minutes}");
     }
-    webex.ready().await.unwrap();
-    assert_eq!(fetched(&sandbox), 2);
+    advance(Duration::from_secs(60)).await;
+    fail().await;
+    sandbox.wait_for(|s| fetched(s) == 3).await.unwrap();
+}
+
+/// Lets time pass at once.
+async fn advance(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 #[tokio::test]
@@ -275,9 +301,7 @@ async fn a_failed_host_has_another_chance_on_another_network_and_after_a_sleep()
     let mut events = webex.link().subscribe();
     let lease = webex.link().acquire().await.unwrap();
     lease.online().await.unwrap();
-    tokio::time::pause();
-    tokio::time::advance(SLEEP_CHECK_INTERVAL * 6).await;
-    tokio::time::resume();
+    advance(SLEEP_CHECK_INTERVAL * 6).await;
     while !matches!(events.next().await, Some(LinkEvent::Resumed)) {}
     assert_eq!(place().await, DEAD);
     lease.release("done").await.unwrap();

@@ -167,3 +167,24 @@ impl Drop for Transition {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_withdrawn_transition_does_not_undo_the_one_that_came_after_it() {
+        let status = Arc::new(Status::default());
+        let begin = |during, otherwise| Transition::begin(&status, during, otherwise);
+        let registering = begin(MeetingsState::Registering, MeetingsState::Unregistered);
+        let unregistering = begin(MeetingsState::Unregistering, MeetingsState::Unconfirmed);
+        drop(registering);
+        assert_eq!(status.state(), MeetingsState::Unregistering);
+        // The present one ends in what was given for it.
+        drop(unregistering);
+        assert_eq!(status.state(), MeetingsState::Unconfirmed);
+        let last = begin(MeetingsState::Registering, MeetingsState::Unregistered);
+        last.end_quietly(MeetingsState::Registered);
+        assert_eq!(status.state(), MeetingsState::Registered);
+    }
+}

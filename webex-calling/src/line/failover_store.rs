@@ -95,3 +95,31 @@ impl FailoverStore {
         }));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use webex_core::Store;
+
+    use super::*;
+
+    /// An earlier search is continued once; what this line saves later is not for itself.
+    #[tokio::test]
+    async fn the_saved_state_is_read_once() {
+        let kept: Arc<dyn Store> = Arc::new(webex_auth::MemoryStore::default());
+        let state = SavedState::new(kept, "ann");
+        let failover = Failover { attempt: 2, elapsed: Duration::from_secs(40), backup: false };
+        let saved = SavedFailover::new(failover, SystemTime::now());
+        state.save("line-1-failover", &saved).await;
+        let mut store = FailoverStore::new(&state, 1);
+        assert!(store.load());
+        assert_eq!(store.next().await.map(|(found, _)| found), Some(failover));
+        assert!(!store.load(), "once");
+        // Another line has its own, and without a store there is nothing to read.
+        let mut other = FailoverStore::new(&state, 2);
+        assert!(other.load());
+        assert_eq!(other.next().await, None);
+        assert!(!FailoverStore::new(&SavedState::default(), 1).load());
+    }
+}

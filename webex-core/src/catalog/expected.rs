@@ -53,3 +53,47 @@ pub(super) fn socket_of(catalog: &Catalog) -> Option<Url> {
     let mut urls = catalog.services().filter_map(|name| catalog.service_url(name).ok());
     urls.find(|url| url.scheme() == "wss")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn catalog() -> Catalog {
+        let host = |n: usize| {
+            format!(r#"{{"host": "mobius-{n}.example", "priority": {n}, "id": "u:t:c:mobius"}}"#)
+        };
+        let hosts: Vec<_> = (1..=6).map(host).collect();
+        let text = format!(
+            r#"{{"serviceLinks": {{"wdm": "https://wdm.example/w", "mobius": "https://mobius-1.example/m",
+                "mercuryConnectionPartition0": "wss://mercury.example/v1"}},
+                "hostCatalog": {{"mobius-1.example": [{}]}}}}"#,
+            hosts.join(",")
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn names(urls: &[Url]) -> Vec<&str> {
+        urls.iter().filter_map(Url::host_str).collect()
+    }
+
+    #[test]
+    fn each_is_new_once_and_all_of_them_have_their_hosts() {
+        let (catalog, mut expected) = (catalog(), Expected::default());
+        assert!(expected.hosts(&catalog).is_empty());
+        assert!(expected.add("wdm") && !expected.add("wdm"));
+        assert_eq!(names(&expected.hosts(&catalog)), ["wdm.example"]);
+        assert!(expected.add_socket() && !expected.add_socket());
+        assert!(expected.add("unheard"));
+        assert_eq!(names(&expected.hosts(&catalog)), ["wdm.example", "mercury.example"]);
+    }
+
+    #[test]
+    fn only_mobius_is_at_its_clusters_and_not_at_too_many() {
+        let catalog = catalog();
+        assert_eq!(names(&hosts_of("wdm", &catalog)), ["wdm.example"]);
+        let clusters: Vec<_> = (1..=MOST_CLUSTERS).map(|n| format!("mobius-{n}.example")).collect();
+        let found = hosts_of("mobius", &catalog);
+        assert_eq!(names(&found[..MOST_CLUSTERS]), clusters);
+        assert_eq!(names(&found[MOST_CLUSTERS..]), ["mobius-1.example"], "the service itself");
+    }
+}

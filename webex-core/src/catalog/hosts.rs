@@ -224,7 +224,7 @@ mod tests {
             assert_eq!(said.load(Ordering::Relaxed), expected, "{failures}");
         }
         // On another network, or with another catalog, they are counted anew.
-        hosts.forgive();
+        hosts.forget_failures();
         hosts.observe(&service, Some(&answered("a.example", 503)));
         assert_eq!(said.load(Ordering::Relaxed), 2);
     }

@@ -10,7 +10,7 @@ use super::machine::{Action, Change, Machine, Phase};
 use crate::{
     device::{machine as device, record::Device},
     mercury::{
-        close::{Close, RULES, Reason, Stop},
+        close::{Close, RULES, Reason, Stop, why},
         frame::{ClientFrame, ServerFrame},
         machine::action::{self as socket, ConnId},
         timings::{BACKOFF_BASE, RATE_LIMITED_WAIT, STABLE_AFTER},
@@ -262,4 +262,11 @@ fn the_table_has_every_rule() {
         let tested = TABLE.iter().any(|(code, reason, ..)| *code == rule.code && about(reason));
         assert!(tested, "{rule:?} is not tested");
     }
+}
+
+#[test]
+fn a_log_says_why_a_known_code_is_met_as_it_is() {
+    let of = |code| why(&Close { code, reason: String::new() });
+    assert_eq!(of(4001), Some("the end of a switchover; without a successor, reason to make one"));
+    assert_eq!(of(4999), None);
 }

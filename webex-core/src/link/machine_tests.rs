@@ -300,7 +300,7 @@ fn a_sleep_brings_the_refresh_of_the_device_forward() {
 #[test]
 fn a_remembered_device_whose_socket_works_is_proven() {
     let now = Instant::now();
-    let mut machine = Machine::new(device::Machine::kept(1), 1);
+    let mut machine = Machine::new(device::Machine::durable(1), 1);
     machine.up(now);
     assert!(machine.poll_action().is_some());
     machine.handle_restored(now, Some(device()));
