@@ -25,3 +25,14 @@ pub(super) const HOST_TIMEOUT: Duration = Duration::from_secs(10);
 /// After an event the catalog is fetched within this time, at a random moment: the same event goes
 /// to every client of an organisation, and several may come at once.
 pub(super) const SPREAD: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_duration_has_its_value() {
+        let found = [KEPT_FOR, OLD, REFRESH_PAUSE, FAILED_FOR].map(|time| time.as_secs());
+        assert_eq!(found, [86_400, 43_200, 300, 300]);
+    }
+}

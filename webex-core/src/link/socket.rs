@@ -254,6 +254,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_socket_takes_four_megabytes_and_holds_a_quarter_of_one() {
+        assert_eq!((MAX_MESSAGE, OUTBOX_BYTES), (4_194_304, 262_144));
+    }
+
+    #[test]
     fn what_is_not_read_by_the_server_does_not_pile_up() {
         let ack = || Message::text("a".repeat(100));
         let mut outbox = Outbox::default();

@@ -268,6 +268,7 @@ mod tests {
 
     #[test]
     fn a_small_payload_is_copied_and_a_large_one_is_a_part_of_its_frame() {
+        assert_eq!(LARGEST_COPIED, 4_096);
         for (size, is_copied) in [(LARGEST_COPIED, true), (LARGEST_COPIED + 1, false)] {
             let text = "x".repeat(size - r#"{"t":""}"#.len());
             let event = event(&format!(r#"{{"data":{{"t":"{text}"}}}}"#));

@@ -200,6 +200,7 @@ mod tests {
             ServerFrame::parse(text).map(|frame| frame.id.map(|id| id.len()))
         };
         let (quotes, around) = (2, r#"{"data.x":""}"#.len());
+        assert_eq!((LONGEST_ID, LARGEST_OVERRIDES), (256, 65_536));
         assert_eq!(frame(LONGEST_ID - quotes, 1), Ok(Some(LONGEST_ID - quotes)));
         assert_eq!(frame(LONGEST_ID, 1), Err(FrameError::Id(LONGEST_ID + quotes)));
         assert_eq!(frame(3, LARGEST_OVERRIDES - around), Ok(Some(3)));
