@@ -583,18 +583,15 @@ mod tests {
             }))
         };
         for (status, expected) in [
-            (400, Failure::Refused),
             (401, Failure::Unauthorized),
             (403, Failure::Refused),
             (404, Failure::NotFound),
             (500, Failure::Other),
-            (503, Failure::Other),
         ] {
             assert_eq!(failure(answer(status, None)), expected, "{status}");
         }
         let wait = Failure::Wait(Duration::from_secs(7));
         assert_eq!(failure(answer(503, Some(7))), wait);
-        assert_eq!(failure(answer(403, Some(7))), wait);
         let not_allowed = HttpError::NotAllowed { address: "https://w".to_owned() };
         assert_eq!(failure(not_allowed), Failure::Refused);
         assert_eq!(failure_of(&LinkError::Closed), Failure::Other);
