@@ -92,7 +92,7 @@ pub(crate) fn of(kind: ErrorKind) -> (u8, &'static str) {
         ),
         ErrorKind::DeviceLimit => (
             7,
-            "the user has as many devices as allowed: give one up, or use --on-device-limit take-over",
+            "the user has as many devices as allowed: give one up, or for calling use --on-device-limit take-over",
         ),
         ErrorKind::Untrusted => (8, "this may not be the cloud"),
         ErrorKind::Forbidden => (9, "not allowed: an administrator has to entitle this user"),

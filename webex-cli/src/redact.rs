@@ -10,6 +10,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use serde_json::Value;
 use sha2::{Digest, Sha256};
+use webex_sdk::core::User;
 
 /// Fields that are shown unchanged: support asks for tracking ids, and hosts belong to Webex.
 /// Learned values are replaced there too.
@@ -42,6 +43,19 @@ impl Redactor {
     pub(crate) fn learn(&mut self, value: &str) {
         if value.len() >= SHORTEST {
             self.learned.insert(value.to_owned());
+        }
+    }
+
+    /// Remembers what the user's record says of a person, and each word of the names.
+    pub(crate) fn learn_user(&mut self, user: &User) {
+        let names = [&user.display_name, &user.first_name, &user.last_name, &user.nick_name];
+        let names = names.into_iter().flatten().map(String::as_str);
+        let numbers = user.phone_numbers.iter().filter_map(|number| number.value.as_deref());
+        let others = [&user.id, &user.org_id, &user.extension].into_iter().flatten();
+        let others = others.chain(&user.emails).map(String::as_str);
+        let words = names.clone().flat_map(str::split_whitespace);
+        for private in names.chain(words).chain(numbers).chain(others) {
+            self.learn(private);
         }
     }
 

@@ -2,15 +2,11 @@
 
 mod support;
 
-use std::{
-    io::{Read, Write},
-    net::{TcpListener, TcpStream},
-};
+use std::net::TcpListener;
 
 use serde_json::Value;
-use support::webex;
+use support::{browser::open, webex};
 use tempfile::TempDir;
-use url::Url;
 use webex_sandbox::{OAuth, OAuthClient, Sandbox};
 use webex_tests::process::Process;
 
@@ -55,25 +51,6 @@ impl Bench {
     }
 }
 
-/// What a browser gets for a link: its status, and where it is sent.
-async fn open(link: String) -> (u16, Option<String>) {
-    let get = move || {
-        let url = Url::parse(&link).unwrap();
-        let address = (url.host_str().unwrap(), url.port().unwrap());
-        let mut stream = TcpStream::connect(address).unwrap();
-        let target = &url[url::Position::BeforePath..];
-        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let location = answer.lines().find_map(|line| line.strip_prefix("location: "));
-        (status, location.map(str::to_owned))
-    };
-    tokio::task::spawn_blocking(get).await.unwrap()
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_meetings_sign_in_lasts_from_login_to_logout() {
     let bench = Bench::start().await;
@@ -81,13 +58,13 @@ async fn a_meetings_sign_in_lasts_from_login_to_logout() {
     let mut login = bench.login(&site);
     let link = login.wait_for("the link", |line| line.contains("oauth2/authorize"));
     assert!(link.contains(&format!("state={STATE}")) && link.contains("scope=all_read"), "{link}");
-    let (status, back) = open(link.trim().to_owned()).await;
+    let (status, back, _) = open(link.trim()).await;
     assert_eq!(status, 302);
     let back = back.unwrap();
     // Somebody else's redirect is not taken for ours.
-    let (status, _) = open(back.replace(STATE, "another-state-of-that-length")).await;
+    let (status, _, _) = open(&back.replace(STATE, "another-state-of-that-length")).await;
     assert_eq!(status, 400);
-    let (status, _) = open(back).await;
+    let (status, _, _) = open(&back).await;
     assert_eq!(status, 200);
     let ended = tokio::task::spawn_blocking(|| login.end()).await.unwrap();
     assert_eq!(ended.code(), 0, "{}", ended.stderr);

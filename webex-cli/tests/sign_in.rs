@@ -2,18 +2,11 @@
 
 mod support;
 
-use std::{
-    fs,
-    io::{Read, Write},
-    net::TcpStream,
-    path::Path,
-    process::Command,
-};
+use std::{fs, path::Path, process::Command};
 
 use serde_json::Value;
-use support::webex;
+use support::{browser::open, webex};
 use tempfile::TempDir;
-use url::Url;
 use webex_sandbox::{OAuth, OAuthClient, Sandbox, Wdm};
 use webex_tests::process::Ended;
 
@@ -57,25 +50,6 @@ impl Bench {
         assert_eq!(ended.code(), 0, "{}", ended.stderr);
         ended.stdout.last().unwrap().clone()
     }
-}
-
-/// Opens a link as a browser does: status, `Location` and body.
-async fn open(url: &str) -> (u16, Option<String>, String) {
-    let url = Url::parse(url).unwrap();
-    let get = move || {
-        let address = (url.host_str().unwrap(), url.port().unwrap());
-        let mut stream = TcpStream::connect(address).unwrap();
-        let target = &url[url::Position::BeforePath..];
-        let authority = &url[url::Position::BeforeHost..url::Position::AfterPort];
-        write!(stream, "GET {target} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n")
-            .unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
-        let location = answer.lines().find_map(|line| line.strip_prefix("location: "));
-        (status, location.map(str::to_owned), answer.clone())
-    };
-    tokio::task::spawn_blocking(get).await.unwrap()
 }
 
 #[cfg(unix)]

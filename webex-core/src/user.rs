@@ -23,6 +23,15 @@ pub struct User {
     /// The name that others see.
     #[serde(deserialize_with = "lenient::field")]
     pub display_name: Option<String>,
+    /// The first name.
+    #[serde(deserialize_with = "lenient::field")]
+    pub first_name: Option<String>,
+    /// The last name.
+    #[serde(deserialize_with = "lenient::field")]
+    pub last_name: Option<String>,
+    /// What the user is called.
+    #[serde(deserialize_with = "lenient::field")]
+    pub nick_name: Option<String>,
     /// E-mail addresses, the main one first.
     #[serde(deserialize_with = "lenient::list")]
     pub emails: Vec<String>,

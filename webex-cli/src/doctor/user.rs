@@ -34,13 +34,7 @@ pub(super) async fn examine(doctor: &mut Doctor, place: &Place) {
         (finding, Some(user))
     };
     if let Some(Some(user)) = doctor.check(Id::Token, asking).await {
-        let numbers = user.phone_numbers.iter().filter_map(|number| number.value.as_deref());
-        let words = user.display_name.iter().flat_map(|name| name.split_whitespace());
-        let own = [&user.id, &user.display_name, &user.org_id, &user.extension];
-        let own = own.into_iter().flatten().chain(&user.emails).map(String::as_str);
-        for private in own.chain(words).chain(numbers) {
-            doctor.redactor.learn(private);
-        }
+        doctor.redactor.learn_user(&user);
     }
 }
 

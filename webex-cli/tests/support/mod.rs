@@ -2,6 +2,7 @@
 
 #![allow(dead_code)] // each uses its part
 
+pub(crate) mod browser;
 pub(crate) mod report;
 
 use std::{fs, process::Command};

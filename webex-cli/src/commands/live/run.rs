@@ -178,12 +178,8 @@ impl Run {
     /// Asks who the user is, to keep exactly that out of the report. If that fails, everything that
     /// looks private is still redacted.
     pub(super) async fn learn_user(&self) -> Result<(), Failed> {
-        let mut url = self.observer.endpoints().hydra.clone();
-        let path = format!("{}/people/me", url.path().trim_end_matches('/'));
-        url.set_path(&path);
-        let person: Value = self.observer.http().send(Request::get(url)).await?.json()?;
-        let mut redactor = self.redactor.lock();
-        learn_all(&mut redactor, &person);
+        let user = self.observer.user().await?;
+        self.redactor.lock().learn_user(&user);
         Ok(())
     }
 
@@ -284,26 +280,6 @@ impl Run {
         let list: List = self.observer.http().send(Request::get(url)).await?.json()?;
         let ours = list.devices.into_iter().filter(|device| device.name == self.name);
         Ok(ours.map(|device| device.url).collect())
-    }
-}
-
-/// Fields of a person that do not identify them.
-const IMPERSONAL: [&str; 6] =
-    ["type", "status", "created", "lastActivity", "lastModified", "timeZone"];
-
-/// Learns every text of a person's record, and each word of the names.
-fn learn_all(redactor: &mut Redactor, value: &Value) {
-    match value {
-        Value::String(text) => {
-            redactor.learn(text);
-            text.split_whitespace().for_each(|word| redactor.learn(word));
-        }
-        Value::Array(items) => items.iter().for_each(|item| learn_all(redactor, item)),
-        Value::Object(fields) => {
-            let personal = fields.iter().filter(|(name, _)| !IMPERSONAL.contains(&name.as_str()));
-            personal.for_each(|(_, field)| learn_all(redactor, field));
-        }
-        _ => {}
     }
 }
 
