@@ -181,7 +181,7 @@ fn build_quickly(workspace: &Workspace) -> Result<Fuzzer> {
     let wrapper = env::current_exe().context("xtask knows its path")?;
     command.env("RUSTC_WORKSPACE_WRAPPER", wrapper).env(AS_COMPILER, "1");
     workspace::run(&mut command)?;
-    Ok(Fuzzer::new(workspace, &target.join("debug"), target.join("fuzz")))
+    Ok(Fuzzer::new(workspace, &target.join("debug"), target.join("fuzz/quick")))
 }
 
 /// The compiler, called by cargo through xtask for each crate of the workspace.
@@ -279,8 +279,8 @@ impl Fuzzer {
     /// Adds to the corpus what was found and reaches code that the corpus does not.
     fn keep(&self, name: &str) -> Result<()> {
         let mut command = self.command(name);
-        // Edges only: how often each is taken makes a corpus of thousands of files.
-        command.args(["-merge=1", "-use_counters=0"]);
+        // The fewest inputs, and edges only: how often each is taken makes a corpus of thousands of files.
+        command.args(["-set_cover_merge=1", "-use_counters=0"]);
         command.arg(self.corpus.join(name)).arg(self.found(name));
         command.stdout(Stdio::null()).stderr(Stdio::null());
         workspace::run(&mut command)
