@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_allowed_is_left_out() {
+    fn servers_that_are_not_allowed_are_left_out() {
         let uris = |uris: &[&str]| Group { uris: uris.iter().map(|&uri| uri.to_owned()).collect() };
         let answer = Answer {
             primary: uris(&["https://evil/api/v1", "https://p/api/v1"]),

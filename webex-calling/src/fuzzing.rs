@@ -1,4 +1,4 @@
-//! What the fuzz targets of `fuzz/` run. The tests below run the same on their corpus.
+//! The fuzz targets of `fuzz/`. The tests below run them on the committed corpus.
 
 use std::{
     sync::Arc,
@@ -31,7 +31,7 @@ pub const TARGETS: &[Target] = &[
     ("mobius_registration", mobius_registration),
 ];
 
-/// The answer to a registration, given to a machine that asked for it.
+/// The answer to a registration request, passed to a machine that waits for it.
 pub fn mobius_registration(data: &[u8]) {
     let _ = serde_json::from_slice::<MobiusDevice>(data);
     let Ok(answer) = serde_json::from_slice::<Registration>(data) else { return };
@@ -41,7 +41,7 @@ pub fn mobius_registration(data: &[u8]) {
     if let Some(Asked::Registration(op)) = line.asked.pop() {
         line.machine.handle_registration(line.now, op, Ok(answer));
         line.drain();
-        // However odd the times it names, the machine goes on.
+        // Whatever times it has, the machine goes on.
         for _ in 0..20 {
             line.wait();
         }
@@ -58,7 +58,7 @@ enum Asked {
     Servers(Op),
 }
 
-/// A machine, its clock, and what it asked for.
+/// A machine, its clock, and its requests.
 struct Line {
     machine: Machine,
     now: Instant,
@@ -79,7 +79,7 @@ impl Line {
         Self { machine, now: Instant::now(), asked: Vec::new() }
     }
 
-    /// Takes what the machine asks for.
+    /// Takes the machine's actions.
     fn drain(&mut self) {
         let mut actions = 0;
         while let Some(action) = self.machine.poll_action() {
@@ -132,7 +132,7 @@ fn registration(which: u8) -> Registration {
     serde_json::from_str(&text).expect("a registration")
 }
 
-/// A script for the machine of a line: each pair of bytes is something that happens.
+/// A script for the machine of a line: each pair of bytes is an input.
 pub fn line_machine(data: &[u8]) {
     let mut line = Line::new();
     line.machine.handle_register(line.now);
@@ -187,7 +187,7 @@ pub fn line_machine(data: &[u8]) {
         line.drain();
         let _ = (line.machine.state(), line.machine.upcoming());
     }
-    // Whatever came before, a line that is given up comes to rest.
+    // After any inputs, a deregistered line comes to rest.
     line.machine.handle_deregister(line.now);
     line.drain();
     for _ in 0..50 {

@@ -1,5 +1,5 @@
-//! Addresses that Mobius names: none is used that does not belong to the cloud. A stranger here is a
-//! port of this machine, and nobody may so much as connect to it.
+//! Addresses that Mobius names: none outside the cloud is used. A foreign host here is a port of
+//! this machine that must not even get a connection.
 
 mod common;
 
@@ -31,7 +31,7 @@ impl Stranger {
 }
 
 #[tokio::test]
-async fn servers_elsewhere_are_left_out() {
+async fn servers_at_foreign_addresses_are_left_out() {
     let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
     let uris = json!([stranger.url("https", "/api/v1"), stranger.url("http", "/api/v1")]);
     let answer = json!({"primary": {"uris": uris}, "backup": {"uris": uris}});
@@ -48,7 +48,7 @@ async fn servers_elsewhere_are_left_out() {
 }
 
 #[tokio::test]
-async fn a_registration_elsewhere_is_given_up() {
+async fn a_registration_at_a_foreign_address_is_given_up() {
     let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
     let device = json!({"device": {"uri": stranger.url("https", "/devices/1")}});
     let fault = sandbox.fail(Mobius::register()).merge(device).once();
@@ -63,7 +63,7 @@ async fn a_registration_elsewhere_is_given_up() {
 }
 
 #[tokio::test]
-async fn a_device_elsewhere_is_not_deleted_and_its_server_not_asked() {
+async fn a_device_at_a_foreign_address_is_not_deleted() {
     let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
     for scheme in ["https", "http"] {
         let uri = stranger.url(scheme, "/api/v1/calling/web/devices/other");

@@ -1,4 +1,4 @@
-//! The calling client against the sandbox: where servers come from, several lines, and what is told.
+//! The calling client against the sandbox: discovery, several lines, and errors.
 
 mod common;
 
@@ -18,7 +18,7 @@ use webex_tests::{
 
 use common::{calling, client, configured, names};
 
-/// Puts clusters in place of the sandbox's own.
+/// Replaces the sandbox's clusters in the catalog.
 fn clusters(sandbox: &Sandbox, hosts: &[&str]) -> FaultHandle {
     let key = sandbox.origin().authority().to_owned();
     let entry =
@@ -27,7 +27,7 @@ fn clusters(sandbox: &Sandbox, hosts: &[&str]) -> FaultHandle {
     sandbox.fail(U2c::postauth()).merge(json!({"hostCatalog": {key: list}})).always()
 }
 
-async fn told(events: &mut Subscription<CallingEvent>) -> CallingEvent {
+async fn next_error(events: &mut Subscription<CallingEvent>) -> CallingEvent {
     tokio::time::timeout(PATIENCE, events.next()).await.expect("in time").expect("open")
 }
 
@@ -38,11 +38,11 @@ async fn the_next_cluster_is_asked_when_one_does_not_answer() {
     let (gone, alive) = ("127.0.0.1:1".to_owned(), format!("localhost:{port}"));
     clusters(&sandbox, &[&gone, &alive]);
     let (calling, line, mut events) = calling(&sandbox).await;
-    // The servers are those that it told, and itself as the last backup.
+    // The servers are those in its answer, and itself as the last backup.
     let servers = calling.servers();
     assert_eq!((servers.primary.len(), servers.backup.len()), (2, 3));
     assert_eq!(servers.backup[2].host_str(), Some("localhost"));
-    // Nobody could listen before the client was there: the error can be read.
+    // There can be no subscriber before the client exists, so the error can be read.
     let error = calling.last_error().unwrap();
     assert_eq!(error.kind, CallingClientErrorType::DefaultError);
     assert_eq!((error.step, error.http_status), (DiscoveryStep::Servers, None));
@@ -61,7 +61,7 @@ async fn row_35_every_cluster_is_asked_before_it_is_an_error() {
     let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();
     assert!(matches!(error, CallingError::Discovery(_)), "{error:?}");
     assert_eq!(sandbox.requests().of(Mobius::discovery()).count(), 2);
-    // Nothing is left when the error is known: the program may end now.
+    // Nothing is left when the error is returned, so that the program may end.
     assert_empty(&sandbox);
 }
 
@@ -124,14 +124,14 @@ async fn the_contact_centers_domain_comes_from_the_catalog_when_none_is_given() 
     line.register();
     assert_eq!(names(&mut events).await, ["connecting", "registered"]);
     assert_eq!(sandbox.lines()[0].domain, "rtw.prod-us.test");
-    // It is a service like any other: one line has it.
+    // It is a service like any other: only one line can have it.
     let again = calling.add_line(ServiceData::contact_center("")).unwrap_err();
     assert!(matches!(again, CallingError::Config(ConfigError::ServiceTaken(_))), "{again:?}");
     calling.deregister().await.unwrap();
 }
 
 #[tokio::test]
-async fn odd_fields_of_discovery_cost_nothing_but_themselves() {
+async fn odd_fields_of_discovery_only_affect_themselves() {
     let sandbox = Sandbox::start().await.unwrap();
     let uri = sandbox.url("/mobius/primary-1/api/v1");
     for answer in [
@@ -150,7 +150,7 @@ async fn odd_fields_of_discovery_cost_nothing_but_themselves() {
 }
 
 #[tokio::test]
-async fn more_servers_than_anybody_has_are_an_error() {
+async fn too_many_servers_are_an_error() {
     let sandbox = Sandbox::start().await.unwrap();
     let uris: Vec<_> = (0..60_000).map(|n| sandbox.url(&format!("/mobius/m{n}/api/v1"))).collect();
     let body = json!({"primary": {"uris": uris}});
@@ -183,14 +183,14 @@ async fn client_errors_have_the_documented_kinds() {
         );
         assert_eq!(json["context"], json!({"step": "region"}));
         assert!(json["message"].is_string());
-        // Without a place the first cluster itself is the server.
+        // Without a location the first cluster itself is the server.
         assert_eq!((calling.servers().primary.len(), calling.servers().backup.len()), (1, 0));
         calling.deregister().await.unwrap();
     }
 }
 
 #[tokio::test]
-async fn row_35_servers_are_found_again_and_errors_are_told() {
+async fn row_35_servers_are_found_again_and_errors_are_reported() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox);
     let calling = CallingClient::new(&webex, CallingConfig::default()).await.unwrap();
@@ -198,27 +198,27 @@ async fn row_35_servers_are_found_again_and_errors_are_told() {
     let mut events = calling.subscribe();
     let before = calling.servers();
 
-    // A place that cannot be told now is where it was; the network may have changed it.
+    // If region discovery fails, the last location is used.
     let region = sandbox.fail(Region::lookup()).with(500).always();
     webex.network_changed();
     assert_eq!(calling.rediscover().await.unwrap(), before);
-    let CallingEvent::Error(error) = told(&mut events).await else { panic!() };
+    let CallingEvent::Error(error) = next_error(&mut events).await else { panic!() };
     assert_eq!(
         (error.kind, error.step),
         (CallingClientErrorType::ServerError, DiscoveryStep::Region)
     );
     region.clear();
 
-    // No answer leaves the servers known before, and is told twice: here and by the event.
+    // Without an answer the known servers remain; the failure is returned and emitted.
     let discovery = sandbox.fail(Mobius::discovery()).with(503).always();
     assert!(matches!(calling.rediscover().await, Err(CallingError::Discovery(_))));
-    let event = told(&mut events).await;
+    let event = next_error(&mut events).await;
     assert_eq!(event.name(), "callingClient:error");
     assert_eq!(calling.last_error().unwrap().step, DiscoveryStep::Servers);
     assert_eq!(calling.servers(), before);
     discovery.clear();
 
-    // Other servers, and all is well again.
+    // With other servers, everything works again.
     let uris = json!([sandbox.url("/mobius/backup-2/api/v1")]);
     let lists = json!({"primary": {"uris": uris}, "backup": {"uris": []}});
     sandbox.fail(Mobius::discovery()).merge(lists).always();
@@ -230,7 +230,7 @@ async fn row_35_servers_are_found_again_and_errors_are_told() {
 }
 
 #[tokio::test]
-async fn those_who_ask_at_the_same_time_share_an_answer() {
+async fn concurrent_callers_share_an_answer() {
     let sandbox = Sandbox::start().await.unwrap();
     let (calling, ..) = calling(&sandbox).await;
     sandbox.clear_requests();
@@ -241,7 +241,7 @@ async fn those_who_ask_at_the_same_time_share_an_answer() {
 }
 
 #[tokio::test]
-async fn a_place_that_is_given_is_not_asked_for() {
+async fn a_configured_location_is_not_requested() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut config = CallingConfig::default();
     let (region, country) = ("EU-CENTRAL".to_owned(), "DE".to_owned());
@@ -304,7 +304,7 @@ async fn a_client_that_cannot_hear_says_so() {
     let (mut events, mut client_events) = (line.subscribe(), calling.subscribe());
     line.register();
     assert_eq!(names(&mut events).await, ["connecting", "registered"]);
-    let CallingEvent::Retrying(error) = told(&mut client_events).await else { panic!() };
+    let CallingEvent::Retrying(error) = next_error(&mut client_events).await else { panic!() };
     assert_eq!(error.kind(), ErrorKind::Rejected);
     // Those who come later can read it, here or at a client that is made later.
     assert!(matches!(calling.unavailable(), Some(CallingEvent::Retrying(_))));
@@ -313,11 +313,11 @@ async fn a_client_that_cannot_hear_says_so() {
     later.deregister().await.unwrap();
     assert_eq!(line.state(), LineState::Registered);
     refused.clear();
-    assert!(matches!(told(&mut client_events).await, CallingEvent::Connected));
+    assert!(matches!(next_error(&mut client_events).await, CallingEvent::Connected));
     assert!(calling.unavailable().is_none());
-    // What is refused for good is told as that.
+    // What is refused for good is next_error as that.
     assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4403, "not entitled"));
-    let CallingEvent::Failed(error) = told(&mut client_events).await else { panic!() };
+    let CallingEvent::Failed(error) = next_error(&mut client_events).await else { panic!() };
     assert_eq!((error.kind(), error.will_retry()), (ErrorKind::Forbidden, false));
     assert!(matches!(calling.unavailable(), Some(CallingEvent::Failed(_))));
     calling.deregister().await.unwrap();
@@ -325,7 +325,7 @@ async fn a_client_that_cannot_hear_says_so() {
 }
 
 #[tokio::test]
-async fn row_45_clients_of_one_process_have_nothing_in_common() {
+async fn row_45_clients_of_one_process_share_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     let mut guest = CallingConfig::default();
     guest.service = ServiceData::guest("opaque-guest-token".to_owned());
@@ -361,7 +361,7 @@ async fn the_devices_of_the_user_are_listed_over_all_servers() {
     other.register();
     assert_eq!(names(&mut other_events).await, ["connecting", "server_failed", "registered"]);
 
-    // A server that does not answer is left out.
+    // A server without an answer is left out.
     let devices = two.devices().await.unwrap();
     assert_eq!(devices.len(), 1);
     sandbox.up("primary-1");
@@ -385,7 +385,7 @@ async fn the_devices_of_the_user_are_listed_over_all_servers() {
 #[tokio::test]
 async fn number_and_extension_come_from_the_users_record() {
     let sandbox = Sandbox::start().await.unwrap();
-    // Later than the registration, and an event tells that it has come.
+    // It arrives after the registration, with an event.
     let user = sandbox.user().clone();
     let record = sandbox.fail(Hydra::me()).delay(Duration::from_secs(1)).once();
     let (early, line, mut events) = calling(&sandbox).await;
@@ -398,7 +398,7 @@ async fn number_and_extension_come_from_the_users_record() {
     assert_eq!(line.info(), info);
     early.deregister().await.unwrap();
 
-    // Nothing waits for it.
+    // The registration does not wait for it.
     let record = sandbox.fail(Hydra::me()).delay(PATIENCE).once();
     let (first, line, mut events) = calling(&sandbox).await;
     line.register();
@@ -407,7 +407,7 @@ async fn number_and_extension_come_from_the_users_record() {
     first.deregister().await.unwrap();
 
     let (second, mut line, mut events) = calling(&sandbox).await;
-    // A property wakes those who wait, also before any registration.
+    // A changed property wakes waiting callers, even before any registration.
     tokio::time::timeout(PATIENCE, async {
         while line.info().extension.is_none() {
             assert!(line.changed().await);
@@ -419,15 +419,15 @@ async fn number_and_extension_come_from_the_users_record() {
     assert_eq!(request.last().unwrap().query_value("callingData").as_deref(), Some("true"));
     line.register();
     assert_eq!(next(&mut events).await.name(), "connecting");
-    let LineEvent::Registered(told) = next(&mut events).await else { panic!() };
+    let LineEvent::Registered(next_error) = next(&mut events).await else { panic!() };
     let info = line.info();
-    assert_eq!(told, info);
+    assert_eq!(next_error, info);
     assert_eq!(info.phone_number.as_deref(), Some(user.phone_number.as_str()));
     assert_eq!(info.extension.as_deref(), Some(user.extension.as_str()));
     assert_eq!(info.voicemail, None);
     second.deregister().await.unwrap();
 
-    // Who may not read the record has a line all the same.
+    // A user who may not read the record still has a line.
     sandbox.fail(Hydra::me()).with(403).always();
     let (third, line, mut events) = calling(&sandbox).await;
     line.register();
@@ -437,19 +437,19 @@ async fn number_and_extension_come_from_the_users_record() {
 }
 
 #[tokio::test]
-async fn row_47_unregistered_can_be_told_per_server() {
+async fn row_47_unregistered_can_be_emitted_per_server() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.fail(Mobius::register()).on("primary-1").with(503).once();
     let mut config = CallingConfig::default();
     config.unregistered_per_server = true;
     let (calling, line, mut events) = configured(&sandbox, config).await;
     line.register();
-    let told = ["connecting", "server_failed", "unregistered", "registered"];
-    assert_eq!(names(&mut events).await, told);
+    let next_error = ["connecting", "server_failed", "unregistered", "registered"];
+    assert_eq!(names(&mut events).await, next_error);
     line.deregister();
     assert_eq!(names(&mut events).await, ["unregistered"]);
 
-    // A server that only wants more time is passed over in silence.
+    // A server that only asks for a pause is skipped without an event.
     sandbox.fail(Mobius::register()).on("primary-1").with(429).header("Retry-After", 1).once();
     line.register();
     assert_eq!(names(&mut events).await, ["connecting", "server_failed", "registered"]);
@@ -474,7 +474,7 @@ async fn row_48_a_lost_network_is_seen_by_socket_and_keepalives_alone() {
             && s.requests().of(Mobius::status()).answered(200).count() > 0
     };
     sandbox.wait_for(back).await.unwrap();
-    // Nobody else was asked whether there is a network, and the line was never given up.
+    // No third party was asked about the network, and the line was never given up.
     let asked: HashSet<_> = sandbox.requests().iter().map(Request::operation).collect();
     let allowed = HashSet::from([Mobius::status(), Mercury::connect(), Wdm::refresh()]);
     assert!(asked.is_subset(&allowed), "{asked:?}");

@@ -1,4 +1,4 @@
-//! The documented form of every error that a line can meet, as the sandbox's answers cause it.
+//! The documented form of every line error, as caused by the sandbox's answers.
 
 mod common;
 
@@ -14,7 +14,7 @@ use webex_tests::{user::assert_empty, wait::next};
 
 use common::{calling, configured, names};
 
-/// What the first server's answer came to: an error of the line, or of the server alone.
+/// The error of the first server's answer: of the line, or of the server alone.
 async fn first_error(events: &mut Subscription<LineEvent>) -> (&'static str, LineError) {
     loop {
         let event = next(events).await;
@@ -63,7 +63,7 @@ async fn every_answer_has_its_documented_form() {
         (500, None),
         (502, None),
         (503, None),
-        // Last: the server is left alone from then on.
+        // Last, because the server is paused from then on.
         (429, None),
     ] {
         let mut fault = sandbox.fail(Mobius::register()).on("primary-1").with(status);

@@ -1,4 +1,4 @@
-//! Lines against the sandbox: what the user sees and what is on the wire.
+//! Lines against the sandbox: the public state and the wire.
 
 mod common;
 
@@ -89,7 +89,7 @@ async fn final_errors_have_the_documented_form() {
         assert!(error.tracking_id.is_some());
         assert_eq!(line.state(), LineState::Failed);
     }
-    // The token is still good enough to give everything up with.
+    // The token is still accepted for giving everything up.
     calling.deregister().await.unwrap();
     assert_empty(&sandbox);
 }
@@ -107,7 +107,7 @@ async fn keepalives_keep_it_and_their_loss_is_noticed() {
     assert_eq!(names(&mut events).await, ["keepalive_missed", "reconnecting"]);
     assert_eq!(names(&mut events).await, ["reconnected"]);
 
-    // The server forgets the line: it is registered anew.
+    // The server forgets the line, which registers again.
     assert!(sandbox.expire_line(&sandbox.lines()[0].device_id));
     assert_eq!(names(&mut events).await, ["error", "unregistered", "registered"]);
     assert_eq!(sandbox.counts().lines, 1);
@@ -130,7 +130,7 @@ async fn deregistering_while_registering_leaves_nothing() {
     assert_empty(&sandbox);
     assert_eq!(names(&mut events).await, ["unregistered"]);
 
-    // The client is closed, and its device gone: a line has nothing to register with.
+    // The client is closed and its device deleted, so a line cannot register.
     line.register();
     let LineEvent::Error(error) = next(&mut events).await else { panic!() };
     assert_eq!(error.error_kind(), ErrorKind::InvalidState);
@@ -207,7 +207,7 @@ async fn without_a_region_the_cluster_itself_is_the_server() {
 }
 
 #[tokio::test]
-async fn what_prevents_calling_is_told_and_leaves_nothing() {
+async fn a_failed_start_is_reported_and_leaves_nothing() {
     let sandbox = Sandbox::start().await.unwrap();
     sandbox.fail(Mobius::discovery()).with(500).always();
     let error = CallingClient::new(&client(&sandbox), CallingConfig::default()).await.unwrap_err();

@@ -32,7 +32,7 @@ async fn row_30_a_keepalive_whose_token_was_refused_is_repeated_with_another() {
     let minted = Arc::new(AtomicUsize::new(0));
     let (mint, count) = (Arc::downgrade(&sandbox), Arc::clone(&minted));
     let provider = move || {
-        // The third is none: then the refusal is final.
+        // There is no third one, so the refusal is final.
         let allowed = count.fetch_add(1, Ordering::Relaxed) < 2;
         let sandbox = mint.upgrade().filter(|_| allowed);
         let token = sandbox.and_then(|sandbox| sandbox.issue_token(sandbox.user(), None));
@@ -53,14 +53,14 @@ async fn row_30_a_keepalive_whose_token_was_refused_is_repeated_with_another() {
     let status = |s: &Sandbox, status| s.requests().of(Mobius::status()).answered(status).count();
     let before = status(&sandbox, 200);
     sandbox.wait_for(|s| status(s, 401) == 1 && status(s, 200) > before).await.unwrap();
-    // Both are one request to whoever reads the logs, and the line heard nothing of it.
+    // In the logs both are one request, and the line was not affected.
     let keepalives = sandbox.requests().of(Mobius::status());
     let refused = keepalives.iter().position(|it| it.status() == Some(401)).unwrap();
     let [refused, repeated] = [refused, refused + 1].map(|n| keepalives.iter().nth(n).unwrap());
     assert_eq!(refused.tracking_id(), repeated.tracking_id());
     assert!(events.try_next().is_none());
 
-    // No other token is to be had: nothing is tried by itself.
+    // There is no other token: the line makes no attempt by itself.
     let token = webex.tokens().current().unwrap();
     assert!(sandbox.revoke_token(token.expose()));
     let LineEvent::Error(error) = next(&mut events).await else { panic!() };
@@ -70,7 +70,7 @@ async fn row_30_a_keepalive_whose_token_was_refused_is_repeated_with_another() {
     assert!(error.is_final() && !error.will_retry);
     assert_eq!(sandbox.requests().of(Mobius::register()).count(), 1);
 
-    // Until there is one: the line still was to be registered.
+    // It does when there is one, because the line was still wanted.
     let token = sandbox.issue_token(sandbox.user(), None).unwrap();
     let token = TokenSet::new(AccessToken::parse(&token).unwrap());
     webex.tokens().supply(token).await.unwrap();
@@ -80,7 +80,7 @@ async fn row_30_a_keepalive_whose_token_was_refused_is_repeated_with_another() {
     assert_eq!(sandbox.lines().len(), 1);
     calling.deregister().await.unwrap();
     assert_empty(&sandbox);
-    // A line that the application deregistered stays so.
+    // A line that the application deregistered stays deregistered.
     let token = sandbox.issue_token(sandbox.user(), None).unwrap();
     let token = TokenSet::new(AccessToken::parse(&token).unwrap());
     webex.tokens().supply(token).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_registration_whose_answer_cannot_be_used_is_deleted() {
     assert_eq!(sandbox.lines()[0].instance, "primary-2");
     let deleted = sandbox.requests().of(Mobius::unregister());
     assert_eq!((deleted.count(), deleted.first().unwrap().instance()), (1, Some("primary-1")));
-    // What is not needed cannot fail.
+    // A deregistration without a registration cannot fail.
     line.deregister();
     assert_eq!(names(&mut events).await, ["unregistered"]);
     let odd = json!({"device": {"addresses": 7, "lastSeen": [], "clientDeviceUri": 1},
@@ -179,7 +179,7 @@ async fn row_31_all_requests_of_a_line_are_made_in_the_same_way() {
 async fn on_backup(
     sandbox: &Sandbox,
 ) -> (CallingClient, webex_calling::Line, webex_core::Subscription<LineEvent>) {
-    // Minutes, as on the wire: the failback comes after 1.2 to 1.8 s.
+    // In minutes, as on the wire: the failback comes after 1.2 to 1.8 s.
     let soon = json!({"rehomingIntervalMin": 0.02, "rehomingIntervalMax": 0.03});
     sandbox.fail(Mobius::register()).on("backup-1").merge(soon).always();
     let mut config = CallingConfig::default();
@@ -264,7 +264,7 @@ async fn row_46_an_earlier_registration_of_this_client_makes_room() {
     assert_eq!(sandbox.lines()[0].instance, "primary-2");
     calling.deregister().await.unwrap();
 
-    // Another client's place is not ours to take.
+    // Another client's registration is not deleted.
     let (calling, line, mut events) = self::calling(&sandbox).await;
     let full = json!({"errorCode": 101, "devices": [devices[0]]});
     sandbox.fail(Mobius::register()).with(403).body(full).once();
@@ -277,13 +277,13 @@ async fn row_46_an_earlier_registration_of_this_client_makes_room() {
 }
 
 #[tokio::test]
-async fn a_registration_that_the_server_drops_is_neither_deleted_nor_made_anew() {
+async fn a_dropped_registration_is_neither_deleted_nor_repeated() {
     let sandbox = Sandbox::start().await.unwrap();
     let (calling, line, mut events) = calling(&sandbox).await;
     line.register();
     assert_eq!(names(&mut events).await, ["connecting", "registered"]);
     sandbox.wait_for(|s| s.counts().sockets == 1).await.unwrap();
-    // Another line's is no concern of this one.
+    // An event of another line does not affect this one.
     let user = sandbox.user().id.clone();
     let other = json!({"eventType": "registration.down", "deviceId": "another"});
     assert_eq!(sandbox.push_event(&user, &other), 1);
@@ -302,7 +302,7 @@ async fn a_registration_that_the_server_drops_is_neither_deleted_nor_made_anew()
 }
 
 #[tokio::test]
-async fn deregistering_is_over_in_time_whatever_the_server_does() {
+async fn deregistering_ends_in_time_whatever_the_server_does() {
     let sandbox = Sandbox::start().await.unwrap();
     let (calling, line, mut events) = calling(&sandbox).await;
     line.register();
@@ -319,10 +319,10 @@ async fn deregistering_is_over_in_time_whatever_the_server_does() {
 }
 
 /// The key of the first line's failover state.
-const KEPT: &str = "line-0-failover";
+const FAILOVER_KEY: &str = "line-0-failover";
 
 #[tokio::test]
-async fn a_restarted_program_goes_on_with_its_failover() {
+async fn a_restarted_program_continues_its_failover() {
     let sandbox = Sandbox::start().await.unwrap();
     let store = Arc::new(MemoryStore::new());
     let webex = || {
@@ -341,9 +341,9 @@ async fn a_restarted_program_goes_on_with_its_failover() {
     let failing = ["primary-1", "primary-2"]
         .map(|primary| sandbox.fail(Mobius::register()).on(primary).with(503).always());
 
-    // The primaries once, and then the backup, without the minutes in between.
+    // The primaries are tried once, and then the backup, without the minutes in between.
     let first = webex();
-    first.saved_state().save(KEPT, &ago(10)).await;
+    first.saved_state().save(FAILOVER_KEY, &ago(10)).await;
     let calling = CallingClient::new(&first, CallingConfig::default()).await.unwrap();
     let line = calling.lines().remove(0);
     let mut events = line.subscribe();
@@ -353,20 +353,20 @@ async fn a_restarted_program_goes_on_with_its_failover() {
     assert_eq!(sandbox.lines()[0].instance, "backup-1");
     line.deregister();
     assert_eq!(names(&mut events).await, ["unregistered"]);
-    assert_eq!(first.saved_state().load::<Value>(KEPT).await, None);
+    assert_eq!(first.saved_state().load::<Value>(FAILOVER_KEY).await, None);
     calling.deregister().await.unwrap();
 
-    // One that is too old is of no use: the wait begins, and is kept instead.
+    // A state that is too old is not used: the wait starts again, and is saved instead.
     let second = webex();
-    second.saved_state().save(KEPT, &ago(301)).await;
+    second.saved_state().save(FAILOVER_KEY, &ago(301)).await;
     let calling = CallingClient::new(&second, CallingConfig::default()).await.unwrap();
     let line = calling.lines().remove(0);
     let mut events = line.subscribe();
     line.register();
     assert_eq!(names(&mut events).await, ["connecting", "server_failed", "server_failed"]);
     let kept = loop {
-        // Written beside everything else.
-        match second.saved_state().load::<Value>(KEPT).await {
+        // It is written in the background.
+        match second.saved_state().load::<Value>(FAILOVER_KEY).await {
             Some(kept) if kept["attempt"] == 2 => break kept,
             _ => tokio::task::yield_now().await,
         }
@@ -375,7 +375,7 @@ async fn a_restarted_program_goes_on_with_its_failover() {
     assert_eq!(line.next().unwrap().0, Upcoming::Retry);
     line.deregister();
     assert_eq!(names(&mut events).await, ["unregistered"]);
-    while second.saved_state().load::<Value>(KEPT).await.is_some() {
+    while second.saved_state().load::<Value>(FAILOVER_KEY).await.is_some() {
         tokio::task::yield_now().await;
     }
     drop(failing);

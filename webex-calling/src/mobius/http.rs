@@ -56,7 +56,7 @@ impl MobiusTransport for HttpTransport {
         let service_data = Arc::clone(&self.service_data);
         let client_devices = Arc::clone(&self.client_devices);
         Box::pin(async move {
-            // The present device: it may have been registered anew since the line was made. Without
+            // The present device: it may have been registered again since the line was made. Without
             // one no server can accept the line; the wait must still end.
             let device = match tokio::time::timeout(REQUEST_TIMEOUT, lease.device()).await {
                 Ok(device) => device.map_err(|e| no_device(e.kind(), e.to_string()))?,

@@ -43,7 +43,7 @@ pub(crate) enum MobiusEvent {
     Network(NetworkHint),
     /// There is a new token.
     TokenAvailable,
-    /// The user's WDM device was registered anew, with this address.
+    /// The user's WDM device was registered again, with this address.
     DeviceReplaced(String),
 }
 

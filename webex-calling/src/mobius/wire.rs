@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn one_field_that_nobody_needs_destroys_no_answer() {
+    fn one_odd_optional_field_does_not_invalidate_an_answer() {
         let answer = json!({
             "userId": "u",
             "device": {"deviceId": "d", "uri": "https://m/api/v1/calling/web/devices/d",

@@ -260,7 +260,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_json_is_the_reference_clients_form_with_what_is_known_beside_it() {
+    fn the_json_is_the_reference_clients_form_with_known_details() {
         let timeout = HttpError::Timeout { host: "m".to_owned(), after: Duration::from_secs(5) };
         let error = CallingClientError::from_http(DiscoveryStep::Region, timeout);
         let event = CallingEvent::Error(error);

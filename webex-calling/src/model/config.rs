@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_location_is_none() {
+    fn half_a_location_is_refused() {
         let at = |region: &str, country: &str| CallingConfig {
             location: Some(Location { region: region.to_owned(), country: country.to_owned() }),
             ..CallingConfig::default()
@@ -263,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guest_token_is_for_mobius_alone() {
+    fn the_guest_token_is_only_sent_to_mobius() {
         let guest = ServiceData::guest("opaque-guest-token".to_owned());
         let wire = serde_json::to_value(guest.on_the_wire()).unwrap();
         let expected = serde_json::json!({

@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_json_is_the_documented_form_with_what_is_known_beside_it() {
+    fn the_json_is_the_documented_form_with_known_details() {
         let answer = HttpError::Status(Arc::new(ServiceError {
             host: "m".to_owned(),
             status: 429.try_into().unwrap(),

@@ -84,7 +84,7 @@ pub enum LineEvent {
 pub enum Connecting {
     /// A call of [`Line::register`](crate::Line::register).
     Requested,
-    /// The slow retry: some time ago all servers refused the line. The servers are discovered anew.
+    /// The slow retry: some time ago all servers refused the line. The servers are discovered again.
     Retry,
     /// A new token: the last one was refused, and the line still was to be registered.
     NewToken,

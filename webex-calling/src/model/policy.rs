@@ -18,7 +18,7 @@ pub struct RegistrationPolicy {
     /// [`DeviceLimit::PreferOwn`].
     pub device_limit: DeviceLimit,
     /// Time between the failure of all servers and the next attempt, varied by up to a fifth. Each
-    /// attempt discovers the servers anew. `None`: no attempt until
+    /// attempt discovers the servers again. `None`: no attempt until
     /// [`Line::register`](crate::Line::register). Default:
     /// [`SLOW_RETRY`](crate::timings::SLOW_RETRY), 5 min. The minimum is
     /// [`SLOW_RETRY_MIN`](crate::timings::SLOW_RETRY_MIN).

@@ -102,7 +102,7 @@ impl Machine {
         // that saw the same change of the network would be in step from then on.
         let regular = active.regular_keepalive.take();
         let regular = regular.and_then(|regular| regular.checked_sub(active.interval));
-        // After a sleep the schedule begins anew: another keepalive soon after would be one too many,
+        // After a sleep the schedule starts again: another keepalive soon after would be one too many,
         // and lines that woke up together should not stay in step.
         let interval = active.interval;
         let due = if now.saturating_duration_since(due) > interval / KEEPALIVE_SPREAD {

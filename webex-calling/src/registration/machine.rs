@@ -337,7 +337,7 @@ impl Machine {
         }
     }
 
-    /// There is a new token. A line that failed only for want of one registers again.
+    /// There is a new token. A line that failed only for lack of one registers again.
     ///
     /// A server that refuses every token must not cause a loop of renewals and requests: the first
     /// search begins at once, the next ones not before [`SLOW_RETRY`].
@@ -364,7 +364,7 @@ impl Machine {
         }
     }
 
-    /// The WDM device was registered anew, with this address.
+    /// The WDM device was registered again, with this address.
     pub(crate) fn handle_client_device(&mut self, now: Instant, address: String) {
         let address = Some(address);
         if let State::Registered(active) = &mut self.state {

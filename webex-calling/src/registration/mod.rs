@@ -27,7 +27,7 @@
 //!    [`DEREGISTER_LIMIT`](crate::timings::DEREGISTER_LIMIT), and reports the outcome. A registration
 //!    that a pending request still brings is deleted as well.
 //!
-//! 7. **Follows its WDM device.** When that is registered anew, the line registers again, for the new
+//! 7. **Follows its WDM device.** When that is registered again, the line registers again, for the new
 //!    address, and then deletes the old registration.
 //! 8. **Waits for a token** when one was refused and no other is available. It registers again when
 //!    there is a new one.

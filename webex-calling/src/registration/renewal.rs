@@ -1,4 +1,4 @@
-//! Renewal: the WDM device was registered anew, and the registration in force names the old one.
+//! Renewal: the WDM device was registered again, and the registration in force names the old one.
 //!
 //! Events of the line's calls would go to a device that is gone. So the line registers with the same
 //! server again, for the new device, while the old registration is in force, and then deletes the old

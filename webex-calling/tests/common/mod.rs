@@ -1,4 +1,4 @@
-//! A calling client at a sandbox, and what it tells.
+//! A calling client at a sandbox, and its events.
 
 #![allow(dead_code)] // each test program uses its part
 
@@ -7,14 +7,14 @@ use webex_core::{Endpoints, Subscription, Webex};
 use webex_sandbox::Sandbox;
 use webex_tests::{user::builder, wait::next};
 
-/// The sandbox as a cloud that has further places.
+/// The sandbox as a cloud with further origins.
 pub(crate) fn cloud(sandbox: &Sandbox, places: &[&str]) -> Endpoints {
     let own = Endpoints::at(sandbox.origin().as_str()).unwrap();
     let trusting = |cloud: Endpoints, at: &&str| cloud.trusting(&format!("https://{at}")).unwrap();
     places.iter().fold(own, trusting)
 }
 
-/// The sandbox's user. Its cloud is also where tests place further Mobius servers.
+/// The sandbox's user. Its cloud includes the further Mobius servers of tests.
 pub(crate) fn client(sandbox: &Sandbox) -> Webex {
     let port = sandbox.origin().port().unwrap();
     let cloud = cloud(sandbox, &[&format!("localhost:{port}"), "127.0.0.1:1"]);

@@ -1,13 +1,13 @@
-//! Thousands of lines, each with a world of its own that goes wrong in its own way.
+//! Thousands of lines, each in its own faulty world.
 //!
-//! [`world`] is a set of Mobius servers in memory: they hold registrations and let them expire, they
-//! refuse, hang, die, want to be left alone, forget, are full, take a user's second registration or
-//! do not. Its transport is the second implementation of
-//! [`MobiusTransport`](crate::mobius::MobiusTransport): one with connections that have to be made
-//! before a registration, as Mobius' own websocket has. [`rules`] watches what the line does, and
-//! [`run`] drives one line, by the very code that drives it in a program, on a clock of its own.
+//! [`world`] is a set of Mobius servers in memory: they hold registrations and let them expire,
+//! refuse, hang, die, ask for pauses, forget lines, are full, and accept a user's second
+//! registration or not. Its transport is the second implementation of
+//! [`MobiusTransport`](crate::mobius::MobiusTransport): one with connections that have to be opened
+//! before a registration, as for Mobius' own websocket. [`rules`] checks what the line does, and
+//! [`run`] drives one line, with the same code as in a program, on a virtual clock.
 //!
-//! A seed tells everything. One that fails prints one line:
+//! A seed determines everything. A failing seed prints one line:
 //!
 //! ```text
 //! WEBEX_SIM_SEED=1234 cargo test -p webex-calling simulation: at 812.3 s: two keepalives at once
@@ -16,7 +16,7 @@
 //! With that variable the test runs this seed alone, and shows what happened. `WEBEX_SIM_SEEDS` is a
 //! number of seeds other than [`SEEDS`].
 
-// A subtraction below zero is a test that fails, which is what tests are for.
+// A subtraction below zero panics, which fails the test as it should.
 #![allow(clippy::unchecked_time_subtraction)]
 
 mod rules;
@@ -28,7 +28,7 @@ use std::{
     thread,
 };
 
-/// How many seeds are run.
+/// Number of seeds to run.
 const SEEDS: u64 = 10_000;
 
 #[test]
@@ -61,7 +61,7 @@ fn simulation() {
         ended.flatten().min()
     });
     assert!(failed.is_none(), "{}", failed.map(|(seed, what)| report(seed, &what)).unwrap());
-    // What was to be tried has been tried, and not just once.
+    // Every case has been tried, and not just once.
     counted.assert_all_happened(seeds);
 }
 

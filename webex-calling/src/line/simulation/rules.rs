@@ -1,4 +1,4 @@
-//! What a line may do, and when: looks at every request on its way out.
+//! The rules of a line: checks every request that it sends.
 
 use std::{
     collections::VecDeque,
@@ -19,19 +19,19 @@ pub(super) enum Kind {
     Ping,
 }
 
-/// Why nothing may be sent.
+/// Why no request may be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quiet {
-    /// The application has deregistered, and been told that it is done.
+    /// The application has deregistered, and got the event of the end.
     Deregistered,
     /// An error that stays.
     Final,
 }
 
-/// Most registrations asked of one server within [`POSTS_WITHIN`], while neither the application
-/// nor the network gives a reason for another: a failback that is refused the second registration,
-/// asks again after leaving the backup, comes back to find that lost, and begins anew; and one for
-/// a keepalive that says "forgotten".
+/// Limit of registration requests to one server within [`POSTS_WITHIN`], while neither the
+/// application nor the network causes another one: a failback whose second registration is refused,
+/// which asks again after leaving the backup, comes back to find that lost, and starts again; and
+/// one more for a keepalive that is answered 404.
 const MOST_POSTS: usize = 5;
 const POSTS_WITHIN: Duration = Duration::from_secs(25);
 
@@ -40,18 +40,18 @@ pub(super) struct Rules {
     pub(super) violation: Option<String>,
     pub(super) quiet: Option<Quiet>,
     interval: Duration,
-    /// Requests under way: registrations, keepalives, deletions, pings.
+    /// Requests in flight: registrations, keepalives, deletions, pings.
     under_way: [i32; 4],
-    /// Until when servers are to be left alone.
+    /// Until when servers must not get requests.
     not_before: Vec<(Url, Instant)>,
     posts: VecDeque<(Instant, Url)>,
-    /// Since when the present registration is in force, and its keepalives.
+    /// When the current registration started, and its keepalives.
     since: Instant,
     keepalives: u32,
-    /// Reasons for a keepalive out of turn.
+    /// Reasons for a keepalive outside the schedule.
     nudges: u32,
     last_keepalive: Option<Instant>,
-    /// Registrations that were granted when nobody wanted them any more.
+    /// Registrations that were granted when they were no longer wanted.
     late: u32,
 }
 
@@ -78,7 +78,7 @@ impl Rules {
         }
     }
 
-    /// A request goes out.
+    /// Checks a request that is being sent.
     pub(super) fn sent(&mut self, now: Instant, kind: Kind, server: &Url, connected: bool) {
         self.under_way[kind as usize] += 1;
         let (count, quiet) = (self.under_way[kind as usize], self.quiet);
@@ -131,7 +131,7 @@ impl Rules {
         self.under_way[kind as usize] -= 1;
     }
 
-    /// An answer has reached the line.
+    /// Records an answer that has reached the line.
     pub(super) fn answered(
         &mut self,
         now: Instant,
@@ -146,8 +146,8 @@ impl Rules {
             return;
         };
         if kind == Kind::Deregister {
-            // A backup that was not left gets a keepalive out of turn, to see whether it still has
-            // the line.
+            // A backup that was not left gets a keepalive outside the schedule, to see whether it
+            // still has the line.
             self.nudges += 1;
             self.last_keepalive = None;
         }
@@ -167,24 +167,24 @@ impl Rules {
         found.map(|(_, until)| *until)
     }
 
-    /// The application or the network gives a reason to send something now.
+    /// Records that the application or the network causes a request now.
     pub(super) fn nudge(&mut self) {
         self.posts.clear();
         self.nudges += 1;
     }
 
-    /// The application wants the line.
+    /// Records that the application wants the line.
     pub(super) fn begin(&mut self) {
         self.quiet = None;
         self.nudge();
     }
 
-    /// A registration is in force.
+    /// Records a new registration.
     pub(super) fn registered(&mut self, now: Instant) {
         (self.since, self.keepalives, self.nudges, self.last_keepalive) = (now, 0, 0, None);
     }
 
-    /// Nothing more may be asked for.
+    /// Records that no further request may be sent.
     pub(super) fn end(&mut self, quiet: Quiet) {
         self.quiet = Some(quiet);
         self.late = 0;
@@ -192,7 +192,7 @@ impl Rules {
         self.check(keepalives + pings == 0, || "something is under way after the end".to_owned());
     }
 
-    /// When the next keepalive has to go out at the latest.
+    /// The latest time of the next keepalive.
     pub(super) fn keepalive_by(&self, now: Instant, server: &Url) -> Instant {
         let by = now + self.interval;
         self.busy_until(server).map_or(by, |until| by.max(until))
@@ -207,9 +207,9 @@ impl Rules {
     }
 }
 
-/// The rules see what they are there to see.
+/// Each rule detects its violation.
 #[test]
-fn the_rules_object() {
+fn each_rule_detects_its_violation() {
     let now = Instant::now();
     let server = url("https://p1/");
     let fresh = || Rules::new(now, secs(30));

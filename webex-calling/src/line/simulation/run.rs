@@ -1,4 +1,4 @@
-//! One line in one world: what happens, and whether it may.
+//! One line in one world: its inputs, and the checks.
 
 use std::{
     sync::{
@@ -19,12 +19,12 @@ use super::{
 };
 use crate::registration::tests::bench::*;
 
-/// Most things that may happen at one moment of the clock: more is a loop.
+/// Limit of steps at one moment of the clock: more is a loop.
 const MOST_AT_ONCE: u32 = 200;
 
 macro_rules! counts {
     ($($name:ident),*) => {
-        /// What has happened in all seeds together.
+        /// Counts of what has happened in all seeds together.
         #[derive(Debug, Default)]
         pub(super) struct Counts { $($name: AtomicU64),* }
 
@@ -33,7 +33,7 @@ macro_rules! counts {
                 $(self.$name.fetch_add(other.$name.load(Ordering::Relaxed), Ordering::Relaxed);)*
             }
 
-            /// Each thing in one of a hundred seeds at least.
+            /// Asserts that each case happened in at least one of a hundred seeds.
             pub(super) fn assert_all_happened(&self, seeds: u64) {
                 $(let count = self.$name.load(Ordering::Relaxed);
                 assert!(count >= seeds / 100, "{} happened {count} times only", stringify!($name));)*
@@ -70,14 +70,14 @@ struct Run {
     start: Instant,
     show: bool,
     counts: Counts,
-    /// Whether the application waits to hear that the line is deregistered, and since when.
+    /// Since when the application waits for the end of a deregistration, if it does.
     leaving: Option<Instant>,
-    /// Whether a primary has said that it will never take the line.
+    /// Whether a primary has refused the line for good.
     barred: bool,
     at_once: (Instant, u32),
     /// Whether the application believes that the line is registered.
     registered: bool,
-    /// Since when a registration that could be renewed names a device that is gone.
+    /// Since when a renewable registration has named a device that is gone.
     stale: Option<Instant>,
     /// Whether a renewal has failed since the device was replaced.
     renewal_failed: bool,
@@ -107,7 +107,7 @@ impl Run {
         let settings = Settings { service, policy, ..Settings::default() };
         let world = World::new(primaries, backups, random.fork());
         let start = world.now;
-        // Some begin without servers.
+        // Some start without servers.
         let servers = if random.u8(..) < 16 { Arc::default() } else { Arc::clone(&world.lists) };
         let mut machine = Machine::new(servers, settings, random.u64(..));
         let calls = Arc::new(Calls::default());
@@ -133,7 +133,7 @@ impl Run {
         }
     }
 
-    /// A life: trouble, one healthy server, all healthy, the end.
+    /// Runs the phases: trouble, one healthy server, all healthy, the end.
     fn live(&mut self) -> Outcome {
         self.register();
         let troubles = self.random(10..40);
@@ -211,7 +211,7 @@ impl Run {
                 self.deregister();
                 self.settle()?;
             }
-            // The machine sleeps: everything is late.
+            // The machine sleeps, so everything is late.
             18 => {
                 let asleep = secs(self.random(1..400));
                 self.say(|| format!("asleep for {asleep:?}"));
@@ -258,7 +258,7 @@ impl Run {
         self.say(|| format!("{url} is {mode:?}"));
     }
 
-    /// A server forgets what it has.
+    /// Makes a server forget its registrations.
     fn forget(&mut self) {
         let mut world = self.world.lock();
         let count = world.servers.len();
@@ -266,7 +266,7 @@ impl Run {
         world.servers[index].held.clear();
     }
 
-    /// A server drops the line, and says so.
+    /// Makes a server drop the line with an event.
     fn down(&mut self) {
         let mut world = self.world.lock();
         let now = world.now;
@@ -280,7 +280,7 @@ impl Run {
         self.machine.handle_down(now, Some(&id.to_string()));
     }
 
-    /// The WDM device is registered anew.
+    /// Replaces the WDM device.
     fn replace_device(&mut self) {
         let mut world = self.world.lock();
         world.client += 1;
@@ -292,7 +292,7 @@ impl Run {
         self.machine.handle_client_device(now, client_device(client));
     }
 
-    /// The user registers elsewhere.
+    /// Registers the user elsewhere.
     fn supersede(&mut self) {
         let mut world = self.world.lock();
         for held in world.servers.iter_mut().flat_map(|server| &mut server.held) {
@@ -302,7 +302,7 @@ impl Run {
 
     // --- how it ends ---------------------------------------------------------------------------
 
-    /// With one healthy server the line is registered within the bound.
+    /// With one healthy server the line must register within the bound.
     fn one_healthy_server(&mut self) -> Outcome {
         self.calls.set(false);
         {
@@ -316,26 +316,26 @@ impl Run {
                 server.mode = if index == healthy { Mode::Up } else { ill };
             }
         }
-        // What servers hold, or asked for, from before has passed then.
+        // By then, earlier registrations and pauses of servers have ended.
         let (interval, count) = {
             let world = self.world.lock();
             (world.interval, world.servers.len() as u32)
         };
         self.say(|| "one healthy server".to_owned());
         self.go_on(self.now() + (interval * 4).max(LONGEST_PAUSE) + REQUEST_TIMEOUT)?;
-        // The registration with an ill server is noticed ...
+        // The loss of a faulty server's registration is noticed ...
         let noticed = (interval + KEEPALIVE_TIMEOUT) * (KEEPALIVE_THRESHOLD + 1);
-        // ... every server is asked in each round, and may hang: those of the primaries end one
-        // round after their time, those of the backups are two and a wait, and for the contact
-        // center they come first as well; a failback may be under way ...
+        // ... every server is tried in each round, and may hang: the rounds of the primaries end
+        // one round after their time, those of the backups are two and a wait, and for the contact
+        // center they come first as well; a failback may be in progress ...
         let round = REQUEST_TIMEOUT * count;
         let search = FAILOVER_AFTER + round * 3 + (round + RETRY_AFTER_MAX) * 4;
-        // ... and when all that was in vain, there is the long wait.
+        // ... and if all of that fails, the long wait follows.
         let slow = SLOW_RETRY * 6 / 5 + REDISCOVERY_LIMIT + round * 2;
         let bound = noticed + search + slow;
         let until = self.now() + bound;
         loop {
-            // One that has given up, as it was told to, needs the application.
+            // A line that has given up, as configured, needs the application.
             if matches!(self.machine.state(), LineState::Idle | LineState::Failed) {
                 self.register();
             }
@@ -354,7 +354,7 @@ impl Run {
         }
     }
 
-    /// With healthy servers only the line returns to a primary, and has one registration.
+    /// With only healthy servers the line must return to a primary, and have one registration.
     fn all_healthy(&mut self) -> Outcome {
         self.say(|| "all servers are healthy".to_owned());
         let latest = {
@@ -364,7 +364,7 @@ impl Run {
             }
             world.rehoming.1
         };
-        // A failback that met 429 before is tried again sooner; pings of servers may take their time.
+        // A failback that was answered 429 is repeated sooner; pings may be slow.
         self.go_on(self.now() + latest * 2 + LONGEST_PAUSE + secs(120))?;
         let world = self.world.lock();
         let held: usize = world.servers.iter().map(|server| server.held.len()).sum();
@@ -386,7 +386,7 @@ impl Run {
         Ok(())
     }
 
-    /// Deregistering from healthy servers leaves nothing at all.
+    /// Deregistering from healthy servers must leave nothing.
     fn end(&mut self) -> Outcome {
         self.deregister();
         self.go_on(self.now() + DEREGISTER_LIMIT)?;
@@ -427,7 +427,7 @@ impl Run {
         }
     }
 
-    /// Carries out what is to be done now, and looks whether all is as it should be.
+    /// Performs the pending actions, and checks the invariants.
     fn settle(&mut self) -> Outcome {
         let mut context = Context::from_waker(Waker::noop());
         loop {
@@ -471,7 +471,7 @@ impl Run {
         if owned > 1 {
             return Err(format!("{owned} registrations at once"));
         }
-        // A registration with a healthy server does not name a device that is gone.
+        // A registration with a healthy server must not name a device that is gone.
         let is_stale = state == LineState::Registered
             && !self.calls.is_active()
             && !self.renewal_failed
@@ -499,14 +499,14 @@ impl Run {
             _ => {}
         }
         let late = self.leaving.is_some_and(|since| now > since + DEREGISTER_LIMIT);
-        // A machine that slept hears of it when it wakes up.
+        // A machine that slept gets a hint when it wakes up.
         if late && self.machine.poll_timeout().is_none_or(|at| at > now) {
             return Err("deregistering takes too long".to_owned());
         }
         Ok(())
     }
 
-    /// The application hears of an event.
+    /// Handles an event as the application.
     fn told(&mut self, event: LineEvent) -> Outcome {
         let mut world = self.world.lock();
         let (now, counts) = (world.now, &self.counts);
@@ -542,7 +542,7 @@ impl Run {
                 match reason {
                     Unregistered::Lost(error) => {
                         count(&counts.lost);
-                        // With 404 there is nothing left; by now the server may have the next one.
+                        // After a 404 nothing is left; the server may already have the next registration.
                         if error.http_status != Some(404) {
                             world.disown(server.as_ref());
                         }
@@ -573,7 +573,7 @@ impl Run {
                             return Err(format!("{} is not true", outcome.name()));
                         }
                         world.disown(None);
-                        // It may begin anew at once, when that was asked for meanwhile.
+                        // It may start again at once, if that was requested in the meantime.
                         if self.machine.state() == LineState::Idle {
                             world.rules.end(Quiet::Deregistered);
                         }

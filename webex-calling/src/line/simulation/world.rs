@@ -1,4 +1,4 @@
-//! Mobius in memory: servers, connections, and the way between them and the line.
+//! Mobius in memory: servers, connections, and the network between them and the line.
 
 use std::{
     future::Future,
@@ -25,17 +25,17 @@ use crate::{
 /// The longest `Retry-After` of these servers.
 pub(super) const LONGEST_PAUSE: Duration = Duration::from_secs(150);
 
-/// How a server behaves.
+/// The behaviour of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
     Up,
     /// Nothing there: connections are refused at once.
     Dead,
-    /// Requests are taken and never answered.
+    /// Requests are accepted and never answered.
     Silent,
-    /// Requests are carried out, but the answer is lost.
+    /// Requests take effect, but the answer is lost.
     Mute,
-    /// Every request is answered with this status, and perhaps a `Retry-After` in seconds.
+    /// Every request is answered with this status, and possibly a `Retry-After` in seconds.
     Refusing(u16, Option<u64>),
     /// Registrations are answered 403 with this code.
     Forbidding(i64),
@@ -45,7 +45,7 @@ pub(super) enum Mode {
 pub(super) struct Server {
     pub(super) url: Url,
     pub(super) mode: Mode,
-    /// Whether the server takes the user's second registration.
+    /// Whether the server accepts a second registration of the user.
     takes_two: bool,
     pub(super) held: Vec<Held>,
     connected: bool,
@@ -56,22 +56,22 @@ pub(super) struct Server {
 pub(super) struct Held {
     pub(super) id: u64,
     pub(super) expires: Instant,
-    pub(super) told: Told,
+    pub(super) told: Known,
     pub(super) superseded: bool,
     /// The number of the WDM device that it names.
     pub(super) client: u32,
 }
 
-/// What the line knows of a registration.
+/// What the line knows about a registration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Told {
-    /// Nothing: the answer is under way, or was lost.
+pub(super) enum Known {
+    /// Nothing: the answer is on its way, or was lost.
     Nothing,
     /// That it was granted.
     Granted,
-    /// That, and has asked for its deletion.
+    /// It was granted, and its deletion was requested.
     Deleting,
-    /// That it is lost, or was not deleted although asked.
+    /// It is lost, or was not deleted in spite of the request.
     Lost,
 }
 
@@ -82,7 +82,7 @@ pub(super) struct World {
     pub(super) lists: Arc<Servers>,
     pub(super) interval: Duration,
     pub(super) rehoming: (Duration, Duration),
-    /// A device of another client that takes the user's last place, and whether it is ours.
+    /// A device that takes up the user's limit, and whether it is ours.
     pub(super) stranger: Option<bool>,
     /// The number of the present WDM device.
     pub(super) client: u32,
@@ -90,7 +90,7 @@ pub(super) struct World {
     pub(super) rules: Rules,
     pub(super) random: fastrand::Rng,
     next_id: u64,
-    /// When a request has something to do next.
+    /// Wake-up times of requests.
     wakes: Vec<Instant>,
 }
 
@@ -125,7 +125,7 @@ impl World {
         }
     }
 
-    /// When a request next has something to do.
+    /// The next wake-up time of a request.
     pub(super) fn next_wake(&mut self) -> Option<Instant> {
         let now = self.now;
         self.wakes.retain(|wake| *wake > now);
@@ -136,7 +136,7 @@ impl World {
         self.servers.iter_mut().find(|server| server.url == *url)
     }
 
-    /// How a server is from now on: well, in half of the cases.
+    /// A new behaviour for a server: healthy in half of the cases.
     pub(super) fn random_mode(&mut self) -> Mode {
         let pause = self.random.u64(0..=LONGEST_PAUSE.as_secs());
         let pauses = [None, Some(pause), Some(pause)];
@@ -166,21 +166,21 @@ impl World {
         }
     }
 
-    /// The registrations that the line has and knows of.
+    /// The registrations that the line has and knows about.
     pub(super) fn owned(&self) -> impl Iterator<Item = (&Server, &Held)> {
         let all =
             self.servers.iter().flat_map(|server| server.held.iter().map(move |h| (server, h)));
-        all.filter(|(_, held)| held.told == Told::Granted && !held.superseded)
+        all.filter(|(_, held)| held.told == Known::Granted && !held.superseded)
     }
 
-    /// Whether a server has a registration that the line knows of, and has not lost.
+    /// Whether a server has a registration that the line knows about and has not lost.
     pub(super) fn is_held(&self) -> bool {
         let mut all = self.servers.iter().flat_map(|server| &server.held);
-        let known = |held: &Held| matches!(held.told, Told::Granted | Told::Deleting);
+        let known = |held: &Held| matches!(held.told, Known::Granted | Known::Deleting);
         all.any(|held| known(held) && !held.superseded)
     }
 
-    /// The line says that it has lost, or given up, what it had with that server, or with all.
+    /// Records that the line has lost, or given up, its registrations with this server, or with all.
     pub(super) fn disown(&mut self, server: Option<&Url>) {
         for held in self
             .servers
@@ -188,7 +188,7 @@ impl World {
             .filter(|it| server.is_none_or(|server| it.url == *server))
             .flat_map(|server| &mut server.held)
         {
-            held.told = Told::Lost;
+            held.told = Known::Lost;
         }
     }
 
@@ -206,7 +206,7 @@ impl World {
         Duration::from_millis(self.random.u64(1..=400))
     }
 
-    /// Carries a request out at its server: the answer, and whether it gets back.
+    /// Performs a request at its server. Returns the answer, and whether it arrives.
     fn carry_out(&mut self, request: &Request) -> (Result<Option<Registration>, HttpError>, bool) {
         let (elsewhere, stranger) = (self.held_elsewhere(request), self.stranger);
         let (interval, rehoming, now) = (self.interval, self.rehoming, self.now);
@@ -239,7 +239,7 @@ impl World {
                 let known = server.held.iter().find(|held| held.client == client);
                 let id = known.map_or(self.next_id + 1, |held| held.id);
                 server.held.retain(|held| held.client != client);
-                let told = Told::Nothing;
+                let told = Known::Nothing;
                 server.held.push(Held { id, expires, told, superseded: false, client });
                 self.next_id = self.next_id.max(id);
                 let device = Self::device(&request.server, id, client);
@@ -286,17 +286,17 @@ impl World {
         })
     }
 
-    /// The answer has reached the line.
+    /// Records that the answer has reached the line.
     fn heard(&mut self, request: &Request, answer: &Result<Option<Registration>, HttpError>) {
         let now = self.now;
         let error = answer.as_ref().err();
         self.rules.answered(now, request.kind, &request.server, error);
         let id = match answer {
             Ok(Some(granted)) => granted.device.device_id.parse().unwrap_or_default(),
-            // One that was to be left, and was not.
+            // A registration that was to be deleted, and was not.
             Ok(None) if request.kind == Kind::Keepalive => request.id,
-            // A server that does not delete it when asked twice will forget it. One that says that it
-            // does not know it has lost it.
+            // A server that fails to delete it twice will let it expire. A server that does not
+            // know it has lost it.
             Err(error)
                 if request.kind == Kind::Deregister
                     || (request.kind == Kind::Keepalive && error.status() == Some(404)) =>
@@ -304,7 +304,7 @@ impl World {
                 let server = self.server(&request.server);
                 let mut all = server.into_iter().flat_map(|server| &mut server.held);
                 if let Some(held) = all.find(|held| held.id == request.id) {
-                    held.told = Told::Lost;
+                    held.told = Known::Lost;
                 }
                 return;
             }
@@ -312,22 +312,22 @@ impl World {
         };
         if let Some(server) = self.server(&request.server) {
             for held in server.held.iter_mut().filter(|held| held.id == id) {
-                held.told = Told::Granted;
+                held.told = Known::Granted;
             }
         }
     }
 }
 
-/// The id of the device that is not a registration of this line.
+/// The id of a device that is not a registration of this line.
 const STRANGER: u64 = u64::MAX;
 
 /// The WDM devices of the line, one after the other.
 const OURS: &str = "https://wdm/devices/ours-";
 
-/// The WDM device of somebody else.
+/// The WDM device of another client.
 const ANOTHER: &str = "https://wdm/devices/another";
 
-/// The address of the WDM device of that number.
+/// The address of the WDM device with this number.
 pub(super) fn client_device(number: u32) -> String {
     format!("{OURS}{number}")
 }
@@ -339,19 +339,19 @@ fn full_of(server: &Url, id: u64, client: &str) -> HttpError {
     refused_with(403, Some(101), None, body)
 }
 
-/// A request on its way.
+/// A request in flight.
 #[derive(Debug, Clone)]
 struct Request {
     kind: Kind,
     server: Url,
-    /// Id of the registration that it is about.
+    /// Id of its registration.
     id: u64,
     /// The number of the WDM device that it names.
     client: u32,
     limit: Duration,
 }
 
-/// The transport. Connections are its own business, but must be there when needed.
+/// The transport. It checks that connections are open when needed.
 #[derive(Debug, Clone)]
 pub(super) struct Wire(pub(super) Arc<Mutex<World>>);
 
@@ -367,8 +367,8 @@ impl Wire {
         if kind == Kind::Deregister
             && let Some(server) = world.server(server)
         {
-            let known = server.held.iter_mut().filter(|held| held.told == Told::Granted);
-            known.filter(|held| held.id == id).for_each(|held| held.told = Told::Deleting);
+            let known = server.held.iter_mut().filter(|held| held.told == Known::Granted);
+            known.filter(|held| held.id == id).for_each(|held| held.told = Known::Deleting);
         }
         let client = world.client;
         let request = Request { kind, server: server.clone(), id, client, limit };
@@ -386,7 +386,7 @@ enum OrphanStage {
     Coming(Instant, Option<Box<Result<Option<Registration>, HttpError>>>),
 }
 
-/// A request, on the world's clock. Dropped before its end, it may have been carried out or not.
+/// A request, on the world's clock. If it is dropped early, it may or may not have taken effect.
 struct Sent {
     world: Arc<Mutex<World>>,
     request: Request,
@@ -475,7 +475,7 @@ impl MobiusTransport for Wire {
     }
 
     fn events(&self) -> MobiusEvents {
-        // What the servers say by themselves is told by the run, at its moment.
+        // Events of the servers are delivered by the run.
         Box::pin(stream::pending())
     }
 }
@@ -516,7 +516,7 @@ impl Future for Discovering {
     }
 }
 
-/// A place to register that nobody knows: for the tests of the world itself.
+/// Tests the world itself.
 #[test]
 fn a_server_answers_as_its_mode_says() {
     let wire = Wire(Arc::new(Mutex::new(World::new(1, 0, fastrand::Rng::with_seed(1)))));

@@ -1,4 +1,4 @@
-//! A machine, a clock, and what it asked for.
+//! A machine, a clock, and the machine's actions.
 
 use std::{
     collections::VecDeque,
@@ -42,7 +42,7 @@ pub(crate) fn url(text: &str) -> Url {
     Url::parse(text).unwrap()
 }
 
-/// What the machine is told when a server answers with this status, and in a 403 with this code.
+/// The error of an answer with this status, and in a 403 with this code.
 pub(crate) fn refused(status: u16, code: Option<i64>, retry_after: Option<u64>) -> HttpError {
     refused_with(status, code, retry_after, String::new())
 }
@@ -72,7 +72,7 @@ pub(crate) fn error(status: u16) -> LineError {
     http(status).into()
 }
 
-/// 429 that names a time.
+/// A 429 with this `Retry-After`.
 pub(crate) fn busy(seconds: u64) -> LineError {
     refused(429, None, Some(seconds)).into()
 }
@@ -87,7 +87,7 @@ pub(crate) fn device(id: &str) -> MobiusDevice {
     serde_json::from_value(serde_json::json!({"deviceId": id, "uri": uri})).unwrap()
 }
 
-/// 403 with code 101 that lists these devices; `true` marks those of this client.
+/// A 403 with code 101 that lists these devices; `true` marks those of this client.
 pub(crate) fn full(devices: &[(&str, bool)]) -> Refusal {
     let error = refused(403, Some(101), None).into();
     let devices = devices.iter().map(|(id, ours)| (device(id), *ours)).collect();
@@ -119,7 +119,7 @@ pub(crate) fn servers(primaries: usize, backups: usize) -> Servers {
     Servers { primary: list('p', primaries).collect(), backup: list('b', backups).collect() }
 }
 
-/// Calls that the test begins and ends.
+/// Calls that the test starts and ends.
 #[derive(Debug, Default)]
 pub(crate) struct Calls(AtomicBool);
 
@@ -140,11 +140,11 @@ pub(crate) struct Bench {
     pub(crate) start: Instant,
     pub(crate) now: Instant,
     pub(crate) events: Vec<LineEvent>,
-    /// The requests under way, oldest first.
+    /// The requests in flight, oldest first.
     pub(crate) requests: VecDeque<Action>,
     /// The saved state of the failover.
     pub(crate) saved: Option<Failover>,
-    /// Servers that are not needed any more, in order.
+    /// Servers that are no longer needed, in order.
     pub(crate) closed: Vec<String>,
 }
 
@@ -175,7 +175,7 @@ impl Bench {
         bench
     }
 
-    /// One that does not try again by itself when all have refused.
+    /// A machine that makes no further attempt when all servers have refused.
     pub(crate) fn without_slow_retry(primaries: usize, backups: usize, seed: u64) -> Self {
         let policy = RegistrationPolicy { slow_retry: None, ..RegistrationPolicy::default() };
         let mut bench = Self::with(primaries, backups, ServiceIndicator::Calling, policy, seed);
@@ -200,13 +200,13 @@ impl Bench {
                 bench.sleep();
             }
         }
-        // Keepalives out of the way: only the failback is left to wait for.
+        // A long keepalive interval, so that only the failback is waited for.
         bench.answer(Ok(granted(3600)));
         bench.events.clear();
         bench
     }
 
-    /// Takes what the machine wants done.
+    /// Takes the machine's actions.
     pub(crate) fn pump(&mut self) {
         while let Some(action) = self.machine.poll_action() {
             match action {
@@ -220,13 +220,13 @@ impl Bench {
         }
     }
 
-    /// The oldest request under way.
+    /// The oldest request in flight.
     pub(crate) fn request(&mut self) -> Action {
         self.pump();
         self.requests.pop_front().expect("a request is under way")
     }
 
-    /// The server that is asked to take the line.
+    /// The server of the registration request.
     pub(crate) fn asked(&mut self) -> String {
         self.pump();
         match self.requests.front() {
@@ -235,7 +235,7 @@ impl Bench {
         }
     }
 
-    /// Answers the registration under way; tells the server it was for.
+    /// Answers the pending registration request. Returns its server.
     pub(crate) fn answer(&mut self, answer: Result<Registration, LineError>) -> String {
         self.refuse(answer.map_err(Refusal::from))
     }
@@ -256,7 +256,7 @@ impl Bench {
         host(&server)
     }
 
-    /// Answers the deletion under way; tells the server and the device.
+    /// Answers the pending deletion. Returns the server and the device.
     pub(crate) fn answer_deletion(&mut self, answer: Result<(), HttpError>) -> (String, String) {
         let request = self.request();
         let Action::Deregister(op, server, device) = request else { panic!("{request:?}") };
@@ -280,7 +280,7 @@ impl Bench {
         self.pump();
     }
 
-    /// Sleeps to the next deadline; says how long that took.
+    /// Sleeps until the next deadline. Returns how long that took.
     pub(crate) fn sleep(&mut self) -> Duration {
         let deadline = self.machine.poll_timeout().expect("a deadline");
         let slept = deadline.duration_since(self.now);
@@ -290,7 +290,7 @@ impl Bench {
         slept
     }
 
-    /// Sleeps through keepalives, which are answered, to what else comes; says how long that took.
+    /// Sleeps through keepalives, which are answered, until anything else. Returns how long that took.
     pub(crate) fn sleep_on(&mut self) -> Duration {
         let from = self.now;
         loop {
@@ -309,7 +309,7 @@ impl Bench {
         self.pump();
     }
 
-    /// Lets so many keepalives in a row be missed.
+    /// Lets this many keepalives in a row be missed.
     pub(crate) fn miss(&mut self, count: u32) {
         for _ in 0..count {
             self.sleep();
@@ -317,25 +317,25 @@ impl Bench {
         }
     }
 
-    /// No request is under way.
+    /// Whether no request is in flight.
     pub(crate) fn is_quiet(&mut self) -> bool {
         self.pump();
         self.requests.is_empty()
     }
 
-    /// Names of the events since the last look.
+    /// Names of the events since the last call.
     pub(crate) fn names(&mut self) -> Vec<&'static str> {
         self.pump();
         self.events.drain(..).map(|event| event.name()).collect()
     }
 
-    /// The same without what the reference client does not tell.
+    /// Only the names that the reference client has, too.
     pub(crate) fn documented_names(&mut self) -> Vec<&'static str> {
         let names = self.names().into_iter();
         names.filter(|name| *name != "keepalive_missed").collect()
     }
 
-    /// How the last `unregistered` came about.
+    /// The reason of the last `unregistered`.
     pub(crate) fn outcome(&mut self) -> &Unregistered {
         self.pump();
         let mut events = self.events.iter().rev();

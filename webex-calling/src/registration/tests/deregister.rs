@@ -1,8 +1,8 @@
-//! Giving up, in every state, on virtual time.
+//! Deregistering in every state, on virtual time.
 
 use super::bench::*;
 
-/// At rest, told once, and nothing under way.
+/// Asserts that the machine is at rest, has reported once, and has no request in flight.
 fn is_over(bench: &mut Bench, outcome: &str) {
     assert_eq!(bench.outcome().name(), outcome);
     assert_eq!(bench.names().iter().filter(|name| **name == "unregistered").count(), 1);
@@ -20,7 +20,7 @@ fn leave(bench: &mut Bench) {
 }
 
 #[test]
-fn it_ends_in_unregistered_from_every_state() {
+fn deregistering_ends_in_unregistered_from_every_state() {
     let mut idle = Bench::new(1, 0, 1);
     leave(&mut idle);
     is_over(&mut idle, "already_gone");
@@ -58,7 +58,7 @@ fn it_ends_in_unregistered_from_every_state() {
 }
 
 #[test]
-fn a_keepalive_under_way_is_dropped() {
+fn a_keepalive_in_flight_is_dropped() {
     let mut bench = Bench::registered(30);
     bench.sleep();
     let Some(Action::Keepalive(op, ..)) = bench.requests.front().cloned() else { panic!() };
@@ -70,7 +70,7 @@ fn a_keepalive_under_way_is_dropped() {
 }
 
 #[test]
-fn a_registration_under_way_is_waited_for_and_given_up() {
+fn a_registration_in_flight_is_awaited_and_deleted() {
     let mut granted_late = Bench::registering(1, 0, 1);
     leave(&mut granted_late);
     granted_late.pass(secs(4));
@@ -83,7 +83,7 @@ fn a_registration_under_way_is_waited_for_and_given_up() {
     denied.answer(Err(error(503)));
     is_over(&mut denied, "already_gone");
 
-    // Nobody knows whether the server has granted it.
+    // It is unknown whether the server has granted it.
     let mut unknown = Bench::registering(2, 2, 1);
     leave(&mut unknown);
     unknown.answer(Err(unreachable().into()));
@@ -91,13 +91,13 @@ fn a_registration_under_way_is_waited_for_and_given_up() {
 }
 
 #[test]
-fn it_takes_no_longer_than_the_limit() {
+fn deregistering_takes_no_longer_than_the_limit() {
     let mut hanging = Bench::registered(30);
     leave(&mut hanging);
     assert_eq!(hanging.sleep(), DEREGISTER_LIMIT);
     is_over(&mut hanging, "not_reachable");
 
-    // A registration that is granted even later is still deleted, and nobody is told twice.
+    // A registration that is granted even later is still deleted, without a second event.
     let mut asking = Bench::registering(1, 0, 1);
     leave(&mut asking);
     assert_eq!(asking.sleep(), DEREGISTER_LIMIT);
@@ -140,7 +140,7 @@ fn a_failback_is_given_up_with_both_its_ends() {
 }
 
 #[test]
-fn registering_meanwhile_begins_anew_afterwards() {
+fn registering_during_a_deregistration_starts_again_afterwards() {
     let mut bench = Bench::registered(30);
     leave(&mut bench);
     bench.machine.handle_register(bench.now);
@@ -148,7 +148,7 @@ fn registering_meanwhile_begins_anew_afterwards() {
     bench.answer(Ok(granted(30)));
     assert_eq!(bench.names(), ["unregistered", "connecting", "registered"]);
 
-    // And giving up again before that is giving up.
+    // Deregistering again before that ends it.
     let mut bench = Bench::registered(30);
     leave(&mut bench);
     bench.machine.handle_register(bench.now);
@@ -158,7 +158,7 @@ fn registering_meanwhile_begins_anew_afterwards() {
 }
 
 #[test]
-fn registering_after_the_limit_takes_up_the_registration_still_under_way() {
+fn registering_after_the_limit_uses_the_registration_still_in_flight() {
     let mut bench = Bench::registering(2, 0, 1);
     leave(&mut bench);
     bench.sleep();
@@ -169,7 +169,7 @@ fn registering_after_the_limit_takes_up_the_registration_still_under_way() {
     assert_eq!(bench.names(), ["unregistered", "connecting", "registered"]);
     assert!(bench.is_quiet());
 
-    // It fails: the search begins as ever.
+    // It fails: the search starts as usual.
     let mut bench = Bench::registering(2, 0, 1);
     leave(&mut bench);
     bench.sleep();
@@ -192,7 +192,7 @@ fn registering_while_a_late_registration_is_deleted_waits_for_that() {
 }
 
 #[test]
-fn what_a_deletion_was_asked_to_wait_for_holds_for_the_next_registration() {
+fn a_pause_after_a_deletion_applies_to_the_next_registration() {
     let mut bench = Bench::registering(2, 0, 1);
     bench.answer(Ok(granted(30)));
     leave(&mut bench);

@@ -1,4 +1,4 @@
-//! The way back to a primary, on virtual time.
+//! The return to a primary, on virtual time.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ fn calls_put_a_failback_off() {
     assert!(REHOMING.contains(&bench.sleep_on()));
     calls.set(false);
     assert!(REHOMING.contains(&bench.sleep_on()));
-    // One that begins while the primary is asked whether it is up counts as well.
+    // A call that starts during the ping of the primary counts as well.
     calls.set(true);
     bench.answer_ping(Ok(()));
     assert!(bench.is_quiet());
@@ -86,7 +86,7 @@ fn a_call_that_begins_while_the_primary_is_asked_is_not_ended() {
     }
 }
 
-/// A primary that takes no second registration of the user.
+/// A primary that accepts no second registration of the user.
 fn moving(seed: u64) -> Bench {
     let mut bench = Bench::on_backup(1, 1, seed);
     bench.sleep_on();
@@ -97,7 +97,7 @@ fn moving(seed: u64) -> Bench {
 }
 
 #[test]
-fn where_two_registrations_are_one_too_many_the_backup_is_left_first() {
+fn where_two_registrations_are_not_allowed_the_backup_is_left_first() {
     let mut bench = moving(1);
     assert_eq!(bench.answer_deletion(Ok(())), ("b1".to_owned(), "d".to_owned()));
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
@@ -106,11 +106,11 @@ fn where_two_registrations_are_one_too_many_the_backup_is_left_first() {
 }
 
 #[test]
-fn a_backup_that_does_not_let_go_still_has_the_line() {
+fn a_backup_that_does_not_delete_the_line_still_has_it() {
     let mut bench = moving(1);
     bench.answer_deletion(Err(unreachable()));
     assert_eq!(bench.machine.state(), LineState::Registered);
-    // Whether it has, a keepalive finds out.
+    // A keepalive finds out whether it has.
     assert_eq!(bench.sleep(), secs(0));
     assert_eq!(bench.answer_keepalive(Ok(())), "b1");
     assert!(bench.names().is_empty());
@@ -118,7 +118,7 @@ fn a_backup_that_does_not_let_go_still_has_the_line() {
 }
 
 #[test]
-fn a_backup_that_asks_for_time_is_given_it_before_the_keepalive() {
+fn a_backup_that_asks_for_a_pause_gets_it_before_the_keepalive() {
     let mut bench = moving(1);
     bench.answer_deletion(Err(refused(429, None, Some(20))));
     assert_eq!(bench.machine.state(), LineState::Registered);
@@ -150,7 +150,7 @@ fn a_primary_that_is_busy_after_the_backup_was_left_is_tried_again_soon() {
 }
 
 #[test]
-fn a_lost_backup_ends_the_failback_in_the_primarys_hands() {
+fn a_lost_backup_leaves_the_line_to_the_primary() {
     let mut bench = Bench::registering(1, 1, 1);
     bench.answer(Err(busy(115)));
     bench.answer(Ok(granted(650)));
@@ -159,7 +159,7 @@ fn a_lost_backup_ends_the_failback_in_the_primarys_hands() {
     let Action::Register(op, _) = bench.request() else { panic!() };
     bench.sleep();
     bench.answer_keepalive(Err(error(404)));
-    // No second registration is asked for: the one under way is what is wanted.
+    // No second registration is requested: the pending one is wanted.
     assert!(bench.is_quiet());
     bench.machine.handle_registration(bench.now, op, Ok(granted(30)));
     assert_eq!(bench.machine.state(), LineState::Registered);
@@ -167,7 +167,7 @@ fn a_lost_backup_ends_the_failback_in_the_primarys_hands() {
 }
 
 #[test]
-fn a_primary_that_will_never_take_the_line_leaves_it_with_the_backup() {
+fn a_final_refusal_of_the_primary_leaves_the_line_with_the_backup() {
     for (status, code) in [(400, None), (401, None), (404, None), (403, Some(102))] {
         let mut bench = Bench::on_backup(2, 1, 1);
         bench.sleep_on();
@@ -175,14 +175,14 @@ fn a_primary_that_will_never_take_the_line_leaves_it_with_the_backup() {
         bench.answer(Err(refused(status, code, None).into()));
         assert_eq!(bench.machine.state(), LineState::Registered, "{status}");
         assert!(bench.names().is_empty() && bench.is_quiet(), "{status}");
-        // And not by itself again.
+        // It does not try again by itself.
         assert_eq!(bench.machine.upcoming().unwrap().0, Upcoming::Keepalive, "{status}");
     }
 }
 
-/// §7.11, third line, as far as row 37 leaves it.
+/// §7.11, third line, with the exception of row 37.
 #[test]
-fn a_failback_that_meets_429_is_tried_again_soon_but_not_for_ever() {
+fn a_failback_answered_429_is_repeated_soon_a_few_times() {
     for asked in [1, 300] {
         let mut bench = Bench::on_backup(1, 1, 1);
         bench.sleep_on();
@@ -198,14 +198,14 @@ fn a_failback_that_meets_429_is_tried_again_soon_but_not_for_ever() {
         bench.answer_ping(Ok(()));
         bench.answer(Err(busy(asked)));
         assert!(REHOMING.contains(&bench.sleep_on()));
-        // Which begins the count anew.
+        // The count then starts again.
         bench.answer_ping(Ok(()));
         bench.answer(Err(busy(1)));
         assert!((secs(33)..=secs(42)).contains(&bench.sleep_on()));
     }
 }
 
-/// Moved to the primary; the deletion at the backup is under way.
+/// Moved to the primary; the deletion at the backup is in flight.
 fn moved(service: ServiceIndicator) -> Bench {
     let mut bench = Bench::with(1, 1, service, RegistrationPolicy::default(), 1);
     bench.machine.handle_register(bench.now);
@@ -238,7 +238,7 @@ fn a_deletion_does_not_hit_the_next_registration_with_the_same_server() {
 }
 
 #[test]
-fn what_is_no_primary_returns_to_one() {
+fn only_a_line_on_a_backup_fails_back() {
     // A server that is in both lists is a primary.
     let mut bench = Bench::registering(1, 0, 1);
     bench.answer(Ok(granted(30)));

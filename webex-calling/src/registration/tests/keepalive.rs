@@ -8,7 +8,7 @@ use super::bench::*;
 const FIRST: std::ops::RangeInclusive<Duration> = Duration::from_secs(27)..=Duration::from_secs(30);
 
 #[test]
-fn keepalives_come_at_the_interval_whatever_the_answers_take() {
+fn keepalives_come_at_the_interval_however_long_answers_take() {
     let mut bench = Bench::registered(30);
     let first = bench.sleep();
     assert!(FIRST.contains(&first), "{first:?}");
@@ -23,7 +23,7 @@ fn keepalives_come_at_the_interval_whatever_the_answers_take() {
 }
 
 #[test]
-fn a_driver_that_wakes_late_does_not_shift_the_rhythm() {
+fn a_driver_that_wakes_late_does_not_shift_the_schedule() {
     let mut bench = Bench::registered(30);
     let (_, mut due) = bench.machine.upcoming().unwrap();
     for _ in 0..10 {
@@ -96,7 +96,7 @@ fn a_sleep_is_followed_by_one_keepalive_not_a_burst() {
     bench.pass(secs(300));
     bench.answer_keepalive(Ok(()));
     assert!(bench.is_quiet());
-    // Never later than the interval, and no longer in step with whoever slept as long.
+    // Never later than the interval, and no longer in step with machines that slept as long.
     assert!(FIRST.contains(&bench.sleep()));
 }
 
@@ -133,7 +133,7 @@ fn a_superseded_session_stays_away() {
     assert_eq!(server, &Some(url("https://p1/")));
     assert_eq!(bench.names(), ["unregistered"]);
     assert_eq!(bench.machine.state(), LineState::Failed);
-    // Not by the network, not by time.
+    // Neither the network nor time brings it back.
     for hint in [NetworkHint::Offline, NetworkHint::Online, NetworkHint::Changed] {
         bench.machine.handle_network(bench.now, hint);
     }
@@ -142,7 +142,7 @@ fn a_superseded_session_stays_away() {
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
 }
 
-/// §12.1: also when a failback is armed, and when it is under way.
+/// §12.1: also when a failback is armed, and when it is in progress.
 #[test]
 fn a_superseded_session_ends_a_failback() {
     let mut armed = Bench::registering(1, 1, 1);
@@ -158,12 +158,12 @@ fn a_superseded_session_ends_a_failback() {
     asking.sleep_on();
     asking.answer_ping(Ok(()));
     let registration = asking.request();
-    // The keepalive is due while the primary is being asked.
+    // The keepalive is due during the request to the primary.
     asking.sleep();
     asking.answer_keepalive(Err(error(409)));
     assert_eq!(asking.machine.state(), LineState::Failed);
     asking.names();
-    // What the primary grants after all is given up.
+    // A registration that the primary still grants is deleted.
     let Action::Register(op, _) = registration else { panic!() };
     asking.machine.handle_registration(asking.now, op, Ok(granted(30)));
     assert_eq!(asking.answer_deletion(Ok(())), ("p1".to_owned(), "d".to_owned()));
@@ -173,7 +173,7 @@ fn a_superseded_session_ends_a_failback() {
 
 /// §12.2.
 #[test]
-fn a_registration_that_the_server_drops_is_not_deleted_and_not_made_anew() {
+fn a_registration_that_the_server_drops_is_neither_deleted_nor_repeated() {
     for named in [None, Some("d")] {
         let mut bench = Bench::registered(30);
         bench.sleep();
@@ -187,7 +187,7 @@ fn a_registration_that_the_server_drops_is_not_deleted_and_not_made_anew() {
         assert!(bench.is_quiet() && bench.machine.poll_timeout().is_none());
         assert_eq!(bench.machine.info().status, LineStatus::Inactive);
     }
-    // A backup that was about to be left is not left for a primary then.
+    // A backup that was about to be left is then not left for a primary.
     let mut moving = Bench::on_backup(1, 1, 1);
     moving.sleep_on();
     moving.answer_ping(Ok(()));
@@ -197,7 +197,7 @@ fn a_registration_that_the_server_drops_is_not_deleted_and_not_made_anew() {
     moving.machine.handle_down(moving.now, Some("d"));
     assert_eq!((moving.names(), moving.machine.state()), (vec!["unregistered"], LineState::Failed));
     assert!(moving.is_quiet() && moving.machine.poll_timeout().is_none());
-    // One that has been left is of no meaning to the move.
+    // An event of a backup that has been left does not affect the move.
     let mut moved = Bench::on_backup(1, 1, 1);
     moved.sleep_on();
     moved.answer_ping(Ok(()));
@@ -206,14 +206,14 @@ fn a_registration_that_the_server_drops_is_not_deleted_and_not_made_anew() {
     moved.machine.handle_down(moved.now, Some("d"));
     assert_eq!(moved.answer(Ok(granted(30))), "p1");
     assert_eq!(moved.machine.state(), LineState::Registered);
-    // Of no meaning to a line that is not registered.
+    // It does not affect a line that is not registered.
     let mut bench = Bench::registering(1, 0, 1);
     bench.machine.handle_down(bench.now, None);
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
 }
 
 #[test]
-fn the_networks_return_is_answered_by_one_keepalive() {
+fn the_networks_return_causes_one_keepalive() {
     let mut bench = Bench::registered(30);
     bench.pass(secs(10));
     bench.machine.handle_network(bench.now, NetworkHint::Offline);
@@ -225,12 +225,12 @@ fn the_networks_return_is_answered_by_one_keepalive() {
     }
     assert_eq!(bench.sleep(), Duration::ZERO);
     bench.answer_keepalive(Ok(()));
-    // It was not a lost one, and the registration is still there.
+    // It was not a missed one, and the registration is still valid.
     assert_eq!(bench.names(), ["connecting", "registered"]);
-    // The rhythm is what it was.
+    // The schedule has not changed.
     bench.sleep();
     assert!(FIRST.contains(&bench.elapsed()));
-    // One that goes out anyway is soon enough.
+    // The next regular one is soon enough.
     bench.answer_keepalive(Ok(()));
     bench.pass(secs(30) - HINT_GAP);
     bench.machine.handle_network(bench.now, NetworkHint::Changed);
@@ -238,7 +238,7 @@ fn the_networks_return_is_answered_by_one_keepalive() {
 }
 
 #[test]
-fn a_server_that_asked_for_time_is_not_disturbed_by_the_networks_return() {
+fn a_paused_server_gets_no_keepalive_on_the_networks_return() {
     let mut bench = Bench::registered(30);
     bench.sleep();
     bench.answer_keepalive(Err(busy(60)));
@@ -253,7 +253,7 @@ fn a_keepalive_that_hangs_on_the_old_network_is_sent_anew() {
     bench.sleep();
     bench.pass(HINT_GAP - secs(1));
     let Some(Action::Keepalive(old, ..)) = bench.requests.front().cloned() else { panic!() };
-    // It has just gone out.
+    // It has just been sent.
     bench.machine.handle_network(bench.now, NetworkHint::Resumed);
     bench.pump();
     assert_eq!(bench.requests.len(), 1);

@@ -79,7 +79,7 @@ fn an_answer_to_an_earlier_request_changes_nothing() {
 }
 
 #[test]
-fn a_saved_state_is_of_no_use_to_a_line_that_is_registering() {
+fn a_saved_state_is_ignored_by_a_line_that_is_registering() {
     let mut bench = Bench::registering(1, 1, 1);
     let failover = Failover { attempt: 2, elapsed: secs(40), backup: false };
     bench.machine.handle_resume(bench.now, failover, secs(1));

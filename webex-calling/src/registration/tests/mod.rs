@@ -1,6 +1,6 @@
 //! The machine on virtual time: every expectation is computed from the constants.
 
-// A subtraction below zero is a test that fails, which is what tests are for.
+// A subtraction below zero panics, which fails the test as it should.
 #![allow(clippy::unchecked_time_subtraction)]
 
 pub(crate) mod bench;

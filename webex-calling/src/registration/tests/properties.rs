@@ -1,4 +1,4 @@
-//! Whatever happens to a machine, in any order.
+//! Properties that hold for any inputs, in any order.
 
 use proptest::prelude::*;
 
@@ -103,7 +103,7 @@ proptest! {
             let waits = bench.machine.poll_timeout().is_some();
             let state = bench.machine.state();
             match state {
-                // Only what is left of before may be under way.
+                // Only earlier requests may be in flight.
                 LineState::Idle | LineState::Failed => prop_assert!(!waits && keepalives + pings == 0),
                 LineState::Connecting => prop_assert!(!bench.requests.is_empty()),
                 LineState::Waiting => prop_assert!(waits && registrations == 0),
@@ -116,7 +116,7 @@ proptest! {
             let wanted = bench.machine.upcoming().is_some();
             prop_assert!(!wanted || matches!(state, LineState::Registered | LineState::Waiting));
         }
-        // From wherever it is, it can be ended.
+        // It can be ended from any state.
         bench.machine.handle_deregister(bench.now);
         bench.pump();
         while let Some(deadline) = bench.machine.poll_timeout() {

@@ -26,7 +26,7 @@ fn the_line_registers_again_at_once_without_having_been_unregistered() {
     assert_eq!(bench.answer(Ok(granted_for("e", "new"))), "p1");
     assert_eq!(bench.names(), ["registered"]);
     assert_eq!(bench.machine.info().mobius_device_id.as_deref(), Some("e"));
-    // The old registration is deleted; one that was taken over is not.
+    // The old registration is deleted, unless the new one has replaced it.
     let closed = bench.closed.len();
     assert_eq!(bench.answer_deletion(Ok(())), ("p1".to_owned(), "d".to_owned()));
     assert!(bench.is_quiet());
@@ -55,12 +55,12 @@ fn a_device_that_is_replaced_during_the_request_is_named_after_it() {
     bench.answer(Ok(granted_for("d", "old")));
     assert_eq!(bench.answer(Ok(granted_for("d", "new"))), "p1");
     assert!(bench.is_quiet());
-    // The request may have named the new one already.
+    // The request may already have named the new one.
     let mut bench = Bench::registering(1, 0, 1);
     replaced(&mut bench);
     bench.answer(Ok(granted_for("d", "new")));
     assert!(bench.is_quiet());
-    // What was replaced before the request is of no interest.
+    // A replacement before the request changes nothing.
     let mut bench = Bench::new(1, 0, 1);
     bench.machine.handle_client_device(bench.now, "older".to_owned());
     bench.machine.handle_register(bench.now);
@@ -87,7 +87,7 @@ fn a_renewal_that_fails_is_tried_again_and_the_registration_stays() {
 }
 
 #[test]
-fn a_server_that_asked_for_time_is_left_alone() {
+fn a_paused_server_gets_no_renewal() {
     let mut bench = Bench::registering(1, 0, 1);
     let mut soon = granted_for("d", "old");
     soon.keepalive_interval = Some(secs(10));
@@ -101,7 +101,7 @@ fn a_server_that_asked_for_time_is_left_alone() {
 }
 
 #[test]
-fn a_pause_that_a_renewal_was_answered_with_holds_for_keepalives() {
+fn a_pause_after_a_renewal_applies_to_keepalives() {
     let mut bench = named();
     let (_, due) = bench.machine.upcoming().unwrap();
     bench.pass(due - bench.now - secs(1));
@@ -114,7 +114,7 @@ fn a_pause_that_a_renewal_was_answered_with_holds_for_keepalives() {
 }
 
 #[test]
-fn where_two_registrations_are_one_too_many_the_old_one_is_deleted_first() {
+fn where_two_registrations_are_not_allowed_the_old_one_is_deleted_first() {
     let mut bench = named();
     replaced(&mut bench);
     bench.refuse(Err(full(&[("d", false)])));
@@ -135,7 +135,7 @@ fn calls_put_a_renewal_off() {
     assert_eq!(bench.sleep(), CALLS_POLL);
     calls.set(false);
     assert_eq!(bench.sleep(), CALLS_POLL);
-    // One that begins during the request is not ended.
+    // A call that starts during the request is not ended.
     calls.set(true);
     bench.answer(Ok(granted_for("e", "new")));
     assert_eq!(bench.answer_deletion(Ok(())).1, "e");
@@ -157,7 +157,7 @@ fn a_registration_with_a_call_is_not_deleted_to_make_room_for_its_renewal() {
 
 #[test]
 fn a_renewal_and_a_failback_do_not_meet() {
-    // A ping gives way, and the failback comes later.
+    // A ping is cancelled, and the failback comes later.
     let mut bench = Bench::on_backup(1, 1, 1);
     bench.sleep_on();
     assert!(matches!(bench.requests.front(), Some(Action::Ping(..))));
@@ -187,14 +187,14 @@ fn whatever_ends_the_registration_ends_a_renewal() {
         let Some(Action::Register(op, _)) = bench.requests.pop_front() else { panic!() };
         (bench, op)
     };
-    // A lost one: the request becomes the search.
+    // After a loss, the request becomes the search.
     let (mut lost, op) = pending();
     lost.answer_keepalive(Err(error(404)));
     assert!(lost.is_quiet());
     lost.machine.handle_registration(lost.now, op, Ok(granted_for("e", "new")));
     assert_eq!(lost.names(), ["error", "unregistered", "registered"]);
     assert!(lost.is_quiet());
-    // One that stays away, or is deregistered: what the request brings is deleted.
+    // When the line stays away or is deregistered, the registration of the request is deleted.
     let (mut away, op) = pending();
     away.answer_keepalive(Err(error(409)));
     away.machine.handle_registration(away.now, op, Ok(granted_for("e", "new")));

@@ -1,8 +1,8 @@
-//! Every event says whether the line goes on by itself.
+//! Every event reports whether the line goes on by itself.
 
 use super::bench::*;
 
-/// What the events say: name, whether the line goes on, and when.
+/// The events: name, whether the line goes on, and when.
 fn told(bench: &mut Bench) -> Vec<(&'static str, bool, Option<u64>)> {
     bench.pump();
     let told = bench.events.drain(..).filter_map(|event| {
@@ -43,7 +43,7 @@ fn a_lost_registration_says_that_the_line_registers_again() {
 }
 
 #[test]
-fn what_ends_a_line_says_so() {
+fn final_events_say_that_the_line_does_not_go_on() {
     for status in [400, 401] {
         let mut bench = Bench::registered(30);
         bench.sleep();
@@ -107,10 +107,10 @@ fn a_deregistration_that_was_overtaken_says_that_the_line_registers_again() {
     assert_eq!(told(&mut moved), [("unregistered", true, Some(0))]);
 }
 
-/// Another device took the user's only place: the server no longer knows the line, and lists the
-/// other device when the line registers again.
+/// Another device took the user's only registration: the server no longer knows the line, and lists
+/// the other device when the line registers again.
 #[test]
-fn the_ousted_side_of_a_takeover_hears_one_cause() {
+fn the_replaced_side_of_a_takeover_gets_one_event() {
     let mut bench = Bench::registered(30);
     bench.sleep();
     bench.names();
@@ -123,7 +123,7 @@ fn the_ousted_side_of_a_takeover_hears_one_cause() {
     assert_eq!(bench.names(), ["unregistered"]);
     assert_eq!(bench.machine.state(), LineState::Failed);
     assert!(bench.is_quiet() && bench.machine.poll_timeout().is_none());
-    // A place of its own is made room in, and the loss is reported.
+    // The line's own old registration is deleted to make room, and the loss is reported.
     let mut bench = Bench::registered(30);
     bench.sleep();
     bench.names();

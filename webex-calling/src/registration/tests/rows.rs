@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::bench::*;
 
-/// Registration under way, with another policy.
+/// A pending registration, with another policy.
 fn with_policy(primaries: usize, backups: usize, policy: RegistrationPolicy) -> Bench {
     let mut bench = Bench::with(primaries, backups, ServiceIndicator::Calling, policy, 1);
     bench.machine.handle_register(bench.now);
@@ -13,7 +13,7 @@ fn with_policy(primaries: usize, backups: usize, policy: RegistrationPolicy) -> 
 }
 
 #[test]
-fn row_32_a_deletion_is_repeated_once_and_its_outcome_told() {
+fn row_32_a_deletion_is_repeated_once_and_its_outcome_reported() {
     for (answers, outcome) in [
         (vec![Ok(())], "deleted"),
         (vec![Err(http(404))], "already_gone"),
@@ -22,7 +22,7 @@ fn row_32_a_deletion_is_repeated_once_and_its_outcome_told() {
         (vec![Err(unreachable()), Err(http(404))], "already_gone"),
         (vec![Err(http(500)), Err(http(500))], "not_reachable"),
         (vec![Err(unreachable()), Err(unreachable())], "not_reachable"),
-        // Repeating these at once would change nothing, or is what the server asked not to do.
+        // Repeating these at once would change nothing, or the server asked for a pause.
         (vec![Err(http(401))], "not_reachable"),
         (vec![Err(refused(503, None, Some(1)))], "not_reachable"),
         (vec![Err(refused(429, None, Some(1)))], "not_reachable"),
@@ -81,7 +81,7 @@ fn row_33_deregistering_ends_every_timer() {
 }
 
 #[test]
-fn row_34_deregistering_what_was_never_registered_asks_nobody() {
+fn row_34_deregistering_without_a_registration_sends_no_request() {
     let mut bench = Bench::new(1, 1, 1);
     bench.machine.handle_deregister(bench.now);
     assert!(bench.is_quiet());
@@ -90,14 +90,14 @@ fn row_34_deregistering_what_was_never_registered_asks_nobody() {
 }
 
 #[test]
-fn row_35_empty_lists_are_asked_for_anew_and_told_when_they_stay_empty() {
+fn row_35_empty_lists_are_requested_again_and_reported_when_they_stay_empty() {
     let mut bench = Bench::registering(0, 0, 1);
     assert_eq!(bench.machine.state(), LineState::Connecting);
     bench.answer_servers(Ok(servers(0, 0)));
     let Some(LineEvent::Error(error)) = bench.events.last() else { panic!() };
     assert_eq!(error.kind, LineErrorType::ServiceUnavailable);
     assert_eq!(bench.names(), ["connecting", "error"]);
-    // And again by itself, with whoever is found then.
+    // It tries again by itself, with the servers that are found then.
     bench.sleep();
     bench.answer_servers(Err(error_of_discovery()));
     bench.sleep();
@@ -122,7 +122,7 @@ fn error_of_discovery() -> crate::LineError {
 }
 
 #[test]
-fn row_36_after_the_final_failure_comes_a_slow_retry_with_the_servers_of_the_day() {
+fn row_36_after_the_final_failure_comes_a_slow_retry_with_the_current_servers() {
     for seed in 0..50 {
         let mut bench = Bench::registering(1, 0, seed);
         bench.answer(Err(busy(200)));
@@ -139,7 +139,7 @@ fn row_36_after_the_final_failure_comes_a_slow_retry_with_the_servers_of_the_day
         }
         assert_eq!(bench.names().last(), Some(&"error"));
         assert!((secs(240)..=secs(360)).contains(&bench.sleep()));
-        // Discovery that fails, or hangs, leaves the servers that are known.
+        // Discovery that fails, or hangs, leaves the known servers.
         assert_eq!(bench.sleep(), REDISCOVERY_LIMIT);
         assert!(bench.requests.len() == 1);
         assert_eq!(bench.answer(Ok(granted(30))), "p1");
@@ -154,7 +154,7 @@ fn row_36_after_the_final_failure_comes_a_slow_retry_with_the_servers_of_the_day
     let waits: Vec<_> = waits.collect();
     let (soonest, latest) = (waits.iter().min().unwrap(), waits.iter().max().unwrap());
     assert!(*soonest < SLOW_RETRY - secs(30) && *latest > SLOW_RETRY + secs(30), "{waits:?}");
-    // Configurable, and off; the application may always try.
+    // It can be configured and switched off; the application may always try.
     let policy =
         RegistrationPolicy { slow_retry: Some(secs(3600)), ..RegistrationPolicy::default() };
     let mut bench = with_policy(1, 0, policy);
@@ -188,7 +188,7 @@ fn row_37_a_busy_primary_always_leaves_the_line_with_the_backup() {
     for _ in 0..20 {
         bench.sleep_on();
         bench.answer_ping(Ok(()));
-        // One that takes no second registration, and then has too much to do.
+        // A primary that accepts no second registration, and is then too busy.
         bench.refuse(Err(full(&[("d", true)])));
         bench.answer_deletion(Ok(()));
         assert_eq!(bench.answer(Err(busy(40))), "p1");
@@ -205,13 +205,13 @@ fn row_38_the_line_is_without_a_registration_for_one_request_at_most() {
         bench.answer_ping(Ok(()));
         bench.refuse(Err(full(&[("d", true)])));
         bench.answer_deletion(Ok(()));
-        // Registered with nobody: one request to the primary, and back, whatever it answers.
+        // Not registered anywhere: one request to the primary, and back to the backup, whatever the answer.
         assert_eq!(bench.answer(Err(refusal)), "p1");
         assert_eq!(bench.asked(), "b1");
         bench.answer(Ok(granted(30)));
         assert_eq!(bench.machine.state(), LineState::Registered);
     }
-    // A backup that does not take it back: the search begins.
+    // If the backup does not accept it again, the search starts.
     let mut bench = Bench::on_backup(1, 1, 1);
     bench.sleep();
     bench.answer_ping(Ok(()));
@@ -245,7 +245,7 @@ fn row_40_a_long_pause_whose_backups_fail_goes_on_with_the_primaries() {
     bench.miss(KEEPALIVE_THRESHOLD);
     assert_eq!(bench.answer(Err(busy(70))), "p1");
     assert_eq!(bench.answer(Err(error(503))), "b1");
-    // The failover timer, no sooner than the primary asked for.
+    // The failover timer, but not before the pause that the primary asked for.
     assert_eq!(bench.sleep(), secs(70));
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
 }
@@ -264,7 +264,7 @@ fn row_41_times_that_are_missing_or_absurd_are_replaced() {
         bench.answer_keepalive(Err(busy(asked)));
         assert_eq!(bench.sleep(), expected.max(secs(30)));
     }
-    // Registrations without intervals, or with ones that would be a flood or never.
+    // Registrations without intervals, or with absurdly short or long ones.
     let first = |interval: Duration| interval - interval / KEEPALIVE_SPREAD..=interval;
     for (asked, expected) in [(0, KEEPALIVE_INTERVAL), (1, KEEPALIVE_MIN), (999_999, KEEPALIVE_MAX)]
     {
@@ -279,11 +279,11 @@ fn row_41_times_that_are_missing_or_absurd_are_replaced() {
 }
 
 #[test]
-fn row_42_each_server_has_its_own_time() {
+fn row_42_each_server_has_its_own_pause() {
     let mut bench = Bench::registering(2, 0, 1);
     assert_eq!(bench.answer(Err(busy(110))), "p1");
     assert_eq!(bench.answer(Err(error(503))), "p2");
-    // The second asked for no time: the round comes as ever, without the first.
+    // The second asked for no pause: the round comes as usual, without the first.
     let waited = bench.sleep();
     assert!((secs(33)..=secs(42)).contains(&waited), "{waited:?}");
     assert_eq!(bench.answer(Err(error(503))), "p2");
@@ -295,7 +295,7 @@ fn row_42_each_server_has_its_own_time() {
         bench.pump();
     }
     assert!(bench.elapsed() >= secs(110));
-    // Giving up and beginning anew does not forget it either.
+    // Deregistering and registering again does not forget it either.
     let mut bench = Bench::registering(2, 0, 1);
     assert_eq!(bench.answer(Err(busy(50))), "p1");
     bench.machine.handle_deregister(bench.now);
@@ -316,7 +316,7 @@ fn row_43_the_rehoming_interval_is_that_of_the_registration_in_force() {
         let mut drawn = Vec::new();
         for seed in 0..50 {
             let mut bench = Bench::registering(1, 1, seed);
-            // A primary's values are of no meaning for a backup's registration.
+            // A primary's values do not apply to a backup's registration.
             bench.answer(Ok(granted(30)));
             bench.sleep();
             bench.answer_keepalive(Err(error(404)));
@@ -338,7 +338,7 @@ fn row_43_the_rehoming_interval_is_that_of_the_registration_in_force() {
 }
 
 #[test]
-fn row_44_an_old_failover_state_is_of_no_use_and_the_primaries_are_always_tried() {
+fn row_44_an_old_failover_state_is_ignored_and_the_primaries_are_always_tried() {
     let mut bench = Bench::new(1, 1, 1);
     bench.saved = Some(Failover { attempt: 3, elapsed: secs(100), backup: true });
     let age = FAILOVER_STATE_MAX_AGE + Duration::from_millis(1);
@@ -353,7 +353,7 @@ fn row_44_an_old_failover_state_is_of_no_use_and_the_primaries_are_always_tried(
     bench.machine.handle_resume(bench.now, young, FAILOVER_STATE_MAX_AGE);
     assert_eq!(bench.answer(Err(error(503))), "p1");
     assert_eq!(bench.asked(), "b1");
-    // The final failure forgets it.
+    // The final failure deletes it.
     bench.answer(Err(error(503)));
     assert!(bench.saved.is_some());
     bench.sleep();
@@ -376,7 +376,7 @@ fn row_46_the_device_limit_is_a_matter_of_policy() {
         assert!(bench.is_quiet() && bench.machine.poll_timeout().is_none());
     };
 
-    // Taking over: the first listed, on its own server.
+    // Taking over: deletes the first listed device, on its own server.
     let mut bench = with_policy(2, 0, policy(DeviceLimit::TakeOver));
     bench.refuse(Err(full(&listed)));
     assert_eq!(bench.answer_deletion(Ok(())), ("other".to_owned(), "other".to_owned()));
@@ -386,7 +386,7 @@ fn row_46_the_device_limit_is_a_matter_of_policy() {
     let mut bench = with_policy(2, 0, policy(DeviceLimit::TakeOver));
     bench.refuse(Err(full(&[])));
     assert_eq!(bench.asked(), "p2");
-    // It did not help: no second victim, the next server.
+    // If that did not help, no second device is deleted: the next server.
     let mut bench = with_policy(2, 0, policy(DeviceLimit::TakeOver));
     bench.refuse(Err(full(&listed)));
     bench.answer_deletion(Err(http(500)));
@@ -411,7 +411,7 @@ fn row_46_the_device_limit_is_a_matter_of_policy() {
 }
 
 #[test]
-fn row_46_what_follows_a_takeover_that_is_refused() {
+fn row_46_a_refused_takeover_continues_the_search() {
     let policy = RegistrationPolicy { device_limit: DeviceLimit::TakeOver, ..Default::default() };
     let freed = || {
         let mut bench = with_policy(2, 1, policy.clone());
@@ -442,7 +442,7 @@ fn row_46_what_follows_a_takeover_that_is_refused() {
 }
 
 #[test]
-fn row_47_every_change_is_told_with_its_reason_and_server() {
+fn row_47_every_change_is_reported_with_its_reason_and_server() {
     let mut bench = Bench::registering(2, 0, 1);
     bench.answer(Err(error(503)));
     bench.answer(Ok(granted(30)));
@@ -486,8 +486,8 @@ fn row_47_every_change_is_told_with_its_reason_and_server() {
 
 #[test]
 fn row_49_every_request_that_fails_ends_in_an_event_or_a_deadline() {
-    // A primary's registration, a keepalive, a deletion, a ping, a discovery: none is the end of
-    // the line's story but by an event.
+    // A primary's registration, a keepalive, a deletion, a ping, a discovery: each of them ends in
+    // an event.
     let mut bench = Bench::registering(1, 1, 1);
     bench.answer(Err(unreachable().into()));
     assert_eq!(bench.names(), ["connecting", "server_failed"]);

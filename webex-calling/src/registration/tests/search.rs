@@ -1,4 +1,4 @@
-//! Looking for a server, on virtual time.
+//! The search for a server, on virtual time.
 
 use super::bench::*;
 
@@ -15,7 +15,7 @@ fn success_is_connecting_then_registered_with_the_documented_properties() {
 
 /// §7.9.3, the last paragraph.
 #[test]
-fn backups_follow_when_the_primaries_have_had_their_time() {
+fn backups_follow_after_the_time_of_the_primaries() {
     for seed in 0..100 {
         let mut bench = Bench::without_slow_retry(1, 2, seed);
         let mut attempt = 0;
@@ -64,7 +64,7 @@ fn slow_answers_count_towards_the_time_of_the_primaries() {
 }
 
 #[test]
-fn final_errors_end_it_and_register_begins_anew() {
+fn final_errors_end_the_search_and_register_starts_again() {
     for status in [400, 401, 404] {
         let mut bench = Bench::registering(2, 2, 1);
         bench.answer(Err(error(status)));
@@ -79,7 +79,7 @@ fn final_errors_end_it_and_register_begins_anew() {
 }
 
 #[test]
-fn a_kept_state_is_gone_on_with() {
+fn a_saved_state_continues_the_search() {
     let resume = |elapsed, age, backup| {
         let mut bench = Bench::new(2, 1, 1);
         let failover = Failover { attempt: 2, elapsed: secs(elapsed), backup };
@@ -88,7 +88,7 @@ fn a_kept_state_is_gone_on_with() {
         bench.answer(Err(error(503)));
         bench
     };
-    // 40 s before and 10 s between: the next wait is that of the second attempt.
+    // 40 s before and 10 s in between: the next wait is that of the second attempt.
     let mut young = resume(40, 10, false);
     assert!((secs(35)..=secs(44)).contains(&young.sleep()));
     assert_eq!(young.asked(), "p1");
@@ -109,17 +109,17 @@ fn the_networks_return_cuts_a_wait_short() {
     let mut bench = Bench::registering(1, 0, 1);
     bench.answer(Err(unreachable().into()));
     bench.pass(secs(10));
-    // Online for the first time is no return.
+    // The first time online is not a return.
     bench.machine.handle_network(bench.now, NetworkHint::Online);
     assert!(bench.is_quiet() && bench.machine.poll_timeout() > Some(bench.now + secs(20)));
     bench.machine.handle_network(bench.now, NetworkHint::Offline);
     bench.machine.handle_network(bench.now, NetworkHint::Online);
     assert_eq!(bench.sleep(), secs(0));
     assert_eq!(bench.answer(Err(unreachable().into())), "p1");
-    // A network that flaps is no reason to hammer.
+    // An unstable network causes no flood.
     bench.machine.handle_network(bench.now, NetworkHint::Changed);
     assert_eq!(bench.sleep(), HINT_GAP);
-    // What a server asked for holds, whatever the network does.
+    // A server's pause applies, whatever the network does.
     assert_eq!(bench.answer(Err(busy(40))), "p1");
     bench.machine.handle_network(bench.now, NetworkHint::Resumed);
     assert_eq!(bench.sleep(), secs(40));

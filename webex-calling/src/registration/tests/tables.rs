@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::bench::*;
 
-/// §7.8. What is about calls is not here: calls are a later phase.
+/// §7.8. Without the constants of calls, which are not implemented yet.
 #[test]
 fn every_constant_has_the_protocols_value() {
     let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
@@ -111,7 +111,7 @@ fn all_servers_down_is_the_error_of_an_unavailable_service() {
 /// §7.10, with §7.12 for a registered line: what each answer to a keepalive leads to.
 #[test]
 fn every_answer_to_a_keepalive_has_its_reaction() {
-    // Final: told, lost, nothing more by itself. 403 never is, even with the code that would be.
+    // Final: reported, lost, no further attempt. A 403 is never final, whatever its code.
     for status in [400, 401] {
         let mut bench = Bench::registered(30);
         bench.sleep();
@@ -130,23 +130,23 @@ fn every_answer_to_a_keepalive_has_its_reaction() {
         assert_eq!(bench.machine.state(), LineState::Registered, "{status}");
         assert_eq!(bench.sleep(), secs(30), "{status}");
     }
-    // Forgotten: told, lost, and registered again with the first primary.
+    // Forgotten: reported, lost, and registered again with the first primary.
     let mut bench = Bench::registered(30);
     bench.sleep();
     bench.names();
     bench.answer_keepalive(Err(error(404)));
     assert_eq!(bench.answer(Ok(granted(30))), "p1");
     assert_eq!(bench.names(), ["error", "unregistered", "registered"]);
-    // No token is to be had, or none for now.
+    // There is no token, or none for now.
     let mut bench = Bench::registered(30);
     bench.sleep();
     bench.answer_keepalive(Err(unreachable().into()));
     assert_eq!(bench.machine.state(), LineState::Registered);
 }
 
-/// §7.10: pause after 429, with a new counter, and an end to the trouble.
+/// §7.10: the pause after a 429, which resets the counter.
 #[test]
-fn a_busy_server_is_left_alone_and_its_misses_are_forgotten() {
+fn a_busy_server_is_paused_and_its_misses_are_reset() {
     for (asked, expected) in [(5, secs(30)), (100, secs(100)), (7200, secs(3600))] {
         let mut bench = Bench::registered(30);
         bench.miss(3);
@@ -194,11 +194,11 @@ fn the_contact_center_goes_to_the_backups_at_once() {
         forgotten.answer_keepalive(Err(error(404)));
         assert_eq!(forgotten.asked(), next, "{service:?}");
     }
-    // Without backups it is as any other.
+    // Without backups it behaves like any other.
     let mut lost = bench(ServiceIndicator::ContactCenter, 0);
     lost.miss(4);
     assert_eq!(lost.asked(), "p1");
-    // The backups have their two rounds, then the primaries are not forgotten.
+    // The backups get their two rounds, and then the primaries follow.
     let mut lost = bench(ServiceIndicator::ContactCenter, 1);
     lost.miss(4);
     assert_eq!(lost.answer(Err(error(503))), "b1");
@@ -207,8 +207,8 @@ fn the_contact_center_goes_to_the_backups_at_once() {
     assert_eq!(lost.answer(Ok(granted(30))), "p1");
 }
 
-/// §7.14: the order of events, scenario by scenario. `server_failed` stands where the reference
-/// client tells an `unregistered` for each server that did not take the line.
+/// §7.14: the order of events, scenario by scenario. `server_failed` replaces the reference
+/// client's `unregistered` for each server that refused the line.
 #[test]
 fn events_come_in_the_documented_order() {
     let names = |mut bench: Bench| bench.documented_names();
@@ -284,7 +284,7 @@ fn events_come_in_the_documented_order() {
 /// §7.11, first line: registration on primaries and backups.
 #[test]
 fn retry_after_of_all_primaries_shapes_the_failover() {
-    // Waited for while there is time ...
+    // It is waited for while there is time ...
     let mut bench = Bench::registering(1, 1, 1);
     bench.answer(Err(busy(50)));
     assert_eq!(bench.sleep(), secs(50));
@@ -297,7 +297,7 @@ fn retry_after_of_all_primaries_shapes_the_failover() {
     let mut bench = Bench::registering(1, 1, 1);
     bench.answer(Err(busy(FAILOVER_AFTER.as_secs() + 1)));
     assert_eq!((bench.asked().as_str(), bench.elapsed()), ("b1", Duration::ZERO));
-    // Backups: a longer time than ours is waited for below the limit.
+    // Backups: a pause that is longer than ours is waited for below the limit.
     for (asked, expected) in [(59, secs(59)..=secs(59)), (20, secs(33)..=secs(42))] {
         let mut bench = Bench::registering(1, 1, 1);
         bench.answer(Err(busy(115)));
@@ -305,7 +305,7 @@ fn retry_after_of_all_primaries_shapes_the_failover() {
         assert!(expected.contains(&bench.sleep()), "{asked}");
         assert_eq!(bench.asked(), "b1");
     }
-    // At the limit the second round comes as ever, without that backup.
+    // At the limit the second round comes as usual, without that backup.
     let mut bench = Bench::registering(1, 2, 1);
     bench.answer(Err(busy(115)));
     assert_eq!(bench.answer(Err(busy(60))), "b1");
@@ -332,13 +332,13 @@ fn a_busy_previous_server_is_waited_for_or_left() {
     assert_eq!(long.answer(Err(busy(60))), "p1");
     assert_eq!(long.answer(Ok(granted(30))), "b1");
 
-    // Without backups the search begins anew at once, with whoever may be asked.
+    // Without backups the search starts again at once, with the servers that are not paused.
     let mut alone = lost(2, 0);
     assert_eq!(alone.answer(Err(busy(60))), "p1");
     assert_eq!(alone.answer(Ok(granted(30))), "p2");
 }
 
-/// §7.9.4: what is kept, and what becomes of it.
+/// §7.9.4: what is saved, and what happens to it.
 #[test]
 fn a_busy_backup_that_was_the_previous_server_is_followed_by_the_primaries() {
     let mut bench = Bench::registering(1, 2, 1);
@@ -369,7 +369,7 @@ fn a_pause_of_all_backups_is_waited_for_if_it_is_short() {
 }
 
 #[test]
-fn the_failover_state_is_kept_at_each_wait_and_removed_at_each_end() {
+fn the_failover_state_is_saved_at_each_wait_and_removed_at_each_end() {
     let mut bench = Bench::registering(1, 1, 1);
     bench.pass(secs(3));
     bench.answer(Err(error(503)));

@@ -13,7 +13,7 @@ fn refused_token() -> Bench {
 }
 
 #[test]
-fn a_new_token_revives_a_line_that_failed_for_want_of_one() {
+fn a_new_token_revives_a_line_that_failed_without_one() {
     // Refused while registered, while registering, and while the servers were discovered.
     let registering = {
         let mut bench = Bench::registering(1, 0, 1);
@@ -48,7 +48,7 @@ fn a_new_token_revives_a_line_that_failed_for_want_of_one() {
 }
 
 #[test]
-fn a_token_is_nothing_to_a_line_that_ended_otherwise_or_was_deregistered() {
+fn a_token_does_not_affect_a_line_that_ended_otherwise() {
     let mut deregistered = refused_token();
     deregistered.machine.handle_deregister(deregistered.now);
     let mut superseded = Bench::registered(30);
@@ -122,7 +122,7 @@ fn a_server_that_refuses_every_token_causes_no_loop() {
 }
 
 #[test]
-fn what_is_left_of_an_earlier_registration_comes_first() {
+fn an_earlier_registration_is_cleaned_up_first() {
     // A registration request of a failback goes on when the keepalive ends the line.
     let mut bench = Bench::registering(1, 1, 1);
     bench.answer(Err(busy(115)));
