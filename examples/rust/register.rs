@@ -1,4 +1,5 @@
-//! Registers a Meetings device and a Calling line, shows the line's events for a while, and leaves.
+//! Registers a Meetings device and a Calling line, shows the line's events for a minute, and
+//! deregisters.
 //!
 //! ```sh
 //! WEBEX_ACCESS_TOKEN=… cargo run -p webex-examples --bin register
@@ -19,7 +20,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let calling = CallingClient::new(&webex, CallingConfig::default()).await?;
     let line = calling.lines().remove(0);
-    let mut events = line.subscribe(); // before register(): nothing is missed
+    let mut events = line.subscribe(); // before register(), so that no event is missed
     line.register();
     let shown = async {
         while let Some(event) = events.next().await {
@@ -30,7 +31,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     };
-    // The end of the time is what ends the loop: a line keeps itself registered.
+    // The time limit ends the loop, because a line keeps itself registered.
     let _ = tokio::time::timeout(Duration::from_secs(60), shown).await;
 
     calling.deregister().await?;

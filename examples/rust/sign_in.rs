@@ -1,4 +1,4 @@
-//! Signs in on another device, keeps the tokens, and uses them; the next run needs no sign-in.
+//! Signs in on another device, stores the tokens, and uses them; the next run needs no sign-in.
 //!
 //! ```sh
 //! WEBEX_CLIENT_ID=… WEBEX_CLIENT_SECRET=… cargo run -p webex-examples --bin sign_in
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .scopes(Scopes::calling() | Scopes::meetings())
         .build();
 
-    // Tokens of an earlier run renew themselves; without any, the state says that a sign-in is due.
+    // Tokens of an earlier run renew themselves; without any, the state asks for a sign-in.
     let store: Arc<dyn Store> = Arc::new(DirectoryStore::new("webex-sign-in"));
     let tokens = Tokens::builder(Credentials::stored(integration.clone()))
         .http(transport.token_http())

@@ -1,8 +1,8 @@
-//! What a request pays for its token. Run by `cargo xtask bench auth`.
+//! The cost of a request's token. Run by `cargo xtask bench auth`.
 //!
-//! The hot path must cost under 100 ns and allocate nothing; the table shows both, beside what a
-//! reading of the clock alone costs on this machine. Allocations are counted by the benchmark
-//! library's allocator; a test of the crate counts them too.
+//! The hot path must take less than 100 ns and allocate nothing; the table shows both, beside the
+//! cost of reading the clock on this machine. The benchmark library's allocator counts allocations;
+//! a test of the crate counts them too.
 
 use std::{
     hint::black_box,
@@ -23,7 +23,7 @@ fn main() {
     divan::main();
 }
 
-/// The floor: a token with an expiry cannot be checked for less.
+/// The lower limit: a token with an expiry cannot be checked in less time.
 #[divan::bench]
 fn clock_alone() -> SystemTime {
     SystemTime::now()
@@ -41,7 +41,7 @@ fn token_with_expiry(bencher: Bencher<'_, '_>) {
     bencher.bench(|| black_box(&tokens).current());
 }
 
-/// As a request takes it: awaited, and turned into a header's value.
+/// As in a request: awaited, and converted to a header value.
 #[divan::bench]
 fn awaited_header(bencher: Bencher<'_, '_>) {
     let tokens = renewable();
@@ -61,7 +61,7 @@ fn renewable() -> Tokens {
     Tokens::builder(credentials).http(Arc::new(Nowhere)).build().unwrap()
 }
 
-/// No request is made: the tokens are valid for longer than the benchmark runs.
+/// Never used, because the tokens are valid for longer than the benchmark runs.
 struct Nowhere;
 
 impl TokenHttp for Nowhere {

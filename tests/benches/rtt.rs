@@ -1,10 +1,10 @@
 //! `cargo xtask bench rtt`: a start over distinct origins, counted in round trips.
 //!
-//! Each service has an origin of its own, a relay before the sandbox that is a true round trip away
-//! in both directions, the TCP handshake included (see `webex_tests::relay` for how that one is
-//! counted: no firewall or network emulation is needed). A start is a fresh client with fresh
-//! connections; it ends when the Meetings device and the line are registered. What it took is
-//! divided by the round trip. Beside the figures stands what the machine itself could do at that
+//! Each service has an origin of its own, a relay in front of the sandbox that adds a real round
+//! trip in both directions, including the TCP handshake (see `webex_tests::relay` for how that is
+//! counted without a firewall or network emulation). A start is a fresh client with fresh
+//! connections; it ends when the Meetings device and the line are registered. The time is divided
+//! by the round trip. Each figure is printed beside what the machine itself could do at that
 //! moment: how late a sleeping thread wakes, and how long a handshake with one request takes over
 //! the same relay, which is three round trips.
 
@@ -30,18 +30,18 @@ use webex_tests::relay::Relay;
 /// Starts per figure.
 const RUNS: usize = 11;
 
-/// The distance of each origin, in milliseconds: far enough that the work of this machine is little
-/// beside it.
+/// The round trip to each origin, in milliseconds: long enough that the work of this machine is
+/// small in comparison.
 const ROUND_TRIP_MS: usize = 100;
 
-/// Services that are told where they are by the sandbox.
+/// Services whose address the sandbox hands out.
 const PLACED: [&str; 6] =
     ["wdm", "mercury", "conversation", "calliopeDiscovery", "cluster", "primary-1"];
 
 /// The name under which the client keeps its state.
 const USER: &str = "ann";
 
-/// Where it keeps the hosts.
+/// The key of its saved hosts.
 const HOSTS: &str = "hosts";
 
 fn main() -> ExitCode {
@@ -65,9 +65,9 @@ fn main() -> ExitCode {
 
     let mut met = true;
     for (what, kept, target) in [
-        ("nothing remembered", Kept::Nothing, Some(9.0)),
-        ("hosts remembered", Kept::Hosts, Some(7.0)),
-        ("all remembered: catalog, device …", Kept::All, None),
+        ("nothing remembered", Saved::Nothing, Some(9.0)),
+        ("hosts remembered", Saved::Hosts, Some(7.0)),
+        ("all remembered: catalog, device …", Saved::All, None),
     ] {
         let mut taken: Vec<f64> =
             (0..runs).map(|_| trips(runtime.block_on(cloud.measure(kept)), round_trip)).collect();
@@ -85,9 +85,9 @@ fn main() -> ExitCode {
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What a start finds of the one before.
+/// The state that a start finds of the one before.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum Saved {
     Nothing,
     Hosts,
     All,
@@ -107,7 +107,7 @@ impl Cloud {
         thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.expect("a runtime").block_on(async {
-                // The cluster that is asked for servers is another host than the one it names.
+                // The cluster that answers the discovery is on another host than the server that it lists.
                 let instances = [
                     MobiusInstance::backup("cluster").with_host("mobius-cluster.example"),
                     MobiusInstance::primary("primary-1").with_host("mobius-primary.example"),
@@ -164,13 +164,13 @@ impl Cloud {
             .expect("a client")
     }
 
-    /// One start that remembers so much of the start before.
-    async fn measure(&self, kept: Kept) -> Duration {
+    /// One start with this saved state of the start before.
+    async fn measure(&self, kept: Saved) -> Duration {
         let before = Arc::new(MemoryStore::default());
         let webex = self.client(&before);
-        start(&webex).await.leave(kept == Kept::All).await;
-        let store = if kept == Kept::All { before } else { Arc::default() };
-        if kept == Kept::Hosts {
+        start(&webex).await.leave(kept == Saved::All).await;
+        let store = if kept == Saved::All { before } else { Arc::default() };
+        if kept == Saved::Hosts {
             let hosts = webex.saved_state().load::<Value>(HOSTS).await.expect("kept");
             SavedState::new(Arc::clone(&store) as _, USER).save(HOSTS, &hosts).await;
         }
@@ -219,7 +219,7 @@ async fn start(webex: &Webex) -> Both {
 }
 
 impl Both {
-    /// Ends; `keep` leaves the device for the next start.
+    /// Ends the client; `keep` leaves the device for the next start.
     async fn leave(self, keep: bool) {
         let line = self.calling.lines().remove(0);
         let mut events = line.subscribe();

@@ -1,5 +1,5 @@
-//! A proxy that takes every host to one place: the sandbox, addressed by Webex host names that
-//! nothing here resolves.
+//! A proxy that connects every host to one address: the sandbox, reached by Webex host names that
+//! do not resolve here.
 
 use std::{
     io::{self, BufRead, BufReader, Write},
@@ -18,8 +18,8 @@ pub struct AnyHost {
 }
 
 impl AnyHost {
-    /// Starts it: `CONNECT` to anything leads to `target`. With `authorization`, the value of a
-    /// `Proxy-Authorization` header, everyone who does not send it gets a 407.
+    /// Starts it: `CONNECT` to any host leads to `target`. With `authorization`, the value of a
+    /// `Proxy-Authorization` header, requests without it get a 407.
     ///
     /// # Panics
     /// When there is no port to listen on.
@@ -32,7 +32,7 @@ impl AnyHost {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let (log, expected) = (Arc::clone(&log), expected.clone());
-                // What fails here fails in the test.
+                // A failure here shows in the test.
                 thread::spawn(move || serve(stream, target, expected.as_deref(), &log));
             }
         });
@@ -44,7 +44,7 @@ impl AnyHost {
         self.address.to_string()
     }
 
-    /// Which `host:port`s were asked for, each as often as it was.
+    /// The `host:port` of every request.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().clone()
     }

@@ -1,8 +1,8 @@
 //! A network that can be cut: a proxy on TCP that carries nothing while it is paused.
 //!
-//! Connections stay open and new ones are taken by the operating system, but no byte passes, as
-//! where every packet is lost. Once it goes on, so does everything that has waited: what TCP does
-//! when its repetitions get through again.
+//! Connections stay open and the operating system accepts new ones, but no byte passes, as if every
+//! packet were lost. Once it goes on, everything that was waiting goes on too, as in TCP when
+//! retransmissions get through again.
 
 use std::{
     io::{self, Read, Write},
@@ -33,14 +33,14 @@ impl Cuttable {
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 let gate = Arc::clone(&shared);
-                // What fails here fails in the test.
+                // A failure here shows in the test.
                 thread::spawn(move || serve(stream, target, &gate));
             }
         });
         Self { address, gate }
     }
 
-    /// Where it listens.
+    /// The address it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

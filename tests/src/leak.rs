@@ -1,9 +1,9 @@
 //! A check that no secret is ever logged.
 //!
-//! [`LeakCheck::install`] puts a tracing subscriber in place that listens to every crate of the
-//! process at trace level and looks for registered secrets in each span and event. A hit panics at
-//! the place that logged it. Because such a panic may end in a background task that nobody joins,
-//! it is also remembered: [`LeakCheck::assert_clean`] (and dropping the check) panics in the test.
+//! [`LeakCheck::install`] installs a tracing subscriber that receives the log of every crate of the
+//! process at trace level and searches each span and event for registered secrets. A hit panics
+//! where it was logged. Because such a panic may end in a background task that nobody joins, it is
+//! also recorded: [`LeakCheck::assert_clean`] (and dropping the check) panics in the test.
 //!
 //! ```
 //! use tracing::info;
@@ -38,23 +38,23 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt as _},
 };
 
-/// Shorter texts would be found in innocent words.
+/// Shorter texts would be found in ordinary words.
 const SHORTEST: usize = 6;
 
 static SECRETS: RwLock<BTreeSet<String>> = RwLock::new(BTreeSet::new());
 static LEAKS: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static SEEN: AtomicUsize = AtomicUsize::new(0);
 
-/// The handle of a test on the process-wide leak check.
+/// A test's handle of the process-wide leak check.
 ///
-/// All handles share one set of secrets: tests of one process run side by side, and a secret of one
-/// must not be logged by another either.
+/// All handles share one set of secrets: tests of one process run in parallel, and none may log a
+/// secret of another.
 #[derive(Debug)]
 #[must_use = "dropping the check is what reports a leak of a background task"]
 pub struct LeakCheck(());
 
 impl LeakCheck {
-    /// Starts listening (once per process) and registers `secrets`.
+    /// Starts checking (once per process) and registers `secrets`.
     ///
     /// # Panics
     /// When the process already has a tracing subscriber of its own: nothing could be checked.
@@ -64,7 +64,7 @@ impl LeakCheck {
             let layer = LeakLayer.with_filter(LevelFilter::TRACE);
             tracing::subscriber::set_global_default(Registry::default().with(layer))
                 .expect("the leak check needs to be the process's only subscriber");
-            // Libraries that write to `log` instead are heard as well.
+            // Libraries that use `log` are checked as well.
             tracing_log::LogTracer::init().expect("the process has no other logger");
         });
         let check = Self(());
@@ -74,7 +74,7 @@ impl LeakCheck {
         check
     }
 
-    /// Registers one more secret; it is looked for as it is, escaped as `Debug` does,
+    /// Registers one more secret; it is searched for as it is, escaped as by `Debug`,
     /// percent-encoded as in a form, and in base64.
     ///
     /// # Panics
@@ -92,7 +92,7 @@ impl LeakCheck {
         secrets.insert(secret.to_owned());
     }
 
-    /// Looks for secrets in any text: a `Debug` form, an error with its sources, a request log.
+    /// Searches for secrets in any text: a `Debug` form, an error with its sources, a request log.
     ///
     /// # Panics
     /// When `text` holds a registered secret.
@@ -102,7 +102,7 @@ impl LeakCheck {
         }
     }
 
-    /// How many spans and events were looked at so far: shows that the check sees anything.
+    /// Number of spans and events checked so far, as proof that the check works.
     pub fn seen(&self) -> usize {
         SEEN.load(Ordering::Relaxed)
     }
@@ -158,7 +158,7 @@ fn report(target: &str, text: &str) {
     }
 }
 
-/// `text` without the secrets it holds; `None` when it holds none. The report itself must not leak.
+/// Removes the secrets from `text`; `None` when there are none. The report itself must not leak.
 fn redacted(text: &str) -> Option<String> {
     let secrets = SECRETS.read();
     let mut found = secrets.iter().filter(|secret| text.contains(secret.as_str())).peekable();
@@ -207,7 +207,7 @@ mod tests {
 
     use super::*;
 
-    /// One test, since the record of leaks is the process's.
+    /// A single test, since the record of leaks is shared by the process.
     #[test]
     fn finds_secrets_in_every_form_and_remembers() {
         let leaks = LeakCheck::install(["s3cret/value"]);

@@ -1,12 +1,12 @@
-//! What the tests of more than one crate need.
+//! Helpers for the tests of more than one crate.
 //!
-//! [`user`] and [`wait`] are where an integration test begins: a client at a sandbox, and waiting for
-//! its events. They speak the types of the SDK, so that the unit tests of `webex-core` and
-//! `webex-auth`, which are built from another copy of those crates, use the other modules only.
+//! An integration test starts with [`user`] and [`wait`]: a client at a sandbox, and waiting for
+//! its events. They use the types of the SDK. The unit tests of `webex-core` and `webex-auth` are
+//! built from another copy of those crates, so they use only the other modules.
 //!
-//! Every crate has this one among its dev-dependencies. Through it they all see the same features of
-//! the libraries they share, so that the tests of one crate are built from what the tests of all have
-//! left (`cargo xtask features`).
+//! Every crate has this one among its dev-dependencies. Through it all crates see the same features
+//! of shared libraries, so that the tests of one crate reuse what the tests of all have built
+//! (`cargo xtask features`).
 
 pub mod anyhost;
 pub mod cut;

@@ -22,19 +22,19 @@ pub struct Process {
     stderr: Option<JoinHandle<String>>,
 }
 
-/// What a program has cost.
+/// The resources that a program has used.
 #[derive(Debug, Clone, Copy)]
 pub struct Cost {
-    /// The most memory it had at once, in KiB.
+    /// Peak memory, in KiB.
     pub peak_kib: u64,
-    /// The processor time it took, to a hundredth of a second.
+    /// Processor time, to a hundredth of a second.
     pub processor: Duration,
 }
 
 /// How a program ended.
 #[derive(Debug)]
 pub struct Ended {
-    /// How.
+    /// The exit status.
     pub status: ExitStatus,
     /// Every line of standard output.
     pub stdout: Vec<String>,
@@ -43,7 +43,7 @@ pub struct Ended {
 }
 
 impl Process {
-    /// Starts the command, with its output to be read here and nothing to read itself.
+    /// Starts the command. Its output is read here, and its input is empty.
     ///
     /// # Panics
     /// When the program cannot be started.
@@ -71,7 +71,7 @@ impl Process {
     /// Waits for a line of standard output that satisfies the condition.
     ///
     /// # Panics
-    /// When there is none within [`PATIENCE`], or before the program ends; shows what there was.
+    /// When there is none within [`PATIENCE`], or before the program ends; shows the output.
     pub fn wait_for(&mut self, what: &str, condition: impl Fn(&str) -> bool) -> String {
         if let Some(line) = self.seen.iter().find(|line| condition(line)) {
             return line.clone();
@@ -79,11 +79,11 @@ impl Process {
         self.wait_for_next(what, PATIENCE, condition)
     }
 
-    /// Waits for a line of standard output that satisfies the condition, among those that have not
-    /// been looked at yet.
+    /// Waits for a line of standard output that satisfies the condition, among the lines that have
+    /// not been read yet.
     ///
     /// # Panics
-    /// When there is none within `patience`, or before the program ends; shows what there was.
+    /// When there is none within `patience`, or before the program ends; shows the output.
     pub fn wait_for_next(
         &mut self,
         what: &str,
@@ -114,14 +114,14 @@ impl Process {
         event(&text).expect("looked at")
     }
 
-    /// What the program has cost so far, as the kernel counts it; `None` once it has ended.
+    /// The resources used so far, as the kernel counts them; `None` once the program has ended.
     #[cfg(target_os = "linux")]
     pub fn cost(&self) -> Option<Cost> {
         let read = |file| std::fs::read_to_string(format!("/proc/{}/{file}", self.child.id())).ok();
         let status = read("status")?;
         let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
         let peak_kib = peak.trim().strip_suffix(" kB")?.trim().parse().ok()?;
-        // After the name, which may hold anything: user and system time are fields 14 and 15.
+        // Parsed after the name, which may hold anything: user and system time are fields 14 and 15.
         let stat = read("stat")?;
         let fields: Vec<&str> = stat.rsplit_once(") ")?.1.split(' ').collect();
         let ticks: u64 = fields[11].parse::<u64>().ok()? + fields[12].parse::<u64>().ok()?;
@@ -162,7 +162,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // A failed test leaves no process behind; one that has ended already is not killed.
+        // A failed test leaves no process behind; one that has already ended is not killed.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,10 +1,10 @@
-//! A TCP relay: an address of its own for a service, at a true distance.
+//! A TCP relay: gives a service an address of its own, at a realistic distance.
 //!
-//! What arrives leaves again half a round trip later, in both directions. A program cannot delay
-//! the answer to a SYN: the client's connection stands at once. So the first bytes of the client
-//! are held back one round trip longer, which is when they would have arrived had the client waited
-//! for the handshake. For a client that speaks first, as in TLS, every later moment is the same; one
-//! that dials ahead and speaks later is not delayed twice.
+//! Data leaves half a round trip after it arrived, in both directions. A program cannot delay the
+//! answer to a SYN: the client's connection is open at once. So the client's first bytes are held
+//! back for one more round trip, until they would have arrived if the client had waited for the
+//! handshake. For a client that sends first, as in TLS, all later times are correct; one that dials
+//! ahead and sends later is not delayed twice.
 
 use std::{
     io::{Read, Write},
@@ -30,7 +30,7 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Starts a relay to `target`, so far away.
+    /// Starts a relay to `target` with this round trip.
     ///
     /// # Panics
     /// When there is no port to listen on.
@@ -65,14 +65,14 @@ impl Relay {
         format!("https://{}", self.address)
     }
 
-    /// Closes all connections, as a service or something on the way does with idle ones.
+    /// Closes all connections, as a service or a middlebox does with idle ones.
     pub fn hang_up(&self) {
         for client in self.open.lock().drain(..) {
             let _ = client.shutdown(Shutdown::Both);
         }
     }
 
-    /// How often clients have said something so far. In TLS 1.3 the second time ends the handshake.
+    /// Number of flights sent by clients so far. In TLS 1.3 the second one ends the handshake.
     pub fn heard(&self) -> usize {
         self.heard.load(Ordering::Acquire)
     }
@@ -83,7 +83,7 @@ impl Relay {
     }
 }
 
-/// Copies one direction. What comes before `connected` counts as sent then.
+/// Copies one direction. Data from before `connected` counts as sent at that time.
 fn forward(
     from: &TcpStream,
     to: &TcpStream,

@@ -1,4 +1,4 @@
-//! A user at a sandbox: the client that most tests begin with, and what it leaves behind.
+//! A user at a sandbox: the client that most tests start with, and checks of what it leaves behind.
 
 use std::sync::{
     Arc,
@@ -20,7 +20,7 @@ pub fn trusting(sandbox: &Sandbox) -> TransportBuilder {
     Transport::builder().extra_roots_pem(ca.as_bytes()).expect("a certificate")
 }
 
-/// The sandbox's default user, to be built.
+/// A builder for the sandbox's default user.
 ///
 /// # Panics
 /// When the sandbox speaks no TLS.
@@ -37,17 +37,17 @@ pub fn client(sandbox: &Sandbox) -> Webex {
     builder(sandbox).build().expect("a client")
 }
 
-/// The user of a token at a sandbox in another process, which has this certificate.
+/// The user of a token at a sandbox in another process with this certificate.
 ///
 /// # Panics
-/// When the certificate or the address is none.
+/// When the certificate or the address is invalid.
 pub fn client_at(origin: &str, ca: &[u8], token: &str) -> Webex {
     let transport = Transport::builder().extra_roots_pem(ca).expect("a certificate");
     let credentials = Credentials::access_token(token);
     at(origin, transport).credentials(credentials).build().expect("a client")
 }
 
-/// Credentials whose tokens the sandbox makes anew for its default user, and how often it did.
+/// Credentials that renew with a new token of the sandbox's default user, and a count of renewals.
 pub fn renewable(sandbox: &Arc<Sandbox>) -> (Credentials, Arc<AtomicUsize>) {
     let renewed = Arc::new(AtomicUsize::new(0));
     let (sandbox, count) = (Arc::downgrade(sandbox), Arc::clone(&renewed));
@@ -63,7 +63,7 @@ pub fn renewable(sandbox: &Arc<Sandbox>) -> (Credentials, Arc<AtomicUsize>) {
     (Credentials::provider(provider), renewed)
 }
 
-/// Checks that no device, socket or line is left in the cloud.
+/// Asserts that no device, socket or line is left in the cloud.
 ///
 /// # Panics
 /// When there is one.

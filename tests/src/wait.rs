@@ -1,13 +1,13 @@
-//! Waiting for what a test expects, and for no longer than a busy machine may need.
+//! Waits for what a test expects, with a limit that allows for a busy machine.
 
 use std::time::Duration;
 
 use webex_core::{Subscription, events::Lossy};
 
-/// Longest wait for anything that should happen at once; generous, for a busy machine.
+/// Longest wait for anything that should happen at once; generous, because machines may be busy.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The next event of a subscription.
+/// Waits for the next event of a subscription.
 ///
 /// # Panics
 /// When there is none within [`PATIENCE`], or when its source is gone.
@@ -16,7 +16,7 @@ pub async fn next<E: Lossy>(events: &mut Subscription<E>) -> E {
     event.expect("an event in time").expect("the source is there")
 }
 
-/// The next event of a subscription that is one of those wanted.
+/// Waits for the next event of a subscription that `wanted` accepts.
 ///
 /// # Panics
 /// When there is none within [`PATIENCE`], or when its source is gone.

@@ -1,4 +1,4 @@
-//! A token that ends under a registered line: the line does not notice.
+//! A token that expires under a registered line, which is not affected.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -42,7 +42,7 @@ async fn a_line_outlives_its_tokens() {
     assert_eq!(line.state(), LineState::Registered);
     assert_eq!(sandbox.requests().of(Mobius::register()).count(), 1);
 
-    // The socket is told to authorize anew: it comes back with the token of the moment.
+    // The socket is closed for a new authorization: it comes back with the current token.
     let token = webex.tokens().current().unwrap();
     sandbox.revoke_token(token.expose());
     assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4401, "token expired"));

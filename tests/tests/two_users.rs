@@ -1,4 +1,4 @@
-//! Two users in one process: side by side, without seeing each other.
+//! Two users in one process, independent of each other.
 
 use serde_json::json;
 use webex_calling::{CallingClient, CallingConfig, LineEvent};
@@ -76,7 +76,7 @@ async fn two_users_register_at_once_and_do_not_see_each_other() {
         assert_eq!(event.event_type, expected);
     }
 
-    // One leaves; the other does not notice.
+    // One leaves; the other is not affected.
     first.calling.deregister().await.unwrap();
     first.meetings.unregister().await.unwrap();
     let counts = sandbox.counts();

@@ -1,4 +1,4 @@
-//! The sandbox in a process of its own, commanded line by line.
+//! The sandbox in a process of its own, controlled by lines of text.
 
 use std::{
     collections::HashMap,
@@ -13,13 +13,13 @@ use webex_sandbox::{Mobius, Sandbox, U2c};
 
 use crate::program;
 
-/// What the lines are told (the service's usual value).
+/// The keepalive interval (the service's usual value).
 pub(crate) const KEEPALIVE: Duration = Duration::from_secs(30);
 
-/// About how large the catalog of the real service is.
+/// The approximate size of the real service's catalog.
 const CATALOG_BYTES: usize = 50_000;
 
-/// How to reach it, the first line it writes.
+/// How to reach it: the first line it writes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Address {
     pub(crate) origin: String,
@@ -27,14 +27,14 @@ pub(crate) struct Address {
     pub(crate) tokens: Vec<String>,
 }
 
-/// How late keepalives came, in milliseconds, sorted.
+/// Delays of keepalives in milliseconds, sorted.
 #[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Keepalives {
     pub(crate) late_ms: Vec<f64>,
     pub(crate) lines: usize,
 }
 
-/// The side of the process that uses it.
+/// The sandbox, from the side of the benchmark.
 pub(crate) struct Cloud {
     child: Child,
     commands: ChildStdin,
@@ -55,12 +55,12 @@ impl Cloud {
         Self { child, commands, answers, address }
     }
 
-    /// Sends every user an event of about this size; to how many sockets it went.
+    /// Sends every user an event of about this size. Returns the number of sockets.
     pub(crate) fn push(&mut self, bytes: usize) -> usize {
         self.ask(&format!("push {bytes}"))
     }
 
-    /// Forgets the requests so far.
+    /// Clears the request log.
     pub(crate) fn clear(&mut self) {
         self.ask::<bool>("clear");
     }
@@ -93,7 +93,7 @@ fn read<T: for<'a> Deserialize<'a>>(from: &mut impl BufRead) -> T {
     serde_json::from_str(&line).expect("JSON")
 }
 
-/// The side of the process that is it.
+/// Runs the sandbox, in its own process.
 pub(crate) fn serve(users: usize) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let sandbox = runtime.block_on(async {
@@ -140,7 +140,7 @@ fn answer(value: &impl Serialize) {
     writeln!(stdout, "{text}").and_then(|()| stdout.flush()).expect("somebody reads");
 }
 
-/// Services that nobody asks for, to make the catalog as large as a real one.
+/// Unused services, which make the catalog as large as a real one.
 fn padding() -> Value {
     let mut links = Map::new();
     let mut hosts = Map::new();
@@ -162,10 +162,10 @@ fn padding() -> Value {
     json!({"serviceLinks": links, "hostCatalog": hosts})
 }
 
-/// How late each keepalive came, as the server saw it.
+/// The delay of each keepalive, as the server saw it.
 ///
-/// A line's keepalives follow a fixed schedule, whose phase is not known here: the earliest one, by
-/// that schedule, counts as in time.
+/// A line's keepalives follow a fixed schedule, whose phase is unknown here: the earliest one
+/// counts as on time.
 fn keepalives(sandbox: &Sandbox) -> Keepalives {
     let mut lines: HashMap<String, Vec<f64>> = HashMap::new();
     for request in &sandbox.requests().of(Mobius::status()) {

@@ -1,6 +1,6 @@
 //! One line of the report.
 
-/// A figure and what it may be at most.
+/// A figure and its limit.
 pub(crate) struct Figure {
     pub(crate) what: &'static str,
     pub(crate) value: f64,
@@ -9,7 +9,7 @@ pub(crate) struct Figure {
 }
 
 impl Figure {
-    /// Prints it; whether it is within its limit.
+    /// Prints it. Returns whether it is within its limit.
     pub(crate) fn report(&self) -> bool {
         let Self { what, value, unit, most } = self;
         let met = most.is_none_or(|most| *value <= most);

@@ -1,4 +1,4 @@
-//! What the operating system says of this process, and what the machine could do meanwhile.
+//! Measurements of the operating system about this process, and of the machine's own speed.
 
 use std::{
     fs,
@@ -28,7 +28,7 @@ pub(crate) fn processor_seconds() -> f64 {
         / 1e9
 }
 
-/// A thread that sleeps a millisecond at a time, and keeps how late it woke at worst.
+/// A thread that sleeps for a millisecond at a time, and records the latest wake-up.
 pub(crate) struct Probe {
     worst_us: Arc<AtomicU64>,
     over: Arc<AtomicBool>,

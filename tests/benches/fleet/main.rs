@@ -1,13 +1,13 @@
-//! `cargo xtask bench fleet`: what a process with thousands of users costs.
+//! `cargo xtask bench fleet`: the cost of a process with thousands of users.
 //!
 //! Two parts, each in a process of its own, with the sandbox in another one:
 //!
-//! 1. **Meetings**: so many registered Meetings clients; the memory of each, at rest and after one
+//! 1. **Meetings**: many registered Meetings clients; the memory of each, at rest and after one
 //!    large event to each.
-//! 2. **Lines**: so many users with Meetings device, socket and line, for minutes; the memory and
-//!    processor time they take, and how late their keepalives come.
+//! 2. **Lines**: many users with Meetings device, socket and line, for minutes; their memory and
+//!    processor time, and the delay of their keepalives.
 //!
-//! Beside them runs a probe: a thread that only sleeps, and notes how late it wakes.
+//! A probe runs beside them: a thread that only sleeps, and records how late it wakes.
 //!
 //! ```text
 //! cargo xtask bench fleet [--clients 1000] [--lines 2000] [--seconds 300] [--only meetings|lines]

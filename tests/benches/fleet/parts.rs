@@ -16,26 +16,26 @@ use crate::{
     machine::{Probe, processor_seconds, resident_kib},
 };
 
-/// Registrations under way at once: more only make the peak higher.
+/// Parallel registrations: more would only make the peak higher.
 const AT_ONCE: usize = 64;
 
 /// Size of the event sent to each client.
 const EVENT_BYTES: usize = 100_000;
 
-/// Until what a registration needed for a moment has been given back.
+/// Wait until temporary memory of a registration has been freed.
 const REST: Duration = Duration::from_secs(5);
 
-/// The same after a large event: the TLS library gives its buffer back with the next frame, which
-/// the ping every 15 s brings.
+/// The wait after a large event: the TLS library frees its buffer with the next frame, which the
+/// ping every 15 s brings.
 const REST_AFTER_EVENT: Duration = Duration::from_secs(20);
 
-/// A first client, which pays for what all share, and then many more, 64 at a time.
+/// A first client, which allocates what all share, and then many more, 64 at a time.
 struct Rush<T> {
     all: Vec<T>,
-    /// How long the many took, and their processor time, in seconds.
+    /// The time that the many took, and their processor time, in seconds.
     seconds: f64,
     busy: f64,
-    /// Memory before them, and what they have added at rest, in KiB.
+    /// Memory before them, and the growth at rest, in KiB.
     before: f64,
     at_rest: f64,
 }
@@ -58,7 +58,7 @@ impl<T> Rush<T> {
         rush
     }
 
-    /// What memory has grown by since before the many.
+    /// The growth of memory since before the many.
     fn grown_kib(&self) -> f64 {
         resident_kib() - self.before
     }
@@ -67,7 +67,7 @@ impl<T> Rush<T> {
 /// Figures of a client whose Meetings device is registered.
 pub(crate) fn meetings(clients: usize) -> ExitCode {
     println!("{clients} Meetings clients in one process");
-    // The first client pays for what all share.
+    // The first client allocates what all share.
     let mut cloud = Cloud::start(clients + 1);
     runtime().block_on(async {
         let probe = Probe::start();
@@ -103,7 +103,7 @@ pub(crate) fn meetings(clients: usize) -> ExitCode {
     })
 }
 
-/// Figures of users with everything, over some minutes of keepalives.
+/// Figures of users with device and line, over some minutes of keepalives.
 pub(crate) fn lines(lines: usize, seconds: u64) -> ExitCode {
     println!("{lines} users with Meetings device, socket and line, for {seconds} s");
     let mut cloud = Cloud::start(lines + 1);
@@ -162,7 +162,7 @@ fn report(figures: &[Figure]) -> ExitCode {
     if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// One thread, as a program with many idle users would have: nothing here waits for a processor.
+/// One thread, as in a program with many idle users, whose work needs little processor time.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
 }
@@ -188,7 +188,7 @@ async fn registered(address: &Address, transport: &Transport, user: usize) -> (W
     (webex, meetings)
 }
 
-/// A user with everything.
+/// A user with device and line.
 struct Full {
     webex: Webex,
     meetings: Meetings,

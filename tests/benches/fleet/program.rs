@@ -1,4 +1,4 @@
-//! Starts this program once more, for one of its parts.
+//! Starts this program again, for one of its parts.
 
 use std::{
     env,

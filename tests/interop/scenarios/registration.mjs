@@ -58,7 +58,7 @@ export const deviceLimit = {
 
 export const notConfigured = {
   id: 'line-403-102',
-  shows: 'a user without calling is told so',
+  shows: 'a user without calling gets the error',
   product: 'calling',
   async prepare(sandbox) {
     await sandbox.becomeUser({ webrtc_calling: false });

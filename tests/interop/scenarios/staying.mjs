@@ -11,7 +11,7 @@ const times = (n, what) => Array(n).fill(what);
 
 export const keepaliveNotFound = {
   id: 'keepalive-404',
-  shows: 'the line is registered anew',
+  shows: 'the line is registered again',
   product: 'calling',
   async prepare(sandbox) {
     await sandbox.fail({ target: 'mobius.status', status: 404, skip: 1, times: 1 });
@@ -54,7 +54,7 @@ export const keepaliveMissed = {
 
 export const keepaliveThreshold = {
   id: 'keepalive-503-five',
-  shows: 'after five in a row the line is registered anew',
+  shows: 'after five in a row the line is registered again',
   product: 'calling',
   async prepare(sandbox) {
     await sandbox.fail({ target: 'mobius.status', status: 503, times: 5 });

@@ -1,7 +1,7 @@
 //! Answers each message with its own text, until the stream ends.
 //!
-//! The access token is in the environment as `WEBEX_ACCESS_TOKEN`. Where the host names of Webex lead
-//! to is the environment's matter, too: `HTTPS_PROXY` and `SSL_CERT_FILE`.
+//! The access token is in the environment variable `WEBEX_ACCESS_TOKEN`. The environment also
+//! decides where Webex host names lead to: `HTTPS_PROXY` and `SSL_CERT_FILE`.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     while events.is_open {
         let event = match events.next().await {
             Ok(event) => event,
-            // Of frames that are no events; the stream goes on.
+            // For frames that are not events; the stream goes on.
             Err(error) => {
                 println!("skipped: {error}");
                 continue;
