@@ -333,4 +333,56 @@ mod tests {
         store.save("tokens", secret("one")).await.unwrap();
         assert!(!old.exists() && fresh.exists() && others.iter().all(|other| other.exists()));
     }
+
+    #[cfg(unix)]
+    mod guarded {
+        use std::{
+            fs::{self, Permissions},
+            os::unix::fs::{PermissionsExt, symlink},
+        };
+
+        use super::{super::*, secret};
+
+        fn is_unsafe<T>(result: &Result<T, StoreError>, said: &str) {
+            let Err(error @ StoreError::Unsafe { .. }) = result else { panic!("it is used") };
+            assert!(error.to_string().contains(said), "{error}");
+        }
+
+        #[tokio::test]
+        async fn a_directory_that_others_can_write_is_refused() {
+            for mode in [0o770, 0o707, 0o777, 0o1777, 0o720, 0o702] {
+                let folder = tempfile::tempdir().unwrap();
+                let store = DirectoryStore::new(folder.path());
+                store.save("ada", secret("a secret")).await.unwrap();
+                fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+                is_unsafe(&store.load("ada").await, "chmod go-w");
+                is_unsafe(&store.save("ada", secret("a secret")).await, "chmod go-w");
+                is_unsafe(&store.lock("ada").await, "chmod go-w");
+                fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+                assert!(
+                    store.load("ada").await.unwrap().is_some(),
+                    "readable is fine: the files are not"
+                );
+            }
+        }
+
+        #[tokio::test]
+        async fn links_are_not_followed() {
+            let folder = tempfile::tempdir().unwrap();
+            let elsewhere = folder.path().join("elsewhere");
+            let store = DirectoryStore::new(folder.path().join("store"));
+            store.save("ada", secret("a secret")).await.unwrap();
+            fs::rename(store.path().join("ada.secret"), &elsewhere).unwrap();
+            symlink(&elsewhere, store.path().join("ada.secret")).unwrap();
+            is_unsafe(&store.load("ada").await, "is a link");
+            symlink(folder.path().join("made"), store.path().join(".ada.lock")).unwrap();
+            is_unsafe(&store.lock("ada").await, "is a link");
+            assert!(!folder.path().join("made").exists());
+            // Saving replaces the link by a file, and does not touch its target.
+            let before = fs::read(&elsewhere).unwrap();
+            store.save("ada", SecretString::from("another")).await.unwrap();
+            assert_eq!(fs::read(&elsewhere).unwrap(), before);
+            assert!(store.load("ada").await.unwrap().is_some());
+        }
+    }
 }

@@ -211,13 +211,11 @@ fn set(root: &mut Value, path: &str, new: Value) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mercury::frame::{FrameBody, ServerFrame};
 
     fn event(text: &str) -> MercuryEvent {
-        match ServerFrame::parse(text).unwrap().body {
-            FrameBody::Event(event) => (*event).clone(),
-            body => panic!("{body:?}"),
-        }
+        let frame = Utf8Bytes::from(text);
+        let envelope: Envelope<'_> = serde_json::from_str(&frame).unwrap();
+        MercuryEvent::read(read(envelope.id), &frame, &envelope).unwrap()
     }
 
     fn overridden(headers: &str, data: &str) -> String {

@@ -1,9 +1,10 @@
-//! Which files import each other in a circle: `cargo xtask circles`.
+//! Finds files that import each other in a circle: `cargo xtask circles`.
 //!
-//! Across folders there is none. Inside a folder a circle is allowed when it stands in [`NAMED`] with
-//! the reason why its files are better read together. A file that imports a name from the `mod.rs` or
-//! `lib.rs` that re-exports it depends on that file, and so on all that file imports: import it from
-//! where it is defined.
+//! There must be none across folders. Inside a folder a circle is allowed when [`NAMED`] lists it
+//! with the reason why its files are better read together. A file that imports a name from the
+//! `mod.rs` or `lib.rs` that re-exports it depends on that file, and therefore on everything that
+//! file imports: import the name from the file that defines it. Inline tests count; tests in a file
+//! of their own may import anything.
 
 mod source;
 mod tree;
@@ -19,11 +20,11 @@ use serde_json::Value;
 use self::tree::Graph;
 use crate::workspace::{self, Workspace};
 
-/// The circles that stay: all files of each, and why. One that is gone, has grown or has shrunk is a
-/// failure, so that the list says what is true.
+/// The allowed circles: all files of each, and the reason. A listed circle that is gone, has grown
+/// or has shrunk is a failure, so that the list stays true.
 const NAMED: &[(&[&str], &str)] = &[];
 
-/// What is wrong in any target of the workspace, a text for each circle.
+/// Returns the circles of all targets of the workspace, a text for each.
 ///
 /// # Errors
 /// When a source file cannot be read.
@@ -75,7 +76,7 @@ fn same(files: &[&str], group: &BTreeSet<PathBuf>) -> bool {
     files.len() == group.len() && files.iter().all(|file| group.contains(Path::new(file)))
 }
 
-/// The files of a circle and the shortest way round, with the imports that make it.
+/// Describes a circle: its files, and the imports of the shortest way round.
 fn describe(target: &str, graph: &Graph, group: &BTreeSet<PathBuf>) -> String {
     let place = if graph.in_one_folder(group) { "inside one folder" } else { "across folders" };
     let way = graph.shortest(group);

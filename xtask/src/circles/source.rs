@@ -1,4 +1,4 @@
-//! What one source file says about modules: those it declares, and the paths it names.
+//! The modules that a source file declares, and the paths it names.
 
 use crate::tokens::{Token, tokens};
 
@@ -10,7 +10,7 @@ pub(super) struct Declared {
     pub(super) name: String,
     /// The value of `#[path]`.
     pub(super) path: Option<String>,
-    /// Its content stands in this file.
+    /// Whether its content is in this file.
     pub(super) inline: bool,
 }
 
@@ -20,9 +20,9 @@ pub(super) struct Named {
     /// The inline modules around it.
     pub(super) within: Vec<String>,
     pub(super) segments: Vec<String>,
-    /// The name by which the rest of the module knows it, for a `use`.
+    /// The name it has in the rest of the module, for a `use`.
     pub(super) alias: Option<String>,
-    /// It only hands the name on: a `pub use` of a name that the file itself does not need.
+    /// Whether it only re-exports the name: a `pub use` of a name that the file itself does not need.
     pub(super) re_export: bool,
     pub(super) line: usize,
 }
@@ -33,8 +33,8 @@ pub(super) struct Source {
     pub(super) named: Vec<Named>,
 }
 
-/// Reads a file. Items under `#[cfg(test)]` are left out but for the modules of other files: tests
-/// may look at everything around them, and nobody imports a test.
+/// Reads a file. Inline tests count: a file whose tests need another file needs that file. Tests in
+/// a file of their own are a module that nothing imports, so they may use everything.
 pub(super) fn read(text: &str) -> Source {
     let mut reader = Reader {
         tokens: tokens(text),
@@ -60,30 +60,12 @@ struct Reader {
     depth: usize,
     /// Names of the inline modules that are open, with the depth of their brace.
     inline: Vec<(String, usize)>,
-    /// The `#[path]` of the item to come.
+    /// The `#[path]` of the next item.
     path: Option<String>,
-    /// The `use` to come is a `pub use`.
+    /// Whether the next `use` is a `pub use`.
     public: bool,
     found: Source,
 }
-
-/// Words that begin an item with a body or a semicolon at its end.
-const ITEMS: &[&str] = &[
-    "async",
-    "const",
-    "enum",
-    "extern",
-    "fn",
-    "impl",
-    "macro_rules",
-    "mod",
-    "static",
-    "struct",
-    "trait",
-    "type",
-    "unsafe",
-    "use",
-];
 
 impl Reader {
     fn run(&mut self) {
@@ -109,7 +91,7 @@ impl Reader {
         }
     }
 
-    /// The text of the token `ahead` of the present one; empty after the last.
+    /// The text of the token `ahead` of the current one; empty after the last.
     fn text(&self, ahead: usize) -> &str {
         self.tokens.get(self.at + ahead).map_or("", |token| token.text.as_str())
     }
@@ -142,60 +124,13 @@ impl Reader {
             ["path", "=", value] => value.strip_prefix('"').map(str::to_owned),
             _ => None,
         };
-        let of_tests = words.first() == Some(&"cfg")
-            && words.contains(&"test")
-            && !words.contains(&"not")
-            && !words.contains(&"any");
         self.at = end;
         if path.is_some() {
             self.path = path;
         }
-        if of_tests {
-            self.skip_item();
-        }
     }
 
-    /// Leaves out the item to come, but for the declaration of a module in another file.
-    fn skip_item(&mut self) {
-        while self.text(0) == "#" && self.text(1) == "[" {
-            let before = self.at;
-            self.attribute();
-            if self.at == before {
-                return;
-            }
-        }
-        if self.text(0) == "pub" {
-            self.visibility();
-        }
-        if self.text(0) == "mod" && self.text(2) == ";" {
-            return self.module();
-        }
-        let item = ITEMS.contains(&self.text(0));
-        let import = self.text(0) == "use";
-        while self.at < self.tokens.len() {
-            match self.text(0) {
-                ";" => {
-                    self.at += 1;
-                    return;
-                }
-                "," if !item => {
-                    self.at += 1;
-                    return;
-                }
-                "{" => {
-                    self.at = self.closed(self.at);
-                    if !import {
-                        return;
-                    }
-                }
-                "(" | "[" => self.at = self.closed(self.at),
-                "}" => return,
-                _ => self.at += 1,
-            }
-        }
-    }
-
-    /// `pub`, with what it is limited to: `pub(in crate::a)` imports nothing.
+    /// Skips `pub` with its restriction: `pub(in crate::a)` imports nothing.
     fn visibility(&mut self) {
         self.at += 1;
         if self.text(0) == "(" && matches!(self.text(1), "crate" | "super" | "self" | "in") {
@@ -343,18 +278,16 @@ mod tests {
     }
 
     #[test]
-    fn tests_are_left_out_and_what_follows_is_not() {
+    fn inline_tests_and_functions_count() {
         let text = "\
-#[cfg(test)] use crate::a::{B, C};
 #[cfg(test)] mod tests { use crate::d::E; fn f() { crate::g::h() } }
 #[cfg(test)] #[path = \"i_tests.rs\"] mod i;
-#[cfg(all(test, unix))] pub(crate) fn j<K, L>() { crate::m::n() }
-struct O { #[cfg(test)] p: crate::q::R, s: crate::t::U }
+fn j() { use super::k::L; }
 ";
         let source = read(text);
-        assert_eq!(paths(text), ["crate::t::U"]);
-        assert_eq!(source.declared.len(), 1);
-        assert_eq!(source.declared[0].path.as_deref(), Some("i_tests.rs"));
+        assert_eq!(paths(text), ["crate::d::E as E", "crate::g::h", "super::k::L as L"]);
+        assert_eq!(source.declared.len(), 2);
+        assert_eq!(source.declared[1].path.as_deref(), Some("i_tests.rs"));
     }
 
     #[test]

@@ -11,12 +11,12 @@ use anyhow::{Context, Result};
 
 use super::source::{self, Declared, Named};
 
-/// One import: where it stands and what it says.
+/// An import: its line and its path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Import {
     pub(super) line: usize,
     pub(super) path: String,
-    /// The file hands names on and needs none of them.
+    /// Whether the file only re-exports the names.
     pub(super) re_export: bool,
 }
 
@@ -24,7 +24,7 @@ pub(super) struct Import {
 #[derive(Debug, Default)]
 pub(super) struct Graph {
     pub(super) imports: BTreeMap<PathBuf, BTreeMap<PathBuf, Import>>,
-    /// The folder that a file belongs to: that of its submodules, if it has some.
+    /// The folder that a file belongs to: that of its submodules, if it has any.
     pub(super) folders: BTreeMap<PathBuf, PathBuf>,
 }
 
@@ -43,7 +43,7 @@ struct Module {
     parent: Option<usize>,
     file: PathBuf,
     children: BTreeMap<String, usize>,
-    /// Names that a `use` gives to other modules.
+    /// Names of other modules, from `use`.
     aliases: BTreeMap<String, usize>,
     named: Vec<Named>,
 }
@@ -56,7 +56,7 @@ struct Tree {
 }
 
 impl Tree {
-    /// Adds the module of a file, with all below it. `folder` is where its submodules are.
+    /// Adds the module of a file, with all its submodules, which are in `folder`.
     fn file(&mut self, parent: Option<usize>, file: &Path, folder: PathBuf) -> Result<usize> {
         let text =
             fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -73,7 +73,7 @@ impl Tree {
                 inline.insert(path, child);
                 child
             } else {
-                // A module of another platform has no file everywhere.
+                // A module of another platform may have no file here.
                 let Some((path, below)) = find(file, &folder, declared) else { continue };
                 has_files |= declared.path.is_none();
                 self.file(Some(outer), &path, below)?
@@ -131,7 +131,7 @@ impl Tree {
         graph
     }
 
-    /// Notes which names are modules. An alias may go through another one: twice is enough.
+    /// Records which names are modules. An alias may refer to another one, so it runs twice.
     fn find_aliases(&mut self) {
         for _ in 0..2 {
             for id in 0..self.modules.len() {
@@ -147,11 +147,11 @@ impl Tree {
         }
     }
 
-    /// The module in which the path ends, and whether the path is that of the module itself; `None`
-    /// when the path leads out of this target.
+    /// Returns the module in which the path ends, and whether the path is that of the module
+    /// itself; `None` when the path leads out of this target.
     ///
-    /// A name that a module only re-exports belongs to the file of that module: who imports it from
-    /// there needs all that the module needs.
+    /// A name that a module only re-exports belongs to the file of that module: an import from
+    /// there depends on everything that the module needs.
     fn resolve(&self, from: usize, segments: &[String]) -> Option<(usize, bool)> {
         let mut rest = segments.iter().map(String::as_str).peekable();
         let mut module = match rest.next()? {
@@ -205,9 +205,9 @@ fn normal(path: &Path) -> PathBuf {
 }
 
 impl Graph {
-    /// The files that import each other in a circle, as groups: within a group every file reaches
-    /// every other. Inside a folder, a `mod.rs` that only hands on what its neighbours define is not
-    /// part of a circle.
+    /// The groups of files that import each other in a circle: within a group every file reaches
+    /// every other. Inside a folder, a `mod.rs` that only re-exports what its neighbours define is
+    /// not part of a circle.
     pub(super) fn groups(&self) -> Vec<BTreeSet<PathBuf>> {
         let mut found = Vec::new();
         for group in self.connected() {
@@ -220,7 +220,7 @@ impl Graph {
         found
     }
 
-    /// The imports among the files of a group, but for re-exports.
+    /// The imports among the files of a group, without re-exports.
     fn without_re_exports(&self, group: &BTreeSet<PathBuf>) -> Self {
         let mut graph = Self::default();
         for file in group {
@@ -386,16 +386,30 @@ mod tests {
     }
 
     #[test]
-    fn tests_and_one_way_imports_are_no_circle() {
+    fn tests_of_their_own_and_one_way_imports_are_no_circle() {
         let (_, found) = groups(
             "none",
             &[
                 ("lib.rs", "mod a; mod b; mod c { pub use super::b::B; }"),
                 ("a.rs", "use crate::b::B; struct A; #[cfg(test)] mod tests;"),
                 ("a/tests.rs", "use super::*;"),
-                ("b.rs", "struct B; #[cfg(test)] mod tests { use crate::a::A; }"),
+                ("b.rs", "struct B; #[cfg(test)] mod tests;"),
+                ("b/tests.rs", "use crate::a::A;"),
             ],
         );
         assert!(found.is_empty(), "{found:?}");
+    }
+
+    #[test]
+    fn an_inline_test_that_imports_back_is_a_circle() {
+        let (_, found) = groups(
+            "inline",
+            &[
+                ("lib.rs", "mod a; mod b;"),
+                ("a.rs", "use crate::b; struct A;"),
+                ("b.rs", "struct B; #[cfg(all(test, unix))] mod tests { use crate::a::A; }"),
+            ],
+        );
+        assert_eq!(found, [["a.rs", "b.rs"]]);
     }
 }
