@@ -53,7 +53,7 @@ pub enum LoopbackError {
     #[error("the port for the sign-in cannot be used: close the other program, or choose another")]
     Port(#[source] io::Error),
     /// The user did not finish in time.
-    #[error("the sign-in was not finished in time: start it anew")]
+    #[error("the sign-in was not finished in time: start it again")]
     TimedOut,
     /// The redirect came, but has no code.
     #[error(transparent)]

@@ -312,7 +312,7 @@ async fn every_error_of_the_token_endpoint_has_its_own_variant_and_advice() {
         ("unsupported_grant_type", "check which endpoints"),
         ("invalid_scope", "correct the scopes"),
         ("access_denied", "ask again only when"),
-        ("expired_token", "start the sign-in anew"),
+        ("expired_token", "start the sign-in again"),
         ("slow_down", "poll less often"),
         ("authorization_pending", "keep polling"),
         ("an_unknown_code", "sign in again"),

@@ -126,7 +126,7 @@ impl Webex {
         &self.0.core.http
     }
 
-    /// The tokens of this user: their state, signing in anew, signing out.
+    /// The tokens of this user: their state, signing in again, signing out.
     pub fn tokens(&self) -> &Tokens {
         self.0.core.http.tokens()
     }

@@ -4,7 +4,7 @@
 //! one of two styles:
 //!
 //! * **paths**: the client came to an IP address or `localhost`. All services live on that one
-//!   authority and are told apart by path: `https://127.0.0.1:8443/wdm/api/v1`.
+//!   authority and are distinguished by path: `https://127.0.0.1:8443/wdm/api/v1`.
 //! * **hosts**: the client came to a Webex host name (mapped to the sandbox by its resolver). Each
 //!   service gets a host name like the real one: `https://wdm-a.wbx2.com/wdm/api/v1`.
 //!

@@ -1,7 +1,7 @@
 //! The public API as a listing: `docs/api/<crate>.txt`, one item a line.
 //!
-//! A change of what applications can use shows in a review as a change of these files, whether it was
-//! meant or not. `cargo xtask api` rewrites them; the gate compares.
+//! A review shows every change of the public API as a change of these files, intended or not.
+//! `cargo xtask api` rewrites them; the gate compares.
 
 use std::{
     collections::BTreeSet,
@@ -14,10 +14,10 @@ use serde_json::Value;
 
 use crate::workspace::{self, Notes, Workspace};
 
-/// Where the listings are.
+/// The folder of the listings.
 const FOLDER: &str = "docs/api";
 
-/// Makes a listing of rustdoc's JSON. A package outside the workspace.
+/// The tool that converts rustdoc's JSON to a listing. A package outside the workspace.
 const LISTING: &str = "xtask/api/Cargo.toml";
 
 /// Differing lines to show for each crate.
@@ -26,7 +26,7 @@ const SHOWN: usize = 10;
 /// Rewrites the listings.
 ///
 /// # Errors
-/// When the documentation cannot be built or a file not be written.
+/// When the documentation cannot be built or a file cannot be written.
 pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     let folder = workspace.root().join(FOLDER);
     fs::create_dir_all(&folder).context(FOLDER)?;
@@ -46,10 +46,10 @@ pub(crate) fn write(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The step of the gate: compares.
+/// The step of the gate: compares the listings.
 ///
 /// # Errors
-/// When a listing is not that of the code.
+/// When a listing does not match the code.
 pub(crate) fn check(workspace: &Workspace) -> Result<Notes> {
     let listings = listings(workspace)?;
     let mut changed = Vec::new();
@@ -69,14 +69,14 @@ pub(crate) fn check(workspace: &Workspace) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// Name and listing of each library that is published.
+/// Name and listing of each published library.
 fn listings(workspace: &Workspace) -> Result<Vec<(String, String)>> {
     let target = workspace.target()?;
     let mut tool = workspace.cargo("build");
     tool.args(["--quiet", "--locked", "--manifest-path", LISTING]);
     workspace::run(tool.env("CARGO_TARGET_DIR", &target))?;
 
-    // The whole workspace, as for the documentation: everything it needs is compiled already.
+    // The whole workspace, as for the documentation, so that everything is already compiled.
     let mut docs = workspace.cargo("doc");
     docs.args(["--quiet", "--workspace", "--no-deps", "--lib"]);
     docs.env("RUSTDOC", bootstrapped_rustdoc(&target)?);
@@ -96,7 +96,7 @@ fn listings(workspace: &Workspace) -> Result<Vec<(String, String)>> {
     libraries.into_iter().map(read).collect()
 }
 
-/// Package and library name of each library that is published.
+/// Package and library name of each published library.
 fn libraries(metadata: &Value) -> impl Iterator<Item = (&str, &str)> {
     let published =
         workspace::array(&metadata["packages"]).filter(|package| package["publish"].is_null());
@@ -108,8 +108,8 @@ fn libraries(metadata: &Value) -> impl Iterator<Item = (&str, &str)> {
     })
 }
 
-/// The pinned toolchain writes JSON only when told that it is its own. Only rustdoc is told: a change
-/// in cargo's environment would have build scripts run anew.
+/// The pinned toolchain writes JSON only in its bootstrap mode. Only rustdoc gets that variable: in
+/// cargo's environment it would make build scripts run again.
 fn bootstrapped_rustdoc(target: &Path) -> Result<PathBuf> {
     let script = target.join("bootstrapped-rustdoc");
     let text = "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n";
@@ -136,7 +136,7 @@ fn committed(workspace: &Workspace, name: &str) -> PathBuf {
     workspace.root().join(FOLDER).join(format!("{name}.txt"))
 }
 
-/// Listings of crates that are gone.
+/// Listings of crates that no longer exist.
 fn stale(folder: &Path, listings: &[(String, String)]) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).context(FOLDER)? {

@@ -1,8 +1,8 @@
 //! `cargo xtask bench <name>`: runs one benchmark of the workspace.
 //!
-//! The benchmarks are the bench targets of all packages, asked from cargo, so that adding a file
-//! `<package>/benches/<name>.rs` is all it takes to make `bench <name>` work. With `harness = false`
-//! in the package's manifest, the benchmark takes the arguments that follow its name.
+//! The benchmarks are the bench targets of all packages, listed by cargo, so that adding a file
+//! `<package>/benches/<name>.rs` is enough for `bench <name>`. With `harness = false` in the
+//! package's manifest, the benchmark gets the arguments after its name.
 
 use std::ffi::OsString;
 
@@ -18,11 +18,11 @@ struct Bench<'a> {
     package: &'a str,
 }
 
-/// Runs the benchmark named by the first argument, and hands it the rest. Without an argument,
+/// Runs the benchmark named by the first argument, with the remaining arguments. Without arguments,
 /// lists the benchmarks.
 ///
 /// # Errors
-/// When there is no benchmark of that name, or when it fails.
+/// When there is no such benchmark, or when it fails.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     let metadata = workspace.metadata()?;
     let benches = benches(&metadata);

@@ -1,7 +1,7 @@
-//! Dependencies: licences, bans, sources and advisories, from what is on this machine.
+//! Checks dependencies: licences, bans, sources and advisories, from local data.
 //!
-//! The advisory database (RustSec) is committed as an archive, so that every machine checks the same
-//! advisories. A copy grows old: its date is in the gate's summary, and one that is too old fails.
+//! The advisory database (RustSec) is committed as an archive, so that every machine checks the
+//! same advisories. The gate's summary shows its date, and a copy that is too old fails.
 
 use std::{
     fs,
@@ -19,13 +19,13 @@ use crate::{
 /// The database: the files of the RustSec repository without its history.
 const ARCHIVE: &str = ".ci/advisory-db.tar.xz";
 
-/// The folder that cargo-deny expects the default database in: the name is made of its address.
+/// The folder that cargo-deny expects the default database in: its name is derived from its address.
 const CHECKOUT: &str = "advisory-db-3157b0e258782691";
 
-/// Days after which the copy should be replaced.
+/// Age in days from which the copy should be replaced.
 const OLD_DAYS: i64 = 180;
 
-/// Days after which nobody should rely on it.
+/// Age in days from which the copy is refused.
 const TOO_OLD_DAYS: i64 = 400;
 
 /// Runs all checks.
@@ -40,7 +40,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Notes> {
     let config = folder.join("deny.toml");
     let rules = fs::read_to_string(workspace.root().join("deny.toml")).context("deny.toml")?;
     fs::write(&config, with_database(&rules, &folder)).context("target/advisories/deny.toml")?;
-    // The crates of every platform, to be looked at; asks nobody when they are here.
+    // Fetches the crates of every platform; no request if they are already here.
     workspace::run(workspace.cargo("fetch").arg("--quiet"))?;
     let mut command = workspace.cargo("deny");
     command.arg("--offline").arg("--config").arg(config).args(["check", "--hide-inclusion-graph"]);
@@ -48,7 +48,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Notes> {
     Ok(notes)
 }
 
-/// Puts the database where cargo-deny finds it, as the git repository that it wants.
+/// Unpacks the database where cargo-deny finds it, as the git repository that it expects.
 fn unpack(workspace: &Workspace, folder: &Path) -> Result<PathBuf> {
     let database = folder.join(CHECKOUT);
     let archive = workspace.root().join(ARCHIVE);
@@ -114,7 +114,7 @@ fn days(date: &str) -> Option<i64> {
     Some(year * 365 + leap_days + (month * 153 + 2) / 5 + day - 1 - 719_468)
 }
 
-/// The rules, told where the database is.
+/// The rules, with the path of the database.
 fn with_database(rules: &str, folder: &Path) -> String {
     let path = format!("[advisories]\ndb-path = {:?}", folder.display().to_string());
     rules.replacen("[advisories]", &path, 1)

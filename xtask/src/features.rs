@@ -1,10 +1,10 @@
-//! Features: every one alone and none, and one set of them for all tests.
+//! Checks features: every one alone and none, and one set of them for all tests.
 //!
-//! In a build of the whole workspace each crate has the features that any member asks for, which hides
-//! a feature that does not compile without another, and a crate that does not compile without what
-//! others ask of its libraries. So each library is compiled by itself, without features and with each. For tests the
-//! opposite is wanted: the same features whatever is tested, so that the tests of one crate are built
-//! from what the tests of all have left.
+//! In a build of the whole workspace each crate gets the features that any member requests. This
+//! hides a feature that does not compile without another, and a crate that does not compile without
+//! what others request of its libraries. So each library is compiled by itself, without features
+//! and with each. For tests the opposite is wanted: the same features whatever is tested, so that
+//! the tests of one crate reuse what the tests of all have built.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::workspace::{self, Notes, Workspace};
 
-/// Compiles every library that is published without features, and with each of them alone.
+/// Compiles every published library without features, and with each of them alone.
 ///
 /// # Errors
 /// When one of them does not compile, or warns.
@@ -29,10 +29,10 @@ pub(crate) fn each_alone(workspace: &Workspace) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// Compares what the tests of each crate would be built from with what those of all are built from.
+/// Compares the units that the tests of each crate need with those of all tests.
 ///
 /// # Errors
-/// Names what would be built twice, and for which crate.
+/// Names the units that would be built twice, and for which crate.
 pub(crate) fn one_set(workspace: &Workspace) -> Result<Notes> {
     let metadata = workspace.metadata()?;
     let all = units(workspace, &["--workspace"])?;
@@ -51,7 +51,7 @@ pub(crate) fn one_set(workspace: &Workspace) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// Libraries that are published, and the names of their features.
+/// The published libraries, and the names of their features.
 fn libraries(metadata: &Value) -> Vec<(&str, Vec<&str>)> {
     let packages = workspace::array(&metadata["packages"]).filter_map(|package| {
         let features = package["features"].as_object()?.keys().map(String::as_str);
@@ -68,7 +68,7 @@ fn libraries(metadata: &Value) -> Vec<(&str, Vec<&str>)> {
 fn units(workspace: &Workspace, packages: &[&str]) -> Result<BTreeSet<String>> {
     let mut command = workspace.cargo("test");
     command.args(packages).args(["--no-run", "--unit-graph", "-Z", "unstable-options"]);
-    // The graph is printed by a switch that is not stable yet; nothing is compiled.
+    // An unstable option prints the graph; nothing is compiled.
     let text = workspace::capture(command.env("RUSTC_BOOTSTRAP", "1"))?;
     let graph: Value = serde_json::from_str(&text).context("cargo's unit graph")?;
     Ok(workspace::array(&graph["units"]).map(unit).collect())

@@ -25,10 +25,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::{self, Notes, Workspace};
 
-/// How long each target runs unless told otherwise: enough to see that it works.
+/// Default time of each target: enough to see that it works.
 const SMOKE: Duration = Duration::from_secs(3);
 
-/// Largest input made, bytes.
+/// Limit of an input, bytes.
 const MAX_LEN: u32 = 16 * 1024;
 
 /// Longest time one input may take, seconds. Under the sanitizer everything takes several times longer.

@@ -1,7 +1,7 @@
-//! The gate: what must hold before a change lands, cheapest check first.
+//! The gate: the checks that must pass before a change lands, cheapest first.
 //!
 //! Each step is one function, so that a developer can run it alone. A step returns notes for the
-//! summary: things that did not fail but that nobody should overlook.
+//! summary: findings that did not fail but must not be overlooked.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +14,12 @@ use crate::{
 
 struct Step {
     name: &'static str,
-    /// How to run it alone.
+    /// The command that runs it alone.
     alone: &'static str,
     run: fn(&Workspace) -> Result<Notes>,
 }
 
-/// Tests come last: they take longest, and their result is what a reader looks for at the end.
+/// Tests come last: they take longest, and readers look for their result at the end.
 const STEPS: &[Step] = &[
     Step { name: "tools", alone: "cargo xtask setup", run: setup::check },
     Step { name: "format", alone: "cargo xtask fmt", run: fmt },
@@ -62,7 +62,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Formatting, without changing a file.
+/// Checks the formatting, without changing a file.
 pub(crate) fn fmt(workspace: &Workspace) -> Result<Notes> {
     setup::require_component(workspace, "fmt")?;
     workspace::run(workspace.cargo("fmt").args(["--all", "--check"]))?;
@@ -70,13 +70,13 @@ pub(crate) fn fmt(workspace: &Workspace) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// The rules no tool knows: length of files, words that mean unfinished work, links in documents.
+/// Checks the rules that no other tool checks: length of files, words, links in documents.
 pub(crate) fn house(workspace: &Workspace) -> Result<Notes> {
     house::run(workspace)?;
     unsafety::count(workspace)
 }
 
-/// What comes into what we ship: whether it may, and the lists of it.
+/// Checks the dependencies of what we ship, and writes their lists.
 fn dependencies(workspace: &Workspace) -> Result<Notes> {
     let notes = deny::run(workspace)?;
     sbom::sbom(workspace)?;
@@ -108,14 +108,14 @@ pub(crate) fn docs(workspace: &Workspace) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// Every feature by itself, and the features that tests are built with.
+/// Checks every feature by itself, and the features of the tests.
 pub(crate) fn features(workspace: &Workspace) -> Result<Notes> {
     features::one_set(workspace)?;
     features::each_alone(workspace)
 }
 
 /// Every test of the workspace: unit, integration and documentation tests. The header's drift test
-/// and the C programs are among them, as tests of webex-ffi.
+/// and the C programs are part of them, as tests of webex-ffi.
 pub(crate) fn tests(workspace: &Workspace) -> Result<Notes> {
     workspace::run(workspace.cargo("test").args(["--workspace", "--no-fail-fast"]))?;
     Ok(Notes::new())

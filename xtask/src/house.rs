@@ -1,20 +1,20 @@
-//! The house rules no other tool checks: files stay short, nothing unfinished is committed, no files
-//! import each other in a circle, links between documents lead somewhere, and what documents promise
-//! is tested.
+//! House rules that no other tool checks: files stay short, no unfinished work is committed, names
+//! and comments use the field's words, no files import each other in a circle, links between
+//! documents lead somewhere, and what documents promise is tested.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::{Context, Result, bail};
 
-use crate::{addresses, circles, links, promises, rows, style, workspace::Workspace};
+use crate::{addresses, circles, links, promises, rows, style, words, workspace::Workspace};
 
 /// A file longer than this has more than one subject.
 const MAX_LINES: usize = 600;
 
-/// Files that a program writes; nobody reads them from top to bottom.
+/// Generated files, which nobody reads from top to bottom.
 const GENERATED: &[&str] = &["include/webex.h"];
 
-/// Source files, by the end of their name.
+/// Extensions of source files.
 const SOURCE: &[&str] = &[
     "rs", "c", "h", "cc", "cpp", "hpp", "swift", "kt", "kts", "java", "js", "mjs", "cjs", "ts",
     "py", "sh",
@@ -53,6 +53,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             found.extend(check_source(file, &text));
             if extension == Some("rs") {
                 found.extend(style::check(file, &text));
+                found.extend(words::check(file, &text));
             }
             if !file.starts_with("xtask") {
                 tested.extend(rows::tested(&text));
@@ -63,6 +64,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
             }
         } else {
             found.extend(links::check(workspace.root(), file, &text));
+            found.extend(words::check(file, &text));
         }
     }
     let differences = fs::read_to_string(workspace.root().join(rows::DOCUMENT))
@@ -96,7 +98,7 @@ fn check_source(file: &Path, text: &str) -> Vec<String> {
     found
 }
 
-/// Whether `word` stands in `line` on its own, not as a part of a longer name.
+/// Whether `line` has `word` on its own, not as part of a longer name.
 fn has_word(line: &str, word: &str) -> bool {
     let part_of_name = |c: char| c.is_alphanumeric() || c == '_';
     line.match_indices(word).any(|(at, _)| {

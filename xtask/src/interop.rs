@@ -1,8 +1,8 @@
-//! `cargo xtask interop`: clients that are not ours, on our sandbox (`tests/interop`).
+//! `cargo xtask interop`: foreign clients on our sandbox (`tests/interop`).
 //!
-//! The suite is written for node's own test runner. This file keeps what it needs at hand: packages
-//! from the registries of npm and Python at the hashes of the lock files, and the programs it starts.
-//! A copy of the lock file beside what was installed from it tells whether that is still right.
+//! The suite is written for node's own test runner. This file installs what it needs: packages from
+//! the registries of npm and Python with the hashes of the lock files, and the programs it starts.
+//! A copy of the lock file beside the installed files shows whether they are current.
 
 use std::{ffi::OsString, fs, path::PathBuf};
 
@@ -16,7 +16,7 @@ const SUITE: &str = "tests/interop";
 /// The oldest Node.js that playwright-core runs on.
 const NODE_MAJOR: u32 = 20;
 
-/// Something that is installed as a lock file says.
+/// Something that is installed from a lock file.
 struct Locked {
     /// What is missing, for messages.
     name: &'static str,
@@ -54,10 +54,10 @@ const LOCKED: &[Locked] = &[
     },
 ];
 
-/// A package outside the workspace: its dependencies are its own.
+/// A package outside the workspace, with its own dependencies.
 const RUST_BOT: &str = "tests/interop/bot-rust/Cargo.toml";
 
-/// What `cargo xtask setup` would install for the suite.
+/// The parts of the suite that `cargo xtask setup` would install.
 pub(crate) fn missing(workspace: &Workspace) -> Vec<String> {
     let mut missing = Vec::new();
     if let Err(error) = require_node(workspace) {

@@ -1,10 +1,11 @@
-//! Links between documents: a relative link in a Markdown file must name a file of the checkout.
+//! Checks links between documents: a relative link in a Markdown file must name a file of the
+//! checkout.
 //!
-//! Links to other sites are not followed, since a gate must not depend on other people's servers.
+//! Links to other sites are not checked, since a gate must not depend on other people's servers.
 
 use std::path::Path;
 
-/// The relative links of `text`, the content of `file`, that lead nowhere under `root`.
+/// Returns the dead relative links of `text`, the content of `file` under `root`.
 pub(crate) fn check(root: &Path, file: &Path, text: &str) -> Vec<String> {
     let folder = root.join(file).parent().map_or_else(|| root.to_path_buf(), Path::to_path_buf);
     links(text)

@@ -1,7 +1,8 @@
-//! `cargo xtask live`: the scenarios of the test-suite on the real cloud, for someone with an account.
+//! `cargo xtask live`: the scenarios of the test suite on the real cloud, for someone with an
+//! account.
 //!
-//! The program is `webex live` (webex-cli), so that xtask stays free of the SDK; this builds it and
-//! becomes it.
+//! The program is `webex live` (webex-cli), so that xtask does not depend on the SDK. This command
+//! builds it and replaces itself by it.
 
 use std::{
     env,
@@ -13,7 +14,7 @@ use anyhow::{Context, Result};
 
 use crate::workspace::{self, Exit, Workspace};
 
-/// Where the program looks for a token.
+/// The environment variable with the token.
 const TOKEN_VARIABLE: &str = "WEBEX_ACCESS_TOKEN";
 
 /// Exit code of wrong usage, the program's own.
@@ -22,8 +23,8 @@ const USAGE: u8 = 2;
 /// Runs the scenarios with the program's own arguments.
 ///
 /// # Errors
-/// [`Exit`] with code 2 when there is no token, before anything is built; otherwise with the code of
-/// the program.
+/// [`Exit`] with code 2 when there is no token, before anything is built; otherwise with the exit
+/// code of the program.
 pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     if !wants_help(arguments) && !has_token(arguments, env::var_os(TOKEN_VARIABLE).as_deref()) {
         let message = format!(
@@ -33,12 +34,12 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     }
     workspace::run(workspace.cargo("build").args(["--quiet", "-p", "webex-cli"]))?;
     let mut command = workspace.command(workspace.target()?.join("debug").join("webex"));
-    // The user's folder, for `--out`, not the workspace's.
+    // Run in the user's folder, for `--out`.
     command.arg("live").args(arguments).current_dir(env::current_dir().context("current folder")?);
     become_it(command)
 }
 
-/// Ends this program and begins the other in its place, so that Ctrl-C and the exit code are its own.
+/// Replaces this program by the other one, so that Ctrl-C and the exit code are that program's.
 #[cfg(unix)]
 fn become_it(mut command: Command) -> Result<()> {
     use std::os::unix::process::CommandExt;

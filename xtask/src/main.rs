@@ -1,7 +1,7 @@
-//! Everything a developer of this workspace runs: `cargo xtask <command>`.
+//! The developer commands of this workspace: `cargo xtask <command>`.
 //!
-//! Each command is a function that takes the [`Workspace`] and runs the tools a developer would
-//! otherwise have to remember; `test` strings them together into the gate. It depends on little,
+//! Each command is a function that takes the [`Workspace`] and runs the tools that a developer
+//! would otherwise have to remember; `test` combines them into the gate. It has few dependencies,
 //! so that the first call on a fresh clone builds in seconds.
 
 mod addresses;
@@ -26,6 +26,7 @@ mod setup;
 mod style;
 mod tokens;
 mod unsafety;
+mod words;
 mod workspace;
 
 use std::{env, ffi::OsString, process::ExitCode};
@@ -34,7 +35,7 @@ use anyhow::{Result, bail, ensure};
 
 use crate::workspace::Workspace;
 
-/// One command: its name, its line of help, and what it does with the arguments after its name.
+/// A command: its name, its line of help, and its function.
 struct Command {
     name: &'static str,
     help: &'static str,
@@ -152,7 +153,7 @@ const COMMANDS: &[Command] = &[
     },
 ];
 
-/// Commands that hand `--help` on.
+/// Commands that pass on `--help`.
 const HELP_THEMSELVES: [&str; 2] = ["bench", "live"];
 
 fn main() -> ExitCode {
@@ -232,7 +233,7 @@ fn circles(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The drift test of webex-ffi writes the header instead of comparing it when this is set.
+/// When set, the drift test of webex-ffi writes the header instead of comparing it.
 const UPDATE_HEADER: &str = "WEBEX_UPDATE_HEADER";
 
 fn header(workspace: &Workspace) -> Result<()> {

@@ -1,11 +1,11 @@
-//! `cargo xtask mutants <area>`: changes the code of an area, line by line, and tells which changes
-//! no test notices.
+//! `cargo xtask mutants <area>`: changes the code of an area, line by line, and lists the changes
+//! that no test notices.
 //!
-//! cargo-mutants works on a copy of the checkout, so that you can go on editing. Libraries are taken
-//! from the workspace's own target folder. The first pass runs the unit tests of the crate, which are
-//! quick; what survives them is tried again with every test of the crate by `--all-tests`, which
-//! leaves out what is caught already. Further arguments go to cargo-mutants: `--list`, `--shard 1/4`,
-//! `--file`, `-j 2`.
+//! cargo-mutants works on a copy of the checkout, so that you can go on editing. Libraries come
+//! from the workspace's own target folder. The first pass runs the unit tests of the crate, which
+//! are quick; `--all-tests` tries the survivors again with every test of the crate, without the
+//! mutants that were already caught. Further arguments go to cargo-mutants: `--list`, `--shard
+//! 1/4`, `--file`, `-j 2`.
 
 use std::{ffi::OsString, fs};
 
@@ -13,18 +13,18 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::workspace::{self, Workspace};
 
-/// The cargo-mutants that the areas were tried with.
+/// The version of cargo-mutants that the areas were tested with.
 const VERSION: &str = "27.1.0";
 
-/// A part of a crate whose tests have to notice every change.
+/// A part of a crate whose tests must notice every change.
 struct Area {
     name: &'static str,
     package: &'static str,
-    /// Its files; tests are no part of it.
+    /// Its files, without tests.
     files: &'static [&'static str],
 }
 
-/// The machines and the rules: where a wrong line is a wrong decision and nothing else shows it.
+/// The machines and the rules, where a wrong line is a wrong decision that nothing else shows.
 const AREAS: &[Area] = &[
     Area {
         name: "registration",
@@ -38,7 +38,7 @@ const AREAS: &[Area] = &[
     Area { name: "lifecycle", package: "webex-auth", files: &["webex-auth/src/lifecycle/**/*.rs"] },
 ];
 
-/// Files that are tests, wherever they stand.
+/// Test files, wherever they are.
 const TESTS: &[&str] = &["**/tests/**", "**/*_tests.rs", "**/simulation/**"];
 
 /// Code whose changes no test can notice.
@@ -73,7 +73,7 @@ pub(crate) fn run(workspace: &Workspace, arguments: &[OsString]) -> Result<()> {
     command.args(["--exclude-re", NOTHING_TO_NOTICE, "--no-times", "--iterate"]);
     command.arg("--output").arg(output).args(passed_on);
     command.args(["--", if all_tests.is_empty() { "--lib" } else { "--tests" }]);
-    // Files are compiled where the copy is; everything else is there already.
+    // Only the copy's own files are compiled; everything else is already built.
     workspace::run(command.env("CARGO_TARGET_DIR", &target))
 }
 

@@ -1,4 +1,4 @@
-//! Crates as they would be published: complete, packaged, and used by a project outside.
+//! Checks crates as they would be published: complete, packaged, and used by an outside project.
 
 use std::{fs, path::Path};
 
@@ -10,21 +10,21 @@ use crate::workspace::{self, Notes, Workspace};
 /// The crate that applications depend on.
 const FACADE: &str = "webex-sdk";
 
-/// The program of the project outside.
+/// The program of the outside project.
 const PROGRAM: &str = "examples/rust/register.rs";
 
-/// What each published crate states.
+/// Manifest fields that each published crate must have.
 const STATED: &[&str] =
     &["description", "license", "repository", "readme", "rust_version", "keywords", "categories"];
 
-/// Files that each published crate brings along.
+/// Files that each published crate must contain.
 const FILES: &[&str] = &["README.md", "LICENSE-MIT", "LICENSE-APACHE"];
 
-/// Packages every crate that may be published. Then compiles a project whose only dependency is the
-/// facade, and every package, from what the packages hold.
+/// Packages every publishable crate. Then compiles a project whose only dependency is the facade,
+/// and every package, from the packaged files.
 ///
-/// cargo's own verification would build each package with libraries of its own features, which takes
-/// ten times as long; [`features`](crate::features) compiles each crate alone.
+/// cargo's own verification would build each package with its own set of library features, which
+/// takes ten times as long; [`features`](crate::features) compiles each crate alone.
 ///
 /// # Errors
 /// When a crate lacks something, or does not build.
@@ -51,7 +51,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Notes> {
     Ok(Notes::new())
 }
 
-/// What a package lacks.
+/// Lists what a package lacks.
 fn incomplete(package: &Value, toolchain: &str) -> Vec<String> {
     let name = package["name"].as_str().unwrap_or_default();
     let empty = |value: &Value| value.is_null() || value.as_array().is_some_and(Vec::is_empty);
@@ -63,7 +63,7 @@ fn incomplete(package: &Value, toolchain: &str) -> Vec<String> {
     if empty(&package["metadata"]["docs"]["rs"]) {
         lacks.push("package.metadata.docs.rs".to_owned());
     }
-    // The gate runs on one toolchain. It is the oldest supported, or the promise is not checked.
+    // The gate runs on one toolchain, which must be the oldest supported one.
     let version = package["rust_version"].as_str().unwrap_or_default();
     if !toolchain.contains(&format!("channel = \"{version}.")) {
         lacks.push(format!("a rust-version that is the pinned toolchain's ({version} is not)"));
@@ -71,7 +71,7 @@ fn incomplete(package: &Value, toolchain: &str) -> Vec<String> {
     lacks.into_iter().map(|what| format!("{name} lacks {what}")).collect()
 }
 
-/// Compiles a project that knows nothing of this workspace but the packages, and the packages.
+/// Compiles a project that depends only on the packages, and the packages.
 fn outside(workspace: &Workspace, published: &[(&str, &str)]) -> Result<()> {
     let target = workspace.target()?;
     let project = target.join("outside");
@@ -86,7 +86,7 @@ fn outside(workspace: &Workspace, published: &[(&str, &str)]) -> Result<()> {
     }
     fs::write(project.join("Cargo.toml"), manifest(published)?).context("target/outside")?;
     fs::copy(workspace.root().join(PROGRAM), project.join("src/main.rs")).context(PROGRAM)?;
-    // The versions that everything else is tested with, and nothing to ask a registry for.
+    // Uses the tested versions, without requests to a registry.
     fs::copy(workspace.root().join("Cargo.lock"), project.join("Cargo.lock"))
         .context("Cargo.lock")?;
     for selection in [["-p", "outside"].as_slice(), &["--workspace"]] {
@@ -98,7 +98,7 @@ fn outside(workspace: &Workspace, published: &[(&str, &str)]) -> Result<()> {
     Ok(())
 }
 
-/// The manifest of the project outside.
+/// The manifest of the outside project.
 fn manifest(published: &[(&str, &str)]) -> Result<String> {
     let facade = published.iter().find(|(name, _)| *name == FACADE);
     let (_, version) = facade.context("the facade is not published")?;

@@ -1,11 +1,11 @@
-//! Every row of `docs/promises.md` names tests, and every test it names exists.
+//! Checks that every row of `docs/promises.md` names tests, and that these tests exist.
 
 use std::collections::BTreeSet;
 
 /// The document with the rows.
 pub(crate) const DOCUMENT: &str = "docs/promises.md";
 
-/// The names of the tests in a source file: functions below an attribute that makes them tests.
+/// The names of the tests in a source file: functions with a test attribute.
 pub(crate) fn tests(source: &str) -> impl Iterator<Item = String> + '_ {
     let mut attribute = false;
     source.lines().filter_map(move |line| {
@@ -15,12 +15,12 @@ pub(crate) fn tests(source: &str) -> impl Iterator<Item = String> + '_ {
             return None;
         }
         let name = line.split_once("fn ").and_then(|(_, rest)| rest.split(['(', '<']).next());
-        // Properties are tests inside a macro, and keep their attribute.
+        // Property tests are inside a macro, and keep their attribute.
         std::mem::take(&mut attribute).then_some(name?.to_owned())
     })
 }
 
-/// What is wrong: a row without a test, a test that is not there, a number that is missing.
+/// Returns the errors: a row without a test, a missing test, a missing number.
 pub(crate) fn check(document: &str, tests: &BTreeSet<String>) -> Vec<String> {
     let mut found = Vec::new();
     let mut last = 0;

@@ -1,12 +1,12 @@
-//! Every row of `docs/differences.md` is held by a test: one whose name begins with `row_`, the
-//! number in two digits, and what it shows.
+//! Checks that every row of `docs/differences.md` has a test, whose name starts with `row_` and the
+//! number in two digits.
 
 use std::collections::BTreeSet;
 
 /// The document with the rows.
 pub(crate) const DOCUMENT: &str = "docs/differences.md";
 
-/// The rows of which a source file has a test.
+/// The rows that a source file has tests for.
 pub(crate) fn tested(source: &str) -> impl Iterator<Item = u32> + '_ {
     source.lines().filter_map(|line| {
         let (_, name) = line.split_once("fn row_")?;
@@ -14,7 +14,7 @@ pub(crate) fn tested(source: &str) -> impl Iterator<Item = u32> + '_ {
     })
 }
 
-/// What is wrong: a row without a test, a test without a row.
+/// Returns the errors: a row without a test, a test without a row.
 pub(crate) fn check(document: &str, tested: &BTreeSet<u32>) -> Vec<String> {
     let rows: BTreeSet<u32> = document.lines().filter_map(row).collect();
     let untested =

@@ -1,8 +1,8 @@
-//! What is inside of what we ship: a list of its components (CycloneDX) and their licences.
+//! Lists the components (CycloneDX) and licences of what we ship.
 //!
-//! `cargo xtask sbom` and `cargo xtask notices` write both for each program and library that is
-//! handed to somebody, to `target/dist`. Counted are the crates that are linked in on this platform;
-//! macros and build scripts leave nothing behind.
+//! `cargo xtask sbom` and `cargo xtask notices` write both for each shipped program and library to
+//! `target/dist`. They list the crates that are linked in on this platform; macros and build
+//! scripts leave nothing behind.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::workspace::{self, Workspace};
 
-/// The packages that are handed out.
+/// The shipped packages.
 const SHIPPED: &[&str] = &["webex-ffi", "webex-cli"];
 
 /// A crate that is linked in.
@@ -25,10 +25,10 @@ struct Component {
     version: String,
 }
 
-/// Writes `target/dist/<package>.cdx.json` for each package that is handed out.
+/// Writes `target/dist/<package>.cdx.json` for each shipped package.
 ///
 /// # Errors
-/// When cargo does not tell, or a crate states no licence.
+/// When cargo fails, or a crate states no licence.
 pub(crate) fn sbom(workspace: &Workspace) -> Result<()> {
     let folder = dist(workspace)?;
     let lock = fs::read_to_string(workspace.root().join("Cargo.lock")).context("Cargo.lock")?;
@@ -45,10 +45,10 @@ pub(crate) fn sbom(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// Writes `target/dist/<package>-NOTICES.txt` for each package that is handed out.
+/// Writes `target/dist/<package>-NOTICES.txt` for each shipped package.
 ///
 /// # Errors
-/// When cargo does not tell, or a crate states no licence. A crate without a text of it is in the list.
+/// When cargo fails, or a crate states no licence. A crate without a licence text is listed all the same.
 pub(crate) fn notices(workspace: &Workspace) -> Result<()> {
     let folder = dist(workspace)?;
     let known = Known::read(workspace)?;
@@ -142,7 +142,7 @@ fn graph(tree: &str) -> Result<BTreeMap<Component, BTreeSet<Component>>> {
     Ok(graph)
 }
 
-/// What cargo knows of every crate.
+/// The metadata of every crate.
 struct Known(BTreeMap<Component, Value>);
 
 impl Known {

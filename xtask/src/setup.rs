@@ -1,9 +1,9 @@
-//! `cargo xtask setup`: finds what the gate needs and this machine lacks, and installs it.
+//! `cargo xtask setup`: finds and installs what the gate needs and this machine lacks.
 //!
-//! The same search is the gate's first step, so that a missing tool is told at once and never
-//! quietly leaves a check out. Debian packages come from `.ci/apt-packages`, the toolchain's parts
-//! from `rust-toolchain.toml`, cargo-deny from its registry in the one version the gate uses, and the
-//! packages of the interop suite as its lock files say.
+//! The same search is the gate's first step, so that a missing tool is reported at once and never
+//! silently skips a check. Debian packages come from `.ci/apt-packages`, the toolchain's components
+//! from `rust-toolchain.toml`, cargo-deny from its registry in the version that the gate uses, and
+//! the packages of the interop suite from its lock files.
 
 use std::{fs, path::Path};
 
@@ -24,7 +24,7 @@ const APT_LIST: &str = ".ci/apt-packages";
 ///
 /// # Errors
 /// When an installation fails, or when packages are missing and the user may not install them; the
-/// message then holds the command to run.
+/// message then has the command to run.
 pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     let missing = missing(workspace)?;
     if !missing.packages.is_empty() {
@@ -44,7 +44,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// The gate's first step: fails when `setup` would have something to do.
+/// The gate's first step: fails when `setup` would install something.
 pub(crate) fn check(workspace: &Workspace) -> Result<Notes> {
     let names = missing(workspace)?.names();
     ensure!(names.is_empty(), "missing: {}; run `cargo xtask setup`", names.join(", "));
@@ -60,7 +60,7 @@ pub(crate) fn require_component(workspace: &Workspace, subcommand: &str) -> Resu
     Ok(())
 }
 
-/// Fails when cargo-deny is missing or of another version.
+/// Fails when cargo-deny is missing or has another version.
 pub(crate) fn require_deny(workspace: &Workspace) -> Result<()> {
     ensure!(has_deny(workspace), "cargo-deny {DENY_VERSION} is missing; run `cargo xtask setup`");
     Ok(())
@@ -71,7 +71,7 @@ struct Missing {
     packages: Vec<String>,
     components: Vec<&'static str>,
     deny: bool,
-    /// Of the clients that are not ours.
+    /// Parts of the interop suite.
     interop: Vec<String>,
 }
 
@@ -91,7 +91,7 @@ fn missing(workspace: &Workspace) -> Result<Missing> {
     let list = fs::read_to_string(workspace.root().join(APT_LIST)).context(APT_LIST)?;
     let packages = package_names(&list)
         .into_iter()
-        // Elsewhere the tests that need a compiler say so themselves.
+        // On other systems the tests that need a compiler report it themselves.
         .filter(|package| cfg!(target_os = "linux") && !has_package(workspace, package))
         .map(str::to_owned)
         .collect();

@@ -1,4 +1,4 @@
-//! One style where rustfmt has no opinion: imports, derives and calls of tracing.
+//! Style rules beyond rustfmt: imports, derives and calls of tracing.
 
 use std::{fs, path::Path};
 
@@ -6,11 +6,11 @@ use anyhow::{Context, Result, ensure};
 
 use crate::workspace::Workspace;
 
-/// The order of the standard library's derives. Others follow, as they are.
+/// The order of the standard library's derives. Others follow in their own order.
 const DERIVES: &[&str] =
     &["Debug", "Clone", "Copy", "PartialEq", "Eq", "PartialOrd", "Ord", "Hash", "Default"];
 
-/// What begins an attribute with derives.
+/// The start of an attribute with derives.
 const OPENING: &str = "#[derive(";
 
 /// The macros of tracing.
@@ -54,7 +54,7 @@ pub(crate) fn check_order(workspace: &Workspace) -> Result<()> {
     Ok(())
 }
 
-/// What is wrong with the imports of a file, and with its calls of tracing.
+/// Returns the errors in the imports of a file and in its calls of tracing.
 pub(crate) fn check(file: &Path, text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut say =
@@ -101,7 +101,7 @@ fn ordered(text: &str) -> String {
     let mut rest = text;
     while let Some(at) = rest.find(OPENING) {
         let (before, from) = rest.split_at(at);
-        // In a comment or a string it is no attribute.
+        // In a comment or a string it is not an attribute.
         let line = before.rsplit('\n').next().unwrap_or_default();
         let end = from.find(")]").filter(|_| line.trim().is_empty());
         let Some(end) = end else {
@@ -127,7 +127,7 @@ fn ordered(text: &str) -> String {
     result + rest
 }
 
-/// A `use` that only this file sees, at the top level.
+/// A private `use` at the top level.
 struct Import<'a> {
     root: &'a str,
     /// 0: std, 1: other crates, 2: this crate.
@@ -135,7 +135,7 @@ struct Import<'a> {
     /// First and last line.
     line: usize,
     end: usize,
-    /// It is for some builds only.
+    /// Whether it has an attribute, such as `cfg`.
     attribute: bool,
 }
 
@@ -154,7 +154,7 @@ fn imports(text: &str) -> Vec<Import<'_>> {
         }
         let root = path.split([':', ';', ' ']).next().unwrap_or_default();
         index += 1;
-        // What stands in this file, or in one that it declares, goes where rustfmt puts it.
+        // Imports from this file, or from one that it declares, go where rustfmt puts them.
         let own = |line: &&str| line.trim_end() == format!("mod {root};");
         if root.starts_with(char::is_uppercase) || lines.iter().any(own) {
             continue;
@@ -170,7 +170,7 @@ fn imports(text: &str) -> Vec<Import<'_>> {
     found
 }
 
-/// Whether nothing but empty lines stands between two imports.
+/// Whether there are only empty lines between two imports.
 fn only_space(text: &str, before: &Import<'_>, after: &Import<'_>) -> bool {
     let between = after.line.saturating_sub(before.end + 1);
     text.lines().skip(before.end).take(between).all(str::is_empty)

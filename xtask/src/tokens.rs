@@ -1,6 +1,6 @@
-//! Rust source as tokens: enough to find modules and paths, in macros as well, and nothing more.
+//! Splits Rust source into tokens: enough to find modules and paths, also in macros.
 //!
-//! Comments, strings and characters are left out: a link in a documentation comment is no import.
+//! Comments and characters are left out: a link in a documentation comment is not an import.
 
 /// One token and the line it begins on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,8 +9,8 @@ pub(crate) struct Token {
     pub(crate) line: usize,
 }
 
-/// The tokens of a source file. `::` is one token; every other punctuation mark is one of its own.
-/// A string literal is the token `"` with its content, since `#[path = "…"]` needs it.
+/// Returns the tokens of a source file. `::` is one token; every other punctuation mark is one by
+/// itself. A string literal is the token `"` with its content, which `#[path = "…"]` needs.
 pub(crate) fn tokens(source: &str) -> Vec<Token> {
     let mut lexer = Lexer { rest: source, line: 1, found: Vec::new() };
     while lexer.step() {}
@@ -67,7 +67,7 @@ impl Lexer<'_> {
     }
 }
 
-/// The length of a block comment, which may hold others.
+/// The length of a block comment, which may be nested.
 fn block_comment(text: &str) -> usize {
     let mut depth = 0_usize;
     let mut at = 0;

@@ -1,4 +1,4 @@
-//! How much `unsafe` there is in our own code, for the gate's summary: a number that grows is seen.
+//! Counts the `unsafe` in our own code for the gate's summary, so that a growing number is noticed.
 
 use std::collections::BTreeMap;
 
@@ -31,7 +31,7 @@ pub(crate) fn count(workspace: &Workspace) -> Result<Notes> {
     Ok(vec![format!("unsafe blocks, functions and implementations: {used}")])
 }
 
-/// `unsafe` as a keyword of code; `#[unsafe(no_mangle)]` is none.
+/// Counts the keyword `unsafe`, without `#[unsafe(no_mangle)]`.
 fn occurrences(source: &str) -> usize {
     let tokens = tokens(source);
     let keyword = |pair: &&[crate::tokens::Token]| {

@@ -1,4 +1,4 @@
-//! Where the workspace is, and how commands are started in it.
+//! Finds the workspace, and starts commands in it.
 
 use std::{
     env,
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-/// The checkout the commands work on, wherever they were called from.
+/// The checkout that the commands work on, wherever they are called from.
 pub(crate) struct Workspace {
     root: PathBuf,
 }
@@ -21,7 +21,7 @@ impl Workspace {
     /// Finds the root: the folder above this crate's.
     ///
     /// # Errors
-    /// When there is no `Cargo.toml` there, as after moving a checkout without rebuilding.
+    /// When it has no `Cargo.toml`, for example after moving a checkout without rebuilding.
     pub(crate) fn find() -> Result<Self> {
         // cargo sets the variable at run time; the compiled-in value serves a binary run by hand.
         let manifest_dir = env::var_os("CARGO_MANIFEST_DIR")
@@ -37,7 +37,7 @@ impl Workspace {
         &self.root
     }
 
-    /// A command that runs in the root with an environment like that of a shell.
+    /// Makes a command that runs in the root with an environment like that of a shell.
     pub(crate) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new(program);
         command.current_dir(&self.root).stdin(Stdio::null());
@@ -51,7 +51,7 @@ impl Workspace {
         command
     }
 
-    /// `cargo <subcommand>`, of the toolchain that built xtask.
+    /// Makes a `cargo <subcommand>` of the toolchain that built xtask.
     pub(crate) fn cargo(&self, subcommand: &str) -> Command {
         let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
         let mut command = self.command(cargo);
@@ -59,20 +59,20 @@ impl Workspace {
         command
     }
 
-    /// Where cargo puts what it builds.
+    /// The target folder of cargo.
     ///
     /// # Errors
-    /// When cargo does not tell.
+    /// When cargo fails.
     pub(crate) fn target(&self) -> Result<PathBuf> {
         let metadata = self.metadata()?;
         let target = metadata["target_directory"].as_str().context("no target folder")?;
         Ok(PathBuf::from(target))
     }
 
-    /// What cargo knows of the workspace's own packages.
+    /// The metadata of the workspace's own packages.
     ///
     /// # Errors
-    /// When cargo does not tell.
+    /// When cargo fails.
     pub(crate) fn metadata(&self) -> Result<Value> {
         let text = capture(self.cargo("metadata").args(["--no-deps", "--format-version", "1"]))?;
         serde_json::from_str(&text).context("cargo metadata")
@@ -91,7 +91,7 @@ impl Workspace {
         )?;
         let mut files: Vec<PathBuf> =
             list.split('\0').filter(|name| !name.is_empty()).map(PathBuf::from).collect();
-        // A file deleted but not yet staged is still in the list. What a link leads to is in it too.
+        // A deleted but unstaged file is still in the list, and so is the target of a link.
         files.retain(|file| {
             let file = self.root.join(file);
             file.is_file() && !file.is_symlink()
@@ -102,10 +102,10 @@ impl Workspace {
     }
 }
 
-/// What did not fail but should not be overlooked; the gate's summary repeats it.
+/// Findings that did not fail but must not be overlooked; the gate's summary repeats them.
 pub(crate) type Notes = Vec<String>;
 
-/// A failure that ends xtask with a code of its own.
+/// A failure that ends xtask with its own exit code.
 #[derive(Debug)]
 pub(crate) struct Exit {
     pub(crate) code: u8,
@@ -138,7 +138,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
 ///
 /// # Errors
 /// When it cannot be started, ends with a failure (its standard error is in the message), or
-/// writes something else than UTF-8.
+/// writes anything but UTF-8.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
     let output =
         command.output().with_context(|| format!("cannot start `{}`", describe(command)))?;
@@ -149,7 +149,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
     Ok(str::from_utf8(&output.stdout).context("output is not UTF-8")?.to_owned())
 }
 
-/// Whether a command runs and ends well, whatever it prints.
+/// Whether a command succeeds, whatever it prints.
 pub(crate) fn succeeds(command: &mut Command) -> bool {
     command
         .stdout(Stdio::null())
@@ -158,7 +158,7 @@ pub(crate) fn succeeds(command: &mut Command) -> bool {
         .is_ok_and(|status| status.success())
 }
 
-/// The items of a JSON array; none of anything else.
+/// The items of a JSON array; none for any other value.
 pub(crate) fn array(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().into_iter().flatten()
 }
@@ -170,7 +170,7 @@ fn describes_a_crate(name: &str) -> bool {
 
 fn describe(command: &Command) -> String {
     let program = Path::new(command.get_program());
-    // The path of the toolchain's cargo says nothing to the reader.
+    // The path of the toolchain's cargo is of no use to the reader.
     let mut text =
         program.file_name().unwrap_or(program.as_os_str()).to_string_lossy().into_owned();
     for argument in command.get_args() {

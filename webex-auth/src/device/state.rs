@@ -36,7 +36,7 @@ pub enum DeviceError {
     #[error("the user refused: ask again only when the user wants to")]
     Denied,
     /// The code was not entered in time.
-    #[error("the code was not entered in time: start the sign-in anew")]
+    #[error("the code was not entered in time: start the sign-in again")]
     Expired,
     /// The server refused.
     #[error("the sign-in was refused")]

@@ -305,10 +305,10 @@ impl fmt::Debug for CodeGrant {
 #[non_exhaustive]
 pub enum RedirectError {
     /// The redirect belongs to no link of ours: it is forged, or was used before.
-    #[error("the redirect belongs to no sign-in under way: start the sign-in anew")]
+    #[error("the redirect belongs to no sign-in in progress: start the sign-in again")]
     UnknownState,
     /// The redirect came too late.
-    #[error("the sign-in took too long: start it anew")]
+    #[error("the sign-in took too long: start it again")]
     Expired,
     /// The server refused; the error has the reason.
     #[error("the sign-in was refused")]

@@ -52,7 +52,7 @@ pub enum OAuthError {
     #[error("polls come too fast: poll less often ({0})")]
     SlowDown(ServerReply),
     /// `expired_token`: the device code is too old.
-    #[error("the code was not entered in time: start the sign-in anew ({0})")]
+    #[error("the code was not entered in time: start the sign-in again ({0})")]
     ExpiredToken(ServerReply),
     /// `server_error`.
     #[error("the authorization server has a fault: try later ({0})")]

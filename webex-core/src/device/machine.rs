@@ -100,7 +100,7 @@ enum State {
     Restoring,
     Registering,
     MakingRoom,
-    /// The device was lost while in use, and registering it anew failed.
+    /// The device was lost while in use, and registering it again failed.
     Retrying,
     Registered(Arc<Device>),
     Refreshing(Arc<Device>),
@@ -115,7 +115,7 @@ enum State {
 enum End {
     Deleted,
     /// It stays registered for the next start.
-    Kept,
+    Left,
 }
 
 /// The machine. See the [module documentation](self).
@@ -252,7 +252,7 @@ impl Machine {
         if !self.durable {
             return self.unwant();
         }
-        self.unwanted(End::Kept);
+        self.unwanted(End::Left);
         if let State::Registered(_) | State::Left(_) | State::Failed(_) = &self.state {
             self.timers.clear();
             self.left_behind = true;
@@ -476,7 +476,7 @@ impl Machine {
                 self.state = State::Registered(device);
             }
             (false, End::Deleted) => self.delete(device),
-            (false, End::Kept) => {
+            (false, End::Left) => {
                 self.left_behind = true;
                 self.state = State::Absent;
             }

@@ -285,7 +285,7 @@ impl Sandbox {
     /// let patch = serde_json::json!({"serviceLinks": {"wdm": null}});
     /// let fault = sandbox.fail(U2c::postauth()).merge(patch).always();
     /// fault.clear();
-    /// // The next socket is told that its token has expired:
+    /// // The next socket is closed because its token has expired:
     /// sandbox.fail(Mercury::authorize()).close(4401, "token expired").once();
     /// # Ok(())
     /// # }

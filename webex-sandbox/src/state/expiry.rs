@@ -1,7 +1,7 @@
 //! Deadlines of devices and lines.
 //!
 //! A heap holds one deadline per record, which is never later than the record's own. A refresh or
-//! keepalive only moves the record's deadline; the heap is told only when it moves forward. When
+//! keepalive only moves the record's deadline; the heap is updated only when it moves forward. When
 //! the heap's deadline comes up and the record is still alive, it is armed again. A keepalive
 //! therefore costs no search, however many lines there are.
 

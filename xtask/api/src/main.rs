@@ -1,4 +1,4 @@
-//! `public-api-listing <rustdoc.json>…`: writes `<rustdoc>.txt` beside each file, an item a line.
+//! `public-api-listing <rustdoc.json>…`: writes `<rustdoc>.txt` beside each file, one item a line.
 //!
 //! Auto traits and blanket implementations are left out: they follow from the rest.
 

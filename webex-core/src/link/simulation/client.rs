@@ -325,6 +325,6 @@ impl Simulation {
         assert!(self.mercury.sockets.is_empty(), "a socket is left");
         assert!(self.wdm.device.is_none(), "a device is left");
         assert!(!self.checks.requesting, "a request is left");
-        assert!(!self.checks.online, "nobody was told that it is offline");
+        assert!(!self.checks.online, "no event says that it is offline");
     }
 }

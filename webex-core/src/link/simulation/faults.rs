@@ -44,7 +44,7 @@ impl Simulation {
             8..=11 => self.up(),
             12..=14 => self.on_a_socket(Self::server_closes_somehow),
             15 => self.on_a_socket(|it, conn| {
-                it.note(format!("{conn:?} is reset, and nobody is told"));
+                it.note(format!("{conn:?} is reset without a sign"));
                 it.mercury.sockets.get_mut(&conn).unwrap().dead = true;
             }),
             16..=18 => self.on_a_socket(Self::announce),

@@ -50,7 +50,7 @@ impl Part {
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Shown {
-    /// `false` puts a fingerprint in the place of each token.
+    /// `false` puts a fingerprint instead of each token.
     tokens: bool,
     offset: usize,
     limit: Option<usize>,
