@@ -119,7 +119,7 @@ async fn no_token_answer_costs_much_memory_or_time() {
     }
 }
 
-/// The event socket: one frame is oversized. It is acknowledged, or the socket is opened anew.
+/// The event socket: one frame is oversized. It is acknowledged, or the socket is opened again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn no_frame_costs_much_memory_or_time() {
     let sandbox = Sandbox::start().await.unwrap();

@@ -290,7 +290,7 @@ async fn the_background_closes_the_socket_and_the_foreground_opens_it_at_once() 
     assert_eq!(t.sandbox.counts().devices, 1);
     t.until(|event| matches!(event, LinkEvent::Offline)).await;
     t.sandbox.clear_requests();
-    // What the first one led to is there to be seen when the second one is told.
+    // The effects of the first one are visible when the second one is reported.
     for _ in 0..2 {
         t.webex.network_changed();
         t.until(|event| matches!(event, LinkEvent::NetworkChanged)).await;

@@ -40,7 +40,7 @@ const MEMORY: u32 = 2048;
 /// When set, xtask is called in place of the compiler.
 pub(crate) const AS_COMPILER: &str = "WEBEX_FUZZ_COMPILER";
 
-/// What cargo-fuzz gives the compiler too: counters at every edge, and comparisons are told.
+/// What cargo-fuzz gives the compiler too: counters at every edge, and the operands of comparisons.
 const FLAGS: &[&str] = &[
     "--cfg=fuzzing",
     "-Cpasses=sancov-module",
@@ -73,7 +73,7 @@ struct Fuzzer {
 }
 
 /// What one target did.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq, Default)]
 struct Figures {
     executions: u64,
     edges: u64,

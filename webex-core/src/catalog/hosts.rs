@@ -223,7 +223,7 @@ mod tests {
             let expected = failures.saturating_sub(FAILURES - 1) as usize;
             assert_eq!(said.load(Ordering::Relaxed), expected, "{failures}");
         }
-        // On another network, or with another catalog, they are counted anew.
+        // On another network, or with another catalog, the count starts again.
         hosts.forget_failures();
         hosts.observe(&service, Some(&answered("a.example", 503)));
         assert_eq!(said.load(Ordering::Relaxed), 2);
