@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::json;
 use support::{Cloud, ca_file, register, webex, webex_command};
 use tempfile::TempDir;
-use webex_sandbox::{Mobius, OAuthClient, Sandbox, Wdm};
+use webex_sandbox::{Mercury, Mobius, OAuthClient, Sandbox, Wdm};
 use webex_tests::{
     leak::base64,
     process::{Ended, Process},
@@ -241,6 +241,38 @@ async fn ending_before_the_registration_is_a_failure() {
     let ended = register(&sandbox, &ca, &["--for", "2"]).end();
     assert_failure(&ended, 1, "before everything was registered");
     assert_empty(&sandbox);
+}
+
+/// A line is registered without the event socket, but gets no call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_line_whose_events_never_arrive_is_a_failure() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let folder = TempDir::new().unwrap();
+    let ca = ca_file(&sandbox, &folder);
+    let mut webex = register(&sandbox, &ca, &["--calling"]);
+    webex.wait_for_event("registered");
+    sandbox.wait_for(|s| s.counts().sockets == 1).await.unwrap();
+    assert!(sandbox.close_socket(sandbox.sockets()[0].id, 4403, "not entitled"));
+    assert_failure(&webex.end(), 9, "event socket");
+    assert_empty(&sandbox);
+
+    sandbox.fail(Mercury::connect()).with(403).always();
+    assert_failure(&register(&sandbox, &ca, &["--calling"]).end(), 9, "event socket");
+    assert_empty(&sandbox);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_sandbox_that_others_can_reach_says_so() {
+    let mut reachable = webex(["sandbox", "--listen", "0.0.0.0:0"], None);
+    reachable.wait_for("its banner", |line| line.contains("Ctrl-C"));
+    reachable.signal("INT");
+    assert_failure(&reachable.end(), 0, "its control API has no password");
+    let mut local = webex(["sandbox", "--listen", "127.0.0.1:0"], None);
+    local.wait_for("its banner", |line| line.contains("Ctrl-C"));
+    local.signal("INT");
+    let ended = local.end();
+    assert!(!ended.stderr.contains("password"), "{}", ended.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

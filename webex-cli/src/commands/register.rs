@@ -15,7 +15,7 @@ use webex_sdk::{
     calling::{
         CallingClient, CallingConfig, CallingEvent, DeviceLimit, Line, LineEvent, LineState,
     },
-    core::{Phase, Subscription, Webex, events::Lossy},
+    core::{LinkError, Phase, Subscription, Webex, events::Lossy},
     meetings::{Meetings, MeetingsState},
 };
 
@@ -189,6 +189,7 @@ impl Endpoint {
             let made = CallingClient::new(webex, config).await;
             let made = made.map_err(|error| Failure::sdk(error.kind(), &error))?;
             printers.push(show(made.subscribe(), output.clone()));
+            let mut socket = made.subscribe();
             // An error from before anybody could subscribe.
             if let Some(error) = made.last_error() {
                 output.event(&CallingEvent::Error(error));
@@ -201,9 +202,17 @@ impl Endpoint {
             let printer = output.clone();
             printers.push(show(line.subscribe(), printer));
             *status = status::follow(&line, output);
+            let unavailable = made.unavailable();
             *client = Some(made);
+            if let Some(CallingEvent::Failed(error)) = unavailable {
+                return Err(without_events(&error));
+            }
             line.register();
-            registered(&line, &mut events).await.map(|()| Some((line, events)))
+            tokio::select! {
+                registered = registered(&line, &mut events) => registered?,
+                failure = unheard(&mut socket) => return Err(failure),
+            }
+            Ok(Some((line, events, socket)))
         };
         let ((), line) = tokio::try_join!(meetings, line)?;
         self.registered = true;
@@ -211,8 +220,11 @@ impl Endpoint {
         tokio::task::yield_now().await;
         output.remark("Registered. Press Ctrl-C to deregister and end.");
         match line {
-            Some((line, mut events)) => loop {
-                registered(&line, &mut events).await?;
+            Some((line, mut events, mut socket)) => loop {
+                tokio::select! {
+                    registered = registered(&line, &mut events) => registered?,
+                    failure = unheard(&mut socket) => return Err(failure),
+                }
             },
             None => std::future::pending().await,
         }
@@ -296,6 +308,21 @@ async fn registered(line: &Line, events: &mut Subscription<LineEvent>) -> Result
         }
     }
     std::future::pending().await
+}
+
+/// Waits until the event socket has failed for good: a registered line gets no call without it.
+async fn unheard(events: &mut Subscription<CallingEvent>) -> Failure {
+    while let Some(event) = events.next().await {
+        if let CallingEvent::Failed(error) = event {
+            return without_events(&error);
+        }
+    }
+    std::future::pending().await
+}
+
+/// The failure of a client whose events can no longer arrive.
+fn without_events(error: &LinkError) -> Failure {
+    Failure::sdk(error.kind(), error)
 }
 
 /// Shows every event of a subscription until its object is dropped.
