@@ -396,6 +396,34 @@ async fn a_start_with_saved_state_requests_device_and_socket_in_parallel() {
     drop((lease, webex));
 }
 
+/// The address of a saved device is refused, although its refresh confirms it.
+#[tokio::test]
+async fn a_start_replaces_a_saved_device_whose_address_stays_refused() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let store = store();
+    let first = kept(&sandbox, &store);
+    let lease = first.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    drop((lease, first));
+    sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
+    let saved = left(&sandbox);
+    sandbox.clear_requests();
+
+    let refused = sandbox.fail(Mercury::connect()).with(404).always();
+    let webex = kept(&sandbox, &store);
+    let lease = webex.link().acquire().await.unwrap();
+    sandbox.wait_for(|s| s.requests().of(Wdm::register()).count() == 1).await.unwrap();
+    refused.clear();
+    sandbox.wait_for(|s| s.counts().sockets == 1).await.unwrap();
+    let count = |operation: Operation| sandbox.requests().of(operation).count();
+    // One refresh of the start, one to mend the address.
+    assert_eq!((count(Wdm::refresh()), count(Wdm::unregister())), (2, 1));
+    let devices = left(&sandbox);
+    assert_eq!(devices.len(), 1);
+    assert_ne!(devices, saved);
+    drop((lease, webex));
+}
+
 #[tokio::test]
 async fn row_16_what_fails_after_room_was_made_is_told_as_it_is() {
     let sandbox = Sandbox::start().await.unwrap();
