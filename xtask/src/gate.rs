@@ -3,9 +3,12 @@
 //! Each step is one function, so that a developer can run it alone. A step returns notes for the
 //! summary: findings that did not fail but must not be overlooked.
 
-use std::time::{Duration, Instant};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use crate::{
     api, deny, features, fuzz, house, interop, package, sbom, setup, style, unsafety,
@@ -18,6 +21,9 @@ struct Step {
     alone: &'static str,
     run: fn(&Workspace) -> Result<Notes>,
 }
+
+/// The file and the name of the test that takes minutes of real time.
+const LONG_TEST: (&str, &str) = ("long_registration", "minutes_of_real_time");
 
 /// Tests come last: they take longest, and readers look for their result at the end.
 const STEPS: &[Step] = &[
@@ -116,8 +122,32 @@ pub(crate) fn features(workspace: &Workspace) -> Result<Notes> {
 
 /// Every test of the workspace: unit, integration and documentation tests. The header's drift test
 /// and the C programs are part of them, as tests of webex-ffi.
+///
+/// The long one mostly waits, so it runs beside the others.
 pub(crate) fn tests(workspace: &Workspace) -> Result<Notes> {
-    workspace::run(workspace.cargo("test").args(["--workspace", "--no-fail-fast"]))?;
+    let everything = ["--workspace", "--no-fail-fast"];
+    workspace::run(workspace.cargo("test").args(everything).arg("--no-run"))?;
+    let mut others = workspace.cargo("test");
+    others.args(everything).args(["--", "--skip", LONG_TEST.1]);
+    let (others, long) = thread::scope(|scope| {
+        let long = scope.spawn(|| {
+            let mut command = workspace.cargo("test");
+            command.args(["--workspace", "--test", LONG_TEST.0]).output()
+        });
+        (workspace::run(&mut others), long.join())
+    });
+    let long = long.expect("no panic").context("the long test")?;
+    print!("{}", String::from_utf8_lossy(&long.stdout));
+    eprint!("{}", String::from_utf8_lossy(&long.stderr));
+    others?;
+    ensure!(long.status.success(), "`{}` failed, see above", LONG_TEST.1);
+    // A renamed test would otherwise run twice, or not at all.
+    let ran = format!("test {} ... ok", LONG_TEST.1);
+    ensure!(
+        String::from_utf8_lossy(&long.stdout).contains(&ran),
+        "there is no test `{}`",
+        LONG_TEST.1
+    );
     Ok(Notes::new())
 }
 
