@@ -9,14 +9,14 @@ pub(crate) const CODES: [(u8, &str); 11] = [
     (0, "done, and nothing is left registered"),
     (
         1,
-        "failed; also what ended before it was registered, and what a server did not confirm to be gone",
+        "failed; also when it ended before everything was registered, or a server did not confirm a deletion",
     ),
     (2, "wrong usage, or a setting that cannot be used"),
     (3, "not authorized: the token was refused"),
     (4, "the cloud cannot be reached"),
     (5, "the stored sign-in is damaged, or cannot be read or written"),
     (6, "the application was refused: its client id, secret, redirect URI or scopes"),
-    (7, "the user has as many devices as allowed"),
+    (7, "the user has the maximum number of devices"),
     (8, "the certificate of the cloud is not trusted"),
     (9, "not allowed: the user is not entitled, or the service may not serve this place"),
     (10, "the cloud failed, or asked to wait: try again later"),
@@ -122,9 +122,11 @@ mod tests {
     }
 
     #[test]
-    fn the_readme_has_every_exit_code() {
+    fn the_readmes_have_every_exit_code() {
         let known = CODES.map(|(code, meaning)| (code, meaning.to_owned()));
-        assert_eq!(documented("README.md"), known);
+        for page in ["README.md", "webex-cli/README.md"] {
+            assert_eq!(documented(page), known, "{page}");
+        }
     }
 
     #[test]
