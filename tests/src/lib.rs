@@ -9,6 +9,7 @@
 //! (`cargo xtask features`).
 
 pub mod anyhost;
+pub mod corpus;
 pub mod cut;
 pub mod leak;
 pub mod mutate;

@@ -11,7 +11,7 @@ use std::{
 
 use serde_json::json;
 use support::{
-    any_host, builder, client, client_of, cloud, people, renewable, tinyproxy::free_port, trusting,
+    any_host, builder, client, client_of, cloud, people, tinyproxy::free_port, trusting,
 };
 use tokio::time::Instant;
 use url::Url;
@@ -21,6 +21,7 @@ use webex_core::{
     Transport, Webex,
 };
 use webex_sandbox::{Hydra, Sandbox, Service};
+use webex_tests::user::renewable;
 
 // --- row 3: what happens after a 401 -------------------------------------------------------------
 

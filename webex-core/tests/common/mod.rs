@@ -2,30 +2,13 @@
 
 #![allow(dead_code)] // each test file uses its part
 
-use std::time::Duration;
-
-use webex_core::{
-    Credentials, Endpoints, Lease, LinkEvent, Subscription, Transport, Webex, events::Lossy,
-};
+use webex_core::{Credentials, Lease, LinkEvent, Subscription, Webex};
 use webex_sandbox::{Sandbox, Socket};
-
-/// Longest wait for anything that should happen soon.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// A user without anything registered.
-pub(crate) fn client(sandbox: &Sandbox) -> Webex {
-    client_with(sandbox, Credentials::access_token(sandbox.token()))
-}
+pub(crate) use webex_tests::{user::client, wait::until};
 
 /// A user with these credentials.
 pub(crate) fn client_with(sandbox: &Sandbox, credentials: Credentials) -> Webex {
-    let ca = sandbox.ca_pem().unwrap().as_bytes();
-    Webex::builder()
-        .credentials(credentials)
-        .endpoints(Endpoints::at(sandbox.origin().as_str()).unwrap())
-        .transport(Transport::builder().extra_roots_pem(ca).unwrap().build().unwrap())
-        .build()
-        .unwrap()
+    webex_tests::user::builder(sandbox).credentials(credentials).build().unwrap()
 }
 
 /// A user whose link is up.
@@ -71,20 +54,4 @@ impl Linked {
         let empty = |s: &Sandbox| s.sockets().is_empty() && s.devices().is_empty();
         self.sandbox.wait_for(empty).await.unwrap();
     }
-}
-
-/// Waits for the next event of a subscription that `wanted` accepts.
-pub(crate) async fn until<E: Lossy>(
-    events: &mut Subscription<E>,
-    wanted: impl Fn(&E) -> bool,
-) -> E {
-    let search = async {
-        loop {
-            let event = events.next().await.expect("the source is there");
-            if wanted(&event) {
-                return event;
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, search).await.expect("in time")
 }
