@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 use thiserror::Error;
-use webex_core::{CatalogError, ErrorKind, HttpError, LinkError, events::Lossy};
+use webex_core::{CatalogError, ErrorKind, HttpError, LinkError, LinkEvent, events::Lossy};
 
 use super::{config::ConfigError, error::LineError, object};
 
@@ -115,18 +115,13 @@ impl CallingEvent {
     pub fn to_json(&self) -> Map<String, Value> {
         match self {
             Self::Error(error) => error.to_json(),
-            Self::Retrying(error) => with_retry(error, true),
-            Self::Failed(error) => with_retry(error, error.will_retry()),
+            // What the link says of its own trouble.
+            Self::Retrying(error) => LinkEvent::Retrying(error.clone()).to_json(),
+            Self::Failed(error) => LinkEvent::Failed(error.clone()).to_json(),
             Self::Connected => Map::new(),
             Self::Lost(count) => object(json!({ "lost": count })),
         }
     }
-}
-
-fn with_retry(error: &LinkError, will_retry: bool) -> Map<String, Value> {
-    let mut json = error.to_json();
-    json.insert("willRetry".to_owned(), will_retry.into());
-    json
 }
 
 impl Lossy for CallingEvent {

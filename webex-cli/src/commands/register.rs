@@ -208,10 +208,7 @@ impl Endpoint {
                 return Err(without_events(&error));
             }
             line.register();
-            tokio::select! {
-                registered = registered(&line, &mut events) => registered?,
-                failure = unheard(&mut socket) => return Err(failure),
-            }
+            registered(&line, &mut events, &mut socket).await?;
             Ok(Some((line, events, socket)))
         };
         let ((), line) = tokio::try_join!(meetings, line)?;
@@ -221,10 +218,7 @@ impl Endpoint {
         output.remark("Registered. Press Ctrl-C to deregister and end.");
         match line {
             Some((line, mut events, mut socket)) => loop {
-                tokio::select! {
-                    registered = registered(&line, &mut events) => registered?,
-                    failure = unheard(&mut socket) => return Err(failure),
-                }
+                registered(&line, &mut events, &mut socket).await?;
             },
             None => std::future::pending().await,
         }
@@ -289,9 +283,25 @@ pub(crate) async fn given_up(webex: &Webex) -> Result<(), Failure> {
     }
 }
 
+/// Waits for the next registration of the line; fails when there will be none, and when the event
+/// socket has failed for good.
+async fn registered(
+    line: &Line,
+    events: &mut Subscription<LineEvent>,
+    socket: &mut Subscription<CallingEvent>,
+) -> Result<(), Failure> {
+    tokio::select! {
+        outcome = next_registration(line, events) => outcome,
+        failure = unheard(socket) => Err(failure),
+    }
+}
+
 /// Waits for the next registration of the line. The line recovers from most failures by itself,
 /// however long that takes; it is a failure when the line makes no further attempts.
-async fn registered(line: &Line, events: &mut Subscription<LineEvent>) -> Result<(), Failure> {
+async fn next_registration(
+    line: &Line,
+    events: &mut Subscription<LineEvent>,
+) -> Result<(), Failure> {
     while let Some(event) = events.next().await {
         let error = match &event {
             LineEvent::Registered(_) => return Ok(()),
