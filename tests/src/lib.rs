@@ -15,5 +15,6 @@ pub mod leak;
 pub mod mutate;
 pub mod process;
 pub mod relay;
+pub mod stranger;
 pub mod user;
 pub mod wait;

@@ -3,36 +3,18 @@
 
 mod common;
 
-use std::{net::TcpListener, time::Duration};
+use std::time::Duration;
 
 use serde_json::json;
 use webex_calling::{CallingConfig, DeviceLimit, LineEvent};
 use webex_sandbox::{Mobius, Sandbox};
-use webex_tests::{user::assert_empty, wait::next};
+use webex_tests::{stranger::Stranger, user::assert_empty, wait::next};
 
 use common::{calling, configured, names};
 
-struct Stranger(TcpListener);
-
-impl Stranger {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        Self(listener)
-    }
-
-    fn url(&self, scheme: &str, path: &str) -> String {
-        format!("{scheme}://{}{path}", self.0.local_addr().unwrap())
-    }
-
-    fn assert_alone(&self, why: &str) {
-        assert!(self.0.accept().is_err(), "somebody came: {why}");
-    }
-}
-
 #[tokio::test]
 async fn servers_at_foreign_addresses_are_left_out() {
-    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
     let uris = json!([stranger.url("https", "/api/v1"), stranger.url("http", "/api/v1")]);
     let answer = json!({"primary": {"uris": uris}, "backup": {"uris": uris}});
     sandbox.fail(Mobius::discovery()).merge(answer).always();
@@ -49,7 +31,7 @@ async fn servers_at_foreign_addresses_are_left_out() {
 
 #[tokio::test]
 async fn a_registration_at_a_foreign_address_is_given_up() {
-    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
     let device = json!({"device": {"uri": stranger.url("https", "/devices/1")}});
     let fault = sandbox.fail(Mobius::register()).merge(device).once();
     let (calling, line, mut events) = calling(&sandbox).await;
@@ -64,7 +46,7 @@ async fn a_registration_at_a_foreign_address_is_given_up() {
 
 #[tokio::test]
 async fn a_device_at_a_foreign_address_is_not_deleted() {
-    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
     for scheme in ["https", "http"] {
         let uri = stranger.url(scheme, "/api/v1/calling/web/devices/other");
         let full = json!({"errorCode": 101, "devices": [{"deviceId": "other", "uri": uri}]});

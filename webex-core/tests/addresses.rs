@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::{net::TcpListener, sync::Arc};
+use std::sync::Arc;
 
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -12,30 +12,7 @@ use support::{builder, client, people, trusting};
 use webex_auth::{MemoryStore, Store};
 use webex_core::{CatalogError, CatalogFormat, ErrorKind, HttpError, LinkError, Request, Webex};
 use webex_sandbox::{FaultHandle, Hydra, Sandbox, U2c, Wdm};
-
-/// A host outside the cloud.
-struct Stranger(TcpListener);
-
-impl Stranger {
-    fn new() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        Self(listener)
-    }
-
-    fn authority(&self) -> String {
-        self.0.local_addr().unwrap().to_string()
-    }
-
-    fn url(&self, scheme: &str, path: &str) -> String {
-        format!("{scheme}://{}{path}", self.authority())
-    }
-
-    /// Asserts that nobody has connected.
-    fn assert_alone(&self, why: &str) {
-        assert!(self.0.accept().is_err(), "somebody came: {why}");
-    }
-}
+use webex_tests::stranger::Stranger;
 
 /// Every form of a redirect.
 fn redirects(sandbox: &Sandbox, target: &str) -> Vec<(&'static str, FaultHandle)> {
@@ -54,7 +31,7 @@ fn redirects(sandbox: &Sandbox, target: &str) -> Vec<(&'static str, FaultHandle)
 async fn a_redirect_does_not_leave_the_cloud() {
     let sandbox = Sandbox::start().await.unwrap();
     let webex = client(&sandbox, trusting(&sandbox));
-    let stranger = Stranger::new();
+    let stranger = Stranger::start();
     let plain = format!("http://{}/v1/people/me", sandbox.origin().authority());
     for target in [
         stranger.url("https", "/v1/people/me"),
@@ -115,7 +92,7 @@ fn foreign(format: CatalogFormat, service: &str, url: &str) -> Value {
 async fn a_catalog_adds_no_host_and_no_port() {
     for format in [CatalogFormat::HostMap, CatalogFormat::U2cV2] {
         for scheme in ["https", "http", "wss"] {
-            let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+            let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
             let webex = builder(&sandbox).catalog_format(format).build().unwrap();
             for service in ["wdm", "mobius", "mercury"] {
                 webex.expect_service(service);
@@ -139,7 +116,7 @@ async fn a_catalog_adds_no_host_and_no_port() {
 
 #[tokio::test]
 async fn other_hosts_of_a_service_are_asked_only_where_they_belong_to_the_cloud() {
-    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
     let own = sandbox.origin().authority().to_owned();
     let id = "urn:T:a:wdm";
     let hosts = json!({own: [{"host": stranger.authority(), "priority": 1, "id": id},
@@ -159,7 +136,7 @@ async fn other_hosts_of_a_service_are_asked_only_where_they_belong_to_the_cloud(
 
 #[tokio::test]
 async fn a_device_at_a_foreign_address_is_refused() {
-    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
     for scheme in ["https", "http"] {
         let device = json!({"url": stranger.url(scheme, "/wdm/api/v1/devices/1")});
         let fault = sandbox.fail(Wdm::register()).merge(device).always();
@@ -179,7 +156,7 @@ async fn a_device_at_a_foreign_address_is_refused() {
 
 #[tokio::test]
 async fn a_socket_at_a_foreign_address_is_not_opened() {
-    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
     for scheme in ["wss", "ws"] {
         let device = json!({"webSocketUrl": stranger.url(scheme, "/v1/registrations/1")});
         let fault = sandbox.fail(Wdm::register()).merge(device).always();
@@ -195,7 +172,7 @@ async fn a_socket_at_a_foreign_address_is_not_opened() {
 
 #[tokio::test]
 async fn devices_at_foreign_addresses_are_not_deleted_to_make_room() {
-    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::new());
+    let (sandbox, stranger) = (Sandbox::start().await.unwrap(), Stranger::start());
     let body = json!({"message": "User has excessive device registrations"});
     let full = sandbox.fail(Wdm::register()).with(403).body(body).always();
     let device = json!({"url": stranger.url("https", "/wdm/api/v1/devices/1"),
@@ -223,7 +200,7 @@ async fn saved_addresses_are_checked_like_received_ones() {
     }
     // Dropped without a release, so that the saved state stays.
     drop((lease, first));
-    let stranger = Stranger::new();
+    let stranger = Stranger::start();
     for key in ["catalog", "device", "hosts"] {
         let name = format!("me:{key}");
         let text = store.load(&name).await.unwrap().unwrap();

@@ -29,6 +29,17 @@ fn kept(sandbox: &Sandbox, store: &Arc<dyn Store>) -> Webex {
     builder(sandbox).state_store(Arc::clone(store), "me").build().unwrap()
 }
 
+/// What a program that was online, and ended without giving its device up, has stored.
+async fn earlier_start(sandbox: &Sandbox) -> Arc<dyn Store> {
+    let store = store();
+    let webex = kept(sandbox, &store);
+    let lease = webex.link().acquire().await.unwrap();
+    lease.online().await.unwrap();
+    drop((lease, webex));
+    sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
+    store
+}
+
 /// Registers devices of the user as another run of this program would have.
 async fn others(sandbox: &Sandbox, count: usize, name: &str) -> Vec<String> {
     let webex = client(sandbox);
@@ -374,12 +385,7 @@ async fn row_17_unregistering_a_device_that_is_gone_succeeds() {
 #[tokio::test]
 async fn a_start_with_saved_state_requests_device_and_socket_in_parallel() {
     let sandbox = Sandbox::start().await.unwrap();
-    let store = store();
-    let first = kept(&sandbox, &store);
-    let lease = first.link().acquire().await.unwrap();
-    lease.online().await.unwrap();
-    drop((lease, first));
-    sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
+    let store = earlier_start(&sandbox).await;
     sandbox.clear_requests();
 
     // The socket is open although the device's refresh is not answered.
@@ -400,12 +406,7 @@ async fn a_start_with_saved_state_requests_device_and_socket_in_parallel() {
 #[tokio::test]
 async fn a_start_replaces_a_saved_device_whose_address_stays_refused() {
     let sandbox = Sandbox::start().await.unwrap();
-    let store = store();
-    let first = kept(&sandbox, &store);
-    let lease = first.link().acquire().await.unwrap();
-    lease.online().await.unwrap();
-    drop((lease, first));
-    sandbox.wait_for(|s| s.counts().sockets == 0).await.unwrap();
+    let store = earlier_start(&sandbox).await;
     let saved = left(&sandbox);
     sandbox.clear_requests();
 

@@ -116,13 +116,19 @@ fn an_open_socket_follows_a_new_device_and_stays_with_the_same_one() {
     }
 }
 
-#[test]
-fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once() {
-    let now = Instant::now();
+/// A link that is wanted, and has the device of an earlier start.
+fn remembered(now: Instant) -> Machine {
     let mut machine = Machine::new(device::Machine::durable(1), 1);
     machine.up(now);
     assert!(machine.poll_action().is_some());
     machine.handle_restored(now, Some(device()));
+    machine
+}
+
+#[test]
+fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once() {
+    let now = Instant::now();
+    let mut machine = remembered(now);
     let Some(Action::Socket(socket::Action::Open(conn))) = machine.poll_action() else {
         panic!("no socket")
     };
@@ -143,10 +149,7 @@ fn a_remembered_device_is_dialled_while_it_is_proven_and_its_new_address_at_once
 #[test]
 fn the_socket_of_a_remembered_device_ends_with_it() {
     let now = Instant::now();
-    let mut machine = Machine::new(device::Machine::durable(1), 1);
-    machine.up(now);
-    assert!(machine.poll_action().is_some());
-    machine.handle_restored(now, Some(device()));
+    let mut machine = remembered(now);
     assert_eq!(opens(&mut machine), 1);
     assert!(machine.device_to_dial().is_some());
     machine.handle_record(now, Err(device::Failure::NotFound));
@@ -301,10 +304,7 @@ fn a_sleep_brings_the_refresh_of_the_device_forward() {
 #[test]
 fn a_remembered_device_whose_socket_works_is_proven() {
     let now = Instant::now();
-    let mut machine = Machine::new(device::Machine::durable(1), 1);
-    machine.up(now);
-    assert!(machine.poll_action().is_some());
-    machine.handle_restored(now, Some(device()));
+    let mut machine = remembered(now);
     let Some(Action::Socket(socket::Action::Open(conn))) = machine.poll_action() else {
         panic!("no socket")
     };
